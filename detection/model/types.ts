@@ -1,0 +1,132 @@
+/** What passes between the parts of the detector: prepared images, batches, training options, reports, checkpoints. */
+
+import type { Architecture, Detections, NamedTensor } from '../types.ts';
+
+/** An image decoded once and letterboxed to the network's input, with its boxes in the same frame. */
+export interface PreparedImage {
+  readonly imageId: number;
+  /** [S*S*3] uint8 RGB, rows from the top, padded with grey 114. */
+  readonly pixels: Uint8Array;
+  /** Input pixels = original pixels * scale + pad. */
+  readonly scale: number;
+  readonly padX: number;
+  readonly padY: number;
+  readonly width: number;
+  readonly height: number;
+  /** [N*4] xyxy, input pixels. */
+  readonly boxes: Float32Array;
+  /** [N] index into the architecture's categories. */
+  readonly classes: Int32Array;
+  /** [N] annotation ids. */
+  readonly annotationIds: readonly string[];
+  /** [M*4] xyxy, input pixels: ignore regions and crowds. */
+  readonly ignore: Float32Array;
+}
+
+/** One training batch, augmented. */
+export interface Batch {
+  readonly imageIds: readonly number[];
+  /** [B*S*S*3] uint8 RGB. */
+  readonly pixels: Uint8Array;
+  /** For each image of the batch: [N*4] xyxy in input pixels, and [N] class indices. */
+  readonly boxes: readonly Float32Array[];
+  readonly classes: readonly Int32Array[];
+  readonly ignore: readonly Float32Array[];
+}
+
+/** Batches as a pure function of the step, so that a resumed run needs no sampler state but the step. */
+export interface BatchSource {
+  readonly batchSize: number;
+  readonly stepsPerEpoch: number;
+  /** `step` counts from 0 over all epochs. */
+  batch(step: number): Batch;
+}
+
+/** Every switch of the training recipe; `train`'s parameters in a pipeline have the same names and defaults. */
+export interface TrainOptions {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly optimizer: 'momentum' | 'adam';
+  /** Peak rate, after warm-up. */
+  readonly learningRate: number;
+  /** Share of the peak that the cosine ends at. */
+  readonly finalRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly warmupEpochs: number;
+  readonly schedule: 'cosine' | 'constant';
+  readonly emaDecay: number;
+  readonly focal: { readonly gamma: number; readonly alpha: number };
+  readonly labelSmoothing: number;
+  readonly boxLoss: 'ciou' | 'diou' | 'giou';
+  readonly lossWeights: { readonly box: number; readonly objectness: number; readonly class: number };
+  readonly clip: {
+    readonly by: 'off' | 'global-norm';
+    /** Bound on the norm of all gradients together. */
+    readonly norm: number;
+    /** When it switches on: at once, after a share of the steps, or when the smoothed loss has stopped improving. */
+    readonly when: 'always' | 'plateau' | { readonly share: number };
+    /** `plateau`: switches on when the smoothed loss improved by less than `improvement` (a share) in `epochs` epochs. */
+    readonly plateau: { readonly improvement: number; readonly epochs: number };
+  };
+  readonly augment: {
+    readonly flip: boolean;
+    /** 0..1, strength of the changes to hue, saturation and value. */
+    readonly colour: number;
+    /** Probability that an image of a batch is a mosaic of four. */
+    readonly mosaic: number;
+    /** Mosaic is off in the last share of the epochs, so that training ends on natural images. */
+    readonly mosaicOffShare: number;
+    /** Largest random change of scale and shift, as a share (0.5: half to one and a half). */
+    readonly scale: number;
+    readonly shift: number;
+  };
+}
+
+/** Means over an epoch. Loss terms are unweighted; `total` is their weighted sum. */
+export interface EpochReport {
+  /** Counts from 1. */
+  readonly epoch: number;
+  readonly loss: { readonly total: number; readonly box: number; readonly objectness: number; readonly class: number };
+  readonly gradientNorm: number;
+  readonly clipped: number;
+  readonly learningRate: number;
+  readonly imagesPerSecond: number;
+  /** AP (COCO) and AP50 of the EMA weights on the validation images; absent in epochs without evaluation. */
+  readonly validation?: { readonly AP: number; readonly AP50: number };
+}
+
+/** Where clipping was switched on. */
+export interface ClipSwitch {
+  readonly step: number;
+  readonly epoch: number;
+  readonly reason: 'always' | 'plateau' | 'share';
+}
+
+export interface TrainResult {
+  /** EMA weights with their batch-norm statistics: the model that is evaluated, mined and used as `init`. */
+  readonly weights: readonly NamedTensor[];
+  readonly epochs: readonly EpochReport[];
+  readonly clipSwitch: ClipSwitch | null;
+  readonly steps: number;
+}
+
+/** Training as seen from the process that runs it. */
+export interface TrainJob {
+  readonly architecture: Architecture;
+  /** Weights to start from; null: from a seeded initialisation. Heads of other shape are initialised anew. */
+  readonly init: readonly NamedTensor[] | null;
+  readonly seed: number;
+  readonly options: TrainOptions;
+  readonly source: BatchSource;
+  /** Bytes of the newest valid checkpoint, or null. */
+  readonly resumeFrom: Uint8Array | null;
+  /** Evaluates the EMA weights on validation images; called after an epoch. */
+  readonly evaluate?: (detect: (images: readonly PreparedImage[]) => Detections) => { AP: number; AP50: number };
+  /** Epochs between two evaluations; the last epoch is always evaluated when `evaluate` is given. */
+  readonly evaluateEvery: number;
+  readonly onEpoch: (report: EpochReport) => void;
+  /** Called after each step; answers whether to write a checkpoint now and whether to stop after it. */
+  readonly afterStep: (step: number, totalSteps: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
+  readonly onCheckpoint: (step: number, bytes: Uint8Array) => Promise<void>;
+}
