@@ -1,0 +1,52 @@
+/** The contract of every artifact store: immutable objects by digest, and small named records. */
+
+/** Objects are read back verified; records are small JSON documents under slash-separated keys. */
+export interface Store {
+  /** As the user wrote it: a folder, or `s3://bucket/prefix`. */
+  readonly url: string;
+
+  /** Stores the bytes unless they are there already; answers their SHA-256 (hex). */
+  putObject(content: Uint8Array): Promise<string>;
+  /** As `putObject`, from a file that may be large. */
+  putFile(path: string): Promise<{ digest: string; bytes: number }>;
+  /** Null where there is none. Throws `DamagedObjectError` where the bytes do not match the digest. */
+  getObject(digest: string): Promise<Buffer | null>;
+  hasObject(digest: string): Promise<boolean>;
+  /** Removes a damaged object, so that its step can make it again. */
+  removeObject(digest: string): Promise<void>;
+
+  /** Null where there is none. */
+  readRecord(key: string): Promise<Buffer | null>;
+  /** Creates the record if the key is free: null then, else the bytes of the one that was first. Atomic. */
+  createRecord(key: string, content: Uint8Array): Promise<Buffer | null>;
+  /** Creates or replaces, atomically. */
+  writeRecord(key: string, content: Uint8Array): Promise<void>;
+  /** All keys that begin with the prefix, sorted. */
+  listRecords(prefix: string): Promise<string[]>;
+  /** Names of the immediate children of a key prefix that ends in a slash (folders without their slash), sorted, each once. */
+  listNames(prefix: string): Promise<string[]>;
+}
+
+/** The stored bytes are not those that the digest names: a disk or transfer fault. */
+export class DamagedObjectError extends Error {
+  readonly digest: string;
+  readonly place: string;
+  constructor(digest: string, place: string, found: string) {
+    super(
+      `Object ${digest} is damaged: its bytes have the digest ${found} (${place}). Remove it, and run again the step that made it.`,
+    );
+    this.name = 'DamagedObjectError';
+    this.digest = digest;
+    this.place = place;
+  }
+}
+
+/** The store cannot be reached or refuses us; the message says what to change. Retried where `transient`. */
+export class StoreUnavailableError extends Error {
+  readonly transient: boolean;
+  constructor(message: string, transient: boolean, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'StoreUnavailableError';
+    this.transient = transient;
+  }
+}

@@ -1,0 +1,222 @@
+/** What crosses the workflow boundary: the plan, references to artifacts, requests to activities and their results. */
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export type ArtifactKind =
+  | 'tree' // a folder of files: names and digests
+  | 'dataset' // images, splits and one label version
+  | 'labels' // one label version alone (the truth of synthetic scenes)
+  | 'planted' // label errors that `synthesize` planted
+  | 'coercions' // what an import changed
+  | 'selection' // a list of a dataset's images
+  | 'model' // architecture and EMA weights
+  | 'curves' // losses, AP and rates over the epochs of one training
+  | 'trials' // the table of a capacity search
+  | 'detections'
+  | 'candidates'
+  | 'corrections' // what a review changed, and by which decisions
+  | 'profile' // loss per ground truth and model
+  | 'ensemble' // models and how their predictions are merged
+  | 'metrics' // AP of models on splits and label versions, with intervals
+  | 'report';
+
+/** A pointer to an immutable object of the store. Payloads carry these, never images or weights. */
+export interface ArtifactRef {
+  readonly artifact: ArtifactKind;
+  /** SHA-256 of the object's bytes (hex). */
+  readonly digest: string;
+  readonly bytes: number;
+}
+
+export function isArtifactRef(value: unknown): value is ArtifactRef {
+  return typeof value === 'object' && value !== null && 'artifact' in value && 'digest' in value;
+}
+
+/**
+ * A value of a step's `with` in the plan. Plain JSON, in which an object with the one key `$` is a CEL expression
+ * (`{ "$": "steps.data.dataset" }`), and one with the one key `$text` a string put together from text and expressions.
+ * What depends on params alone has been evaluated by the compiler already.
+ */
+export type PlannedValue = Json;
+
+export interface RetryPolicy {
+  /** Failures that the step's own code reports before the step gives up; lost workers do not count. */
+  readonly max: number;
+  readonly initialMs: number;
+  readonly factor: number;
+  readonly maxMs: number;
+}
+
+interface StepBase {
+  /** As written in the file; unique in its scope. */
+  readonly id: string;
+  /** Ids of steps of the same scope that must have ended first: those it reads, and those of `needs`. */
+  readonly needs: readonly string[];
+  /** CEL; the step is skipped where it is false. */
+  readonly when?: string;
+}
+
+/** A step that is one activity. */
+export interface ActivityStep extends StepBase {
+  readonly type: 'activity';
+  /** Step kind, which is also the activity's name. */
+  readonly kind: string;
+  /** Code version of the kind: part of the fingerprint. */
+  readonly version: number;
+  readonly with: { readonly [name: string]: PlannedValue };
+  readonly queue: string;
+  /** Running time of one attempt. */
+  readonly timeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly retry: RetryPolicy;
+  readonly onFailure: 'hold';
+}
+
+/** `review-labels`: an activity that opens the gate, a wait in the workflow, an activity that applies the decisions. */
+export interface GateStep extends Omit<ActivityStep, 'type'> {
+  readonly type: 'gate';
+}
+
+/** `search-capacity`: a child workflow with one activity a trial. */
+export interface SearchStep extends Omit<ActivityStep, 'type'> {
+  readonly type: 'search';
+}
+
+/** A sub-graph that runs again and again; each round is a child workflow with the path `ID[round.index]`. */
+export interface RepeatStep extends StepBase {
+  readonly type: 'repeat';
+  readonly max: PlannedValue;
+  /** CEL over `round`, `carry` and `steps` of the round just ended; the loop ends where it is true. */
+  readonly until?: string;
+  /** Values of `carry` in the first round. */
+  readonly carry: { readonly [name: string]: PlannedValue };
+  readonly scope: PlannedScope;
+  /** Values of `carry` in the next round, and the round's entry in `all`. */
+  readonly next: { readonly [name: string]: PlannedValue };
+  /** Id of the step of the scope whose outputs are `round.gain` (put there by the compiler when something reads it). */
+  readonly gain?: string;
+  /** Name in `carry` of a selection: the loop ends, with that reason, before a round in which it is empty. */
+  readonly endWhenEmpty?: string;
+}
+
+export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep;
+
+export interface PlannedScope {
+  /** Sorted topologically; ties in file order. */
+  readonly steps: readonly PlannedStep[];
+}
+
+/** Everything that was decided before the run. Its canonical JSON's digest names it. */
+export interface Plan {
+  readonly format: 1;
+  /** Name of the pipeline and of the workflow type. */
+  readonly pipeline: string;
+  readonly seed: number;
+  readonly params: { readonly [name: string]: Json };
+  readonly root: PlannedScope;
+}
+
+/** Settled once per run, recorded, and forced on every attempt: on it depend the last bits of every training. */
+export interface RunEnvironment {
+  /** TF_NUM_INTRAOP_THREADS of every training and inference process. */
+  readonly threads: number;
+  readonly tensorflow: string;
+  readonly oneDnn: boolean;
+  /** CPU model and the instruction sets that matter. */
+  readonly cpu: string;
+  readonly hardcase: string;
+  readonly node: string;
+}
+
+/** The argument of every step's activity. */
+export interface StepRequest {
+  readonly run: string;
+  /** `rounds[2].train`. */
+  readonly path: string;
+  readonly kind: string;
+  readonly version: number;
+  /** Inputs and parameters with every expression resolved. */
+  readonly with: { readonly [name: string]: Json };
+  /** The pipeline's seed; a step's own is a hash of it and the path. */
+  readonly seed: number;
+  readonly environment: RunEnvironment;
+}
+
+export interface StepResult {
+  readonly outputs: { readonly [name: string]: Json };
+  readonly reused: boolean;
+}
+
+export type StepState =
+  | 'pending'
+  | 'running'
+  | 'waiting' // for a human
+  | 'held' // gave up; `hardcase retry` goes on from there
+  | 'paused'
+  | 'done'
+  | 'skipped'
+  | 'failed'
+  | 'cancelled';
+
+/** An attempt to run a step, as the report shows it. */
+export interface AttemptRecord {
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  readonly worker: string;
+  /** The training step from which a checkpoint was resumed. */
+  readonly resumedFrom?: number;
+  /** False when it was resumed on another kind of CPU or build. */
+  readonly exact?: boolean;
+  readonly error?: string;
+}
+
+/** `runs/RUN/steps/PATH.json`: what `status --json` shows, and what the report is built from. Times are ISO 8601. */
+export interface StepRecord {
+  readonly path: string;
+  readonly kind: string;
+  readonly state: StepState;
+  readonly reused: boolean;
+  readonly startedAt?: string;
+  readonly endedAt?: string;
+  readonly outputs?: { readonly [name: string]: Json };
+  readonly waitingFor?: string;
+  readonly error?: string;
+  readonly with?: { readonly [name: string]: Json };
+  readonly fingerprint?: string;
+  /** The step's own seed, when its kind is seeded. */
+  readonly seed?: number;
+  readonly attempts?: readonly AttemptRecord[];
+}
+
+/** `runs/RUN/run.json`, created once: whoever creates it owns the id. */
+export interface RunHeader {
+  readonly run: string;
+  readonly pipeline: string;
+  readonly planDigest: string;
+  /** Digest of the pipeline file's text in the store. */
+  readonly source: string;
+  /** The file's path as given on the command line. */
+  readonly file: string;
+  readonly params: { readonly [name: string]: Json };
+  readonly createdAt: string;
+}
+
+/** `runs/RUN/state.json`, replaced as the run goes on. */
+export interface RunState {
+  readonly state: StepState;
+  readonly startedAt?: string;
+  readonly endedAt?: string;
+  readonly error?: string;
+  readonly environment?: RunEnvironment;
+  /** Warnings and notices for people, oldest first. */
+  readonly notices?: readonly string[];
+}
+
+/** `runs/RUN/progress/PATH.json`, replaced every few seconds: what a live view shows. */
+export interface Progress {
+  readonly path: string;
+  readonly at: string;
+  readonly message: string;
+  /** 0..1 */
+  readonly share?: number;
+}
