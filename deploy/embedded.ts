@@ -1,0 +1,210 @@
+/**
+ * The embedded engine of a laptop: one Temporal dev server for each state folder, shared by all commands there, and at
+ * most one process that runs its worker.
+ *
+ * 1. `engine.json` names the server's process; it is read and written only under `engine.lock`.
+ * 2. Every command that uses the server is listed in `users/` while it lives. The last to leave stops the server.
+ * 3. A server whose commands all died (SIGKILL, a closed terminal) is adopted by the next command.
+ * 4. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
+ */
+
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { identify, isAlive, lockOwner, type ProcessIdentity, tryLock, withLock } from './lock.ts';
+import { startTemporalDevServer, stopProcess } from './servers.ts';
+
+/** What `engine.json` says. */
+export interface EngineRecord {
+  readonly server: ProcessIdentity;
+  /** Of 127.0.0.1. */
+  readonly port: number;
+  readonly startedAt: string;
+}
+
+/** The engine could not be started, reached or stopped; the message says what to do. */
+export class EngineError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'EngineError';
+  }
+}
+
+/** A server that this process may use until it leaves. */
+export interface AttachedEngine {
+  /** `127.0.0.1:port` */
+  readonly address: string;
+  /** Whether this process started it, joined other commands, or found it without any. */
+  readonly how: 'started' | 'joined' | 'adopted';
+  /** Null while another living process runs the worker. */
+  claimWorker(): (() => void) | null;
+  /** Stops the server when no other command uses it; harmless when called again. */
+  leave(): Promise<void>;
+  /** As `leave`, but without waiting, for a process that ends at once. */
+  leaveNow(): void;
+}
+
+// A server that starts takes about two seconds; one that must be stopped first, ten more.
+const lockWaitMs = 90_000;
+
+const paths = (folder: string) => ({
+  engine: join(folder, 'engine.json'),
+  engineLock: join(folder, 'engine.lock'),
+  workerLock: join(folder, 'worker.lock'),
+  users: join(folder, 'users'),
+  database: join(folder, 'temporal.db'),
+  log: join(folder, 'engine.log'),
+});
+
+/** Attaches to the folder's server, and starts it where none runs. */
+export async function attachEngine(folder: string): Promise<AttachedEngine> {
+  mkdirSync(folder, { recursive: true });
+  const files = paths(folder);
+  return await withLock(files.engineLock, lockWaitMs, async () => {
+    const others = livingUsers(folder);
+    const running = await findRunning(folder);
+    if (running !== null) return register(folder, running, others.length > 0 ? 'joined' : 'adopted');
+    const server = await startTemporalDevServer({
+      dbFile: files.database,
+      logFile: files.log,
+      detached: true,
+    }).catch((error: unknown) => {
+      throw new EngineError(`The embedded engine did not start. ${messageOf(error)}`, error);
+    });
+    const identity = identify(server.pid);
+    if (identity === null) throw new EngineError(`The embedded engine ended as soon as it ran. Its log: ${files.log}`);
+    const record: EngineRecord = {
+      server: identity,
+      port: Number(server.address.split(':').at(-1)),
+      startedAt: new Date().toISOString(),
+    };
+    writeWhole(files.engine, record);
+    return register(folder, record, 'started');
+  });
+}
+
+/** The server that runs for this folder, or null; starts and changes nothing. */
+export function readEngine(folder: string): EngineRecord | null {
+  const record = readRecord(folder);
+  return record !== null && isAlive(record.server) ? record : null;
+}
+
+/** The process that runs the folder's worker, or null. */
+export function workerOwner(folder: string): ProcessIdentity | null {
+  return lockOwner(paths(folder).workerLock);
+}
+
+/** A server that lives and listens. One that lives but does not answer is ended, so that a new one can take the file. */
+async function findRunning(folder: string): Promise<EngineRecord | null> {
+  const record = readRecord(folder);
+  if (record === null) return null;
+  if (isAlive(record.server)) {
+    if (await listens(record.port)) return record;
+    await stopServer(record);
+  }
+  rmSync(paths(folder).engine, { force: true });
+  return null;
+}
+
+function register(folder: string, record: EngineRecord, how: AttachedEngine['how']): AttachedEngine {
+  const files = paths(folder);
+  const me = identify(process.pid)!;
+  const ticket = join(files.users, `${process.pid}.json`);
+  mkdirSync(files.users, { recursive: true });
+  writeWhole(ticket, me);
+  let left = false;
+  return {
+    address: `127.0.0.1:${record.port}`,
+    how,
+    claimWorker: () => tryLock(files.workerLock),
+    leave: async () => {
+      if (left) return;
+      left = true;
+      await withLock(files.engineLock, lockWaitMs, async () => {
+        rmSync(ticket, { force: true });
+        if (livingUsers(folder).length > 0) return;
+        await stopServer(record);
+        rmSync(files.engine, { force: true });
+      });
+    },
+    leaveNow: () => {
+      if (left) return;
+      left = true;
+      rmSync(ticket, { force: true });
+      // Its record stays: whoever comes next sees that the process is gone, or ends it.
+      if (livingUsers(folder).length === 0 && isAlive(record.server)) process.kill(record.server.pid, 'SIGTERM');
+    },
+  };
+}
+
+/** Commands that use the server now; what dead ones left is removed. */
+function livingUsers(folder: string): ProcessIdentity[] {
+  const { users } = paths(folder);
+  const living: ProcessIdentity[] = [];
+  for (const name of listFolder(users)) {
+    const file = join(users, name);
+    const user = parseIdentity(readJson(file));
+    if (user !== null && isAlive(user)) living.push(user);
+    else if (name.endsWith('.json')) rmSync(file, { force: true });
+  }
+  return living;
+}
+
+async function stopServer(record: EngineRecord): Promise<void> {
+  // The pid may belong to another program by now: only the process that was written down is ended.
+  if (!isAlive(record.server)) return;
+  await stopProcess(record.server.pid).catch((error: unknown) => {
+    throw new EngineError(`The embedded engine could not be stopped. ${messageOf(error)}`, error);
+  });
+}
+
+async function listens(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 2_000 });
+    const answer = (value: boolean) => {
+      socket.destroy();
+      resolve(value);
+    };
+    socket.once('connect', () => answer(true));
+    socket.once('timeout', () => answer(false));
+    socket.once('error', () => answer(false));
+  });
+}
+
+function readRecord(folder: string): EngineRecord | null {
+  const value = readJson(paths(folder).engine);
+  if (typeof value !== 'object' || value === null || !('server' in value) || !('port' in value)) return null;
+  const server = parseIdentity(value.server);
+  if (server === null) return null;
+  return { server, port: Number(value.port), startedAt: 'startedAt' in value ? String(value.startedAt) : '' };
+}
+
+function parseIdentity(value: unknown): ProcessIdentity | null {
+  if (typeof value !== 'object' || value === null || !('pid' in value) || !('started' in value)) return null;
+  return { pid: Number(value.pid), started: String(value.started) };
+}
+
+function writeWhole(path: string, value: object): void {
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(value)}\n`, { flush: true });
+  renameSync(draft, path);
+}
+
+/** Undefined where there is no such file, or no JSON in it. */
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function listFolder(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

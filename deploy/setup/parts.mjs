@@ -1,0 +1,101 @@
+/** The parts that do not come from npm: their pinned versions and digests, and where they are kept. Plain JavaScript, because the set-up needs it before anything is built. */
+
+import { execFileSync } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+export const TEMPORAL = {
+  // The newest version that `go install` accepts: later ones carry a replace directive.
+  version: '1.5.1',
+  // Database files need not survive another server, so any other line of servers is only a last resort.
+  serverLine: '1.29.',
+  module: 'github.com/temporalio/cli/cmd/temporal',
+  minimumGo: '1.25',
+  archive: 'https://github.com/temporalio/cli/releases/download/v1.5.1/temporal_cli_1.5.1_linux_amd64.tar.gz',
+  archiveSha256: 'ddc95e08b0b076efd4ea9733a3f488eb7d2be875f8834e616cd2a37358b4852d',
+};
+
+export const MINIO = {
+  // What `@latest` resolved to when the S3 tests were written; MinIO publishes no version tags that Go understands.
+  version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+  module: 'github.com/minio/minio',
+  minimumGo: '1.24',
+};
+
+export const TENSORFLOW = {
+  version: '2.18.1',
+  requirement: 'tensorflow-cpu==2.18.1',
+  // A wheel holds the same C library whatever its Python; this one is taken by name, so any Python 3 can fetch it.
+  wheelPython: '312',
+  wheelSha256: '8e0f27dbd92c6d380ae0ccfe73c7343f65c127b0aa98467c30c2e71eda7c76a4',
+  libraryBytes: 632665032,
+};
+
+/** The folder in the user's cache that outlives a checkout and is shared between them. */
+export function cacheFolder() {
+  if (process.env.HARDCASE_CACHE) return process.env.HARDCASE_CACHE;
+  // The XDG specification wants a relative path here to be ignored.
+  const xdg = process.env.XDG_CACHE_HOME;
+  return join(xdg?.startsWith('/') ? xdg : join(homedir(), '.cache'), 'hardcase');
+}
+
+export const libtensorflowFolder = () => join(cacheFolder(), `libtensorflow-${TENSORFLOW.version}`);
+export const cachedTemporal = () => join(cacheFolder(), 'bin', `temporal-${TEMPORAL.version}`);
+export const cachedMinio = () => join(cacheFolder(), 'bin', `minio-${MINIO.version}`);
+
+/** The full path of a command on PATH, or null. */
+export function onPath(command) {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    if (folder === '') continue;
+    const path = join(folder, command);
+    if (isExecutable(path)) return path;
+  }
+  return null;
+}
+
+export function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The Temporal binary to use, or null: the one named by HARDCASE_TEMPORAL, else the pinned one in the cache, else one on
+ * PATH whose server is of the pinned line. With `anyVersion`, one of another line on PATH is taken too.
+ */
+export function findTemporal({ anyVersion = false } = {}) {
+  const named = process.env.HARDCASE_TEMPORAL;
+  if (named) return isExecutable(named) ? describe(named, 'HARDCASE_TEMPORAL') : null;
+  if (isExecutable(cachedTemporal())) return { path: cachedTemporal(), from: 'cache', version: TEMPORAL.version };
+  const path = onPath('temporal');
+  const found = path && describe(path, 'PATH');
+  if (!found) return null;
+  return anyVersion || found.version.includes(`Server ${TEMPORAL.serverLine}`) ? found : null;
+}
+
+/** The MinIO binary to use in tests, or null: the one named by HARDCASE_MINIO, else the pinned one in the cache, else one on PATH. */
+export function findMinio() {
+  const named = process.env.HARDCASE_MINIO;
+  if (named) return isExecutable(named) ? { path: named, from: 'HARDCASE_MINIO' } : null;
+  if (isExecutable(cachedMinio())) return { path: cachedMinio(), from: 'cache' };
+  const path = onPath('minio');
+  return path && { path, from: 'PATH' };
+}
+
+/** Null where the binary does not even print its version. */
+function describe(path, from) {
+  try {
+    const text = execFileSync(path, ['--version'], {
+      encoding: 'utf8',
+      timeout: 20_000,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return { path, from, version: text.trim().replace(/^temporal version /, '') };
+  } catch {
+    return null;
+  }
+}
