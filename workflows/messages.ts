@@ -1,6 +1,29 @@
 /** Names and payloads of the run's messages: what commands, pages and people with the Temporal CLI may send. */
 
 import type { Decision } from '../detection/types.ts';
+import type { PlannedScope } from '../plan/types.ts';
+
+/**
+ * Argument 0 of a run's workflow, whose id is `workflowIdOf(run)`, whose type is the pipeline's name and whose task
+ * queue is `queueName(prefix, 'workflows')`; activities go to the other queues of the same prefix.
+ */
+export interface RunArguments {
+  readonly run: string;
+  readonly pipeline: string;
+  /** Digest of the plan's canonical JSON, an object of the store. */
+  readonly planDigest: string;
+  readonly seed: number;
+  /** The plan's root scope; left out where its JSON is larger than `scopeBytesMax`, and fetched by an activity then. */
+  readonly scope?: PlannedScope;
+}
+
+/** Temporal refuses payloads of 2 MiB; a scope well below that leaves room for everything else in a task. */
+export const scopeBytesMax = 256 * 1024;
+
+/** What a finished run's workflow answers. */
+export interface RunSummary {
+  readonly state: 'done' | 'cancelled';
+}
 
 /** Inline decisions in one message; more go by reference to an object of the store. */
 export const decisionsPerMessageMax = 500;
@@ -40,8 +63,31 @@ export interface RetryAnswer {
   readonly retried: readonly string[];
 }
 
+/** A gate that waits for people, as the query `gates` shows it. */
+export interface OpenGate {
+  readonly gate: string;
+  /** Candidates without a decision, as far as the ledger had been written when the query came. */
+  readonly undecided: number;
+  /** Decisions that wait in the workflow: the gate is not open yet, or they are being written. */
+  readonly queued: number;
+}
+
+/** Decisions that were refused after they had been accepted (unknown candidate, conflict), newest last. */
+export interface RefusedDecision {
+  readonly gate: string;
+  readonly candidateId: string;
+  readonly why: string;
+}
+
+/** Answer of the query `gates`. */
+export interface GatesAnswer {
+  readonly open: readonly OpenGate[];
+  readonly refused: readonly RefusedDecision[];
+}
+
 export const decideName = 'decide';
 export const retryName = 'retry';
+export const gatesName = 'gates';
 
 /** Workflow id of a run, and of the child that a round or a capacity search is. */
 export const workflowIdOf = (run: string, path = ''): string =>
