@@ -1,0 +1,421 @@
+/** From what a run left behind to the report: the summary in words, the tables, the figures. */
+
+import type { Corrections, Interval, Metrics } from '../artifacts/types.ts';
+import type { StepRecord } from '../plan/types.ts';
+import { capacityFigure, capacityLossFigure, legend, lossFigure, profileFigure, tableFigure } from './figures.ts';
+import type { Block, Cell, Made, Report, ReportInput, Section, Table } from './types.ts';
+
+/** AP in percent points, as the field writes it: 73.5. */
+const points = (value: number): string => (100 * value).toFixed(1);
+
+const interval = (estimate: Interval): string =>
+  `${points(estimate.value)} [${points(estimate.low)}, ${points(estimate.high)}]`;
+
+const signedPoints = (value: number): string => `${value < 0 ? '−' : '+'}${points(Math.abs(value))}`;
+
+const difference = (estimate: Interval): string =>
+  `${signedPoints(estimate.value)} [${signedPoints(estimate.low)}, ${signedPoints(estimate.high)}]`;
+
+const plain = (text: string | number): Cell => ({ text: String(text) });
+
+export function buildReport(input: ReportInput): Report {
+  const sections: (Section | null)[] = [
+    resultsSection(input.metrics),
+    capacitySection(input),
+    labelsSection(input),
+    trainingSection(input),
+    profileSection(input),
+    runSection(input),
+    reproduceSection(input),
+  ];
+  return {
+    title: input.title,
+    subtitle: `Run ${input.header.run} of pipeline ${input.header.pipeline}, started ${input.header.createdAt}, report made ${input.now}`,
+    summary: summarize(input),
+    sections: sections.filter((section) => section !== null),
+  };
+}
+
+/** The first sentence compares with the control, because more training and more parameters alone already help. */
+function summarize(input: ReportInput): string[] {
+  const sentences: string[] = [];
+  for (const { value: metrics } of input.metrics) {
+    const final = lastMerged(metrics);
+    const first = metrics.rows.find((row) => row.role === 'model');
+    const control = metrics.comparisons.find((one) => one.name === final?.name && one.against.startsWith('control'));
+    const gain = metrics.comparisons.find((one) => one.name === final?.name && one.against === first?.name);
+    if (control) {
+      sentences.push(
+        `Against a control with the same training and as many models, ${control.name} gains ${difference(control.AP)} points of AP on ${control.split} (${control.labels} labels): ${verdict(control.AP)}.`,
+      );
+    }
+    if (gain) {
+      sentences.push(
+        `Against ${gain.against} alone it is ${difference(gain.AP)} points of AP and ${difference(gain.AP50)} points of AP50: ${verdict(gain.AP)}.`,
+      );
+    }
+    const best = final ?? metrics.rows.filter((row) => row.role === 'model').at(-1);
+    for (const cell of best?.cells.filter((one) => one.split === 'test') ?? []) {
+      sentences.push(
+        `On test at the ${cell.labels} labels ${best!.name} reaches AP50 ${interval(cell.AP50)} and AP ${interval(cell.AP)}.`,
+      );
+    }
+  }
+  if (input.metrics.length > 0) {
+    sentences.push(
+      'Intervals are 95 %, by a paired bootstrap over groups of images: they hold for these weights and cover test sampling only, not the spread between training seeds.',
+    );
+  }
+  const changed = input.corrections.reduce((sum, one) => sum + one.value.changes.length, 0);
+  if (input.corrections.length > 0) {
+    const simulated = input.corrections.some((one) => one.value.reviewer === 'oracle');
+    sentences.push(
+      `Review changed ${changed} labels in ${input.corrections.length} ${input.corrections.length === 1 ? 'gate' : 'gates'}${simulated ? '; the reviewer was a simulation that knows the truth' : ''}.`,
+    );
+  }
+  const resumed = input.steps
+    .flatMap((step) => step.attempts ?? [])
+    .filter((attempt) => attempt.resumedFrom !== undefined);
+  if (resumed.length > 0) {
+    const inexact = resumed.filter((attempt) => attempt.exact === false).length;
+    sentences.push(
+      `Training was resumed ${times(resumed.length)}${inexact > 0 ? `, ${times(inexact)} on another kind of machine, where the last bits of the weights may differ` : ', each time exactly'}.`,
+    );
+  }
+  if (sentences.length === 0) sentences.push('This run made no table of results.');
+  return sentences;
+}
+
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
+
+function verdict(gain: Interval): string {
+  if (gain.low > 0) return 'a gain beyond test sampling noise';
+  if (gain.high < 0) return 'a loss beyond test sampling noise';
+  return 'not distinguishable from test sampling noise';
+}
+
+function lastMerged(metrics: Metrics): Metrics['rows'][number] | undefined {
+  return metrics.rows.filter((row) => row.role === 'merged').at(-1);
+}
+
+function resultsSection(tables: readonly Made<Metrics>[]): Section | null {
+  if (tables.length === 0) return null;
+  const blocks: Block[] = [];
+  for (const { path, value: metrics } of tables) {
+    const cells = metrics.rows[0]?.cells ?? [];
+    const columns = cells.map((cell) => ({ split: cell.split, labels: cell.labels }));
+    blocks.push({
+      type: 'table',
+      table: {
+        caption: `AP and AP50 in percent with 95 % intervals (step ${path}). Validation, in grey, was used for choices; test only reports.`,
+        columns: ['Model', ...columns.flatMap((column) => [`${column.split}, ${column.labels}: AP`, 'AP50'])],
+        rows: metrics.rows.map((row) => [
+          { text: row.name, strong: row.role === 'merged' },
+          ...columns.flatMap((column) => {
+            const cell = row.cells.find((one) => one.split === column.split && one.labels === column.labels);
+            const grey = column.split !== 'test';
+            return cell
+              ? [
+                  { text: interval(cell.AP), grey },
+                  { text: interval(cell.AP50), grey },
+                ]
+              : [plain('–'), plain('–')];
+          }),
+        ]),
+      },
+    });
+    const shown =
+      columns.filter((column) => column.split === 'test' && column.labels !== 'truth').at(-1) ?? columns.at(-1);
+    if (shown) {
+      blocks.push({
+        type: 'figure',
+        figure: {
+          caption: `The same for ${shown.split} at the ${shown.labels} labels.`,
+          svg: tableFigure(metrics, shown.split, shown.labels),
+        },
+      });
+    }
+    if (metrics.comparisons.length > 0) {
+      blocks.push({
+        type: 'table',
+        table: {
+          caption: `Paired differences in points. This table makes ${metrics.comparisons.length} comparisons: with many, some intervals exclude zero by chance (about one in twenty).`,
+          columns: ['Compared', 'Where', 'AP', 'AP50', 'In words'],
+          rows: metrics.comparisons.map((one) => [
+            plain(`${one.name} − ${one.against}`),
+            plain(`${one.split}, ${one.labels}`),
+            plain(difference(one.AP)),
+            plain(difference(one.AP50)),
+            plain(verdict(one.AP)),
+          ]),
+        },
+      });
+    }
+    blocks.push({
+      type: 'table',
+      table: {
+        caption:
+          'What was measured on: groups are resampled as a whole, because crops of one photo are not independent.',
+        columns: ['Split', 'Images', 'Groups', 'Boxes'],
+        rows: metrics.images.map((one) => [plain(one.split), plain(one.images), plain(one.groups), plain(one.boxes)]),
+      },
+    });
+  }
+  return { id: 'results', title: 'Results', blocks };
+}
+
+function capacitySection(input: ReportInput): Section | null {
+  if (input.trials.length === 0) return null;
+  const blocks = input.trials.flatMap(({ path, value: trials }): Block[] => [
+    { type: 'text', text: trials.reason },
+    {
+      type: 'table',
+      table: {
+        caption: `Trials of ${path}, by the rule ${trials.rule === 'one-se' ? 'of one standard error: the smallest model that cannot be told from the best' : 'best'}.`,
+        columns: ['Depth', 'Width', 'Parameters', 'Training loss', 'AP on validation', 'AP50', 'Time'],
+        rows: trials.trials.map((trial) => [
+          { text: String(trial.depth), strong: trial.chosen },
+          { text: String(trial.width), strong: trial.chosen },
+          plain(trial.parameters.toLocaleString('en')),
+          plain(trial.trainingLoss.toFixed(3)),
+          { text: interval(trial.AP), grey: true },
+          { text: points(trial.AP50), grey: true },
+          { text: duration(trial.seconds), strong: trial.chosen },
+        ]),
+      },
+    },
+    { type: 'figure', figure: { caption: 'Capacity against AP on validation.', svg: capacityFigure(trials) } },
+    { type: 'figure', figure: { caption: 'Capacity against training loss.', svg: capacityLossFigure(trials) } },
+  ]);
+  return { id: 'capacity', title: 'Capacity', blocks };
+}
+
+function labelsSection(input: ReportInput): Section | null {
+  if (input.corrections.length === 0 && input.coercions.length === 0 && input.planted.length === 0) return null;
+  const blocks: Block[] = [];
+  if (input.corrections.length > 0) blocks.push({ type: 'table', table: correctionsTable(input.corrections) });
+  for (const { path, value } of input.corrections) {
+    if (!value.againstTruth || value.againstTruth.length === 0) continue;
+    blocks.push({
+      type: 'table',
+      table: {
+        caption: `Label errors against the known truth, before and after ${path}.`,
+        columns: ['Type', 'Before', 'After', 'Put right'],
+        rows: value.againstTruth.map((one) => [
+          plain(one.type),
+          plain(one.before),
+          plain(one.after),
+          plain(one.before === 0 ? '–' : `${Math.round((100 * (one.before - one.after)) / one.before)} %`),
+        ]),
+      },
+    });
+  }
+  for (const { path, value } of input.planted) {
+    const counts = new Map<string, number>();
+    for (const error of value.errors) counts.set(error.type, (counts.get(error.type) ?? 0) + 1);
+    blocks.push({
+      type: 'text',
+      text: `Step ${path} planted ${value.errors.length} label errors in all splits: ${[...counts].map(([type, count]) => `${count} ${type}`).join(', ')}.`,
+    });
+  }
+  for (const { path, value } of input.coercions) {
+    const shown = value.items
+      .slice(0, 20)
+      .map((item) => `${item.file}, ${item.place}: ${item.what} (was ${item.was}, became ${item.became})`);
+    blocks.push({
+      type: 'text',
+      text: `Step ${path} changed ${value.items.length} labels while importing${value.items.length > 20 ? '; the first 20' : ''}${value.items.length > 0 ? ':' : '.'}`,
+    });
+    if (shown.length > 0) blocks.push({ type: 'list', items: shown });
+  }
+  return { id: 'labels', title: 'Labels', blocks };
+}
+
+function correctionsTable(corrections: readonly Made<Corrections>[]): Table {
+  return {
+    caption: 'What each review was asked, and what it changed.',
+    columns: [
+      'Step',
+      'Reviewer',
+      'Asked',
+      'From earlier',
+      'Undecided',
+      'Added',
+      'Removed',
+      'Moved',
+      'Reclassed',
+      'Ignored',
+    ],
+    rows: corrections.map(({ path, value }) => {
+      const count = (what: string) => value.changes.filter((change) => change.what === what).length;
+      return [
+        plain(path),
+        plain(value.reviewer === 'oracle' ? 'simulated' : 'human'),
+        plain(value.asked),
+        plain(value.carriedOver),
+        plain(value.undecided),
+        plain(count('added')),
+        plain(count('removed')),
+        plain(count('moved')),
+        plain(count('reclassed')),
+        plain(count('ignored')),
+      ];
+    }),
+  };
+}
+
+function trainingSection(input: ReportInput): Section | null {
+  if (input.curves.length === 0) return null;
+  const rows = input.curves.map(({ path, value }) => {
+    const last = value.epochs.at(-1);
+    const seen = [...value.epochs].reverse().find((epoch) => epoch.validation)?.validation;
+    return [
+      plain(path),
+      plain(value.epochs.length),
+      plain(last ? last.loss.total.toFixed(3) : '–'),
+      { text: seen ? points(seen.AP) : '–', grey: true },
+      plain(value.clipSwitch ? `epoch ${value.clipSwitch.epoch} (${value.clipSwitch.reason})` : 'never'),
+      plain(last ? Math.round(last.imagesPerSecond) : '–'),
+      plain(duration(value.seconds)),
+    ];
+  });
+  return {
+    id: 'training',
+    title: 'Training',
+    blocks: [
+      {
+        type: 'table',
+        table: {
+          caption:
+            'Each training. Clipping switches on near convergence, so that unlearnable samples do not unsettle the model.',
+          columns: ['Step', 'Epochs', 'Last loss', 'AP on validation', 'Clipping on', 'Images/s', 'Time'],
+          rows,
+        },
+      },
+      {
+        type: 'figure',
+        figure: {
+          caption: 'Training loss over the epochs; dashed: clipping switched on.',
+          svg: lossFigure(input.curves),
+        },
+      },
+    ],
+  };
+}
+
+function profileSection(input: ReportInput): Section | null {
+  if (input.profiles.length === 0) return null;
+  const blocks = input.profiles.flatMap(({ path, value: profile }): Block[] => {
+    const first = profile.targets.map((target) => target.loss[0]!);
+    return [
+      {
+        type: 'table',
+        table: {
+          caption: `Targets of the training set of ${path} under each model: ${profile.targets.length} in all.`,
+          columns: ['Model', 'Missed', 'Newly found', 'Newly missed', 'Median loss of the found'],
+          rows: profile.models.map((model, m) => {
+            const losses = profile.targets.map((target) => target.loss[m]!);
+            const found = losses.filter((loss) => loss !== -1);
+            const newly = (was: boolean) =>
+              losses.filter((loss, i) => (first[i] === -1) === was && (loss === -1) !== was).length;
+            return [
+              plain(model.name),
+              plain(losses.length - found.length),
+              plain(m === 0 ? '–' : newly(true)),
+              plain(m === 0 ? '–' : newly(false)),
+              plain(found.length > 0 ? median(found).toFixed(3) : '–'),
+            ];
+          }),
+        },
+      },
+      {
+        type: 'figure',
+        figure: {
+          caption:
+            'Loss of each target under each model; -1: missed. Newly found and newly missed are against the first model.',
+          svg: `${legend(profile.models.map((model) => model.name))}${profileFigure(profile)}`,
+        },
+      },
+    ];
+  });
+  return { id: 'profile', title: 'Loss on the last training set', blocks };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function runSection(input: ReportInput): Section {
+  const blocks: Block[] = [
+    {
+      type: 'table',
+      table: {
+        caption:
+          'Every step: what ran, what was reused from an earlier run, where training was resumed, and how long it took.',
+        columns: ['Step', 'Kind', 'State', 'Time', 'Attempts', 'Resumed at step', 'Seed'],
+        rows: input.steps.map((step) => [
+          plain(step.path),
+          plain(step.kind),
+          plain(step.reused ? `${step.state}, reused` : step.state),
+          plain(step.reused ? '–' : elapsed(step)),
+          plain(step.attempts?.length ?? 0),
+          plain(resumedAt(step)),
+          plain(step.seed ?? '–'),
+        ]),
+      },
+    },
+  ];
+  if (input.state.notices && input.state.notices.length > 0) {
+    blocks.push({ type: 'text', text: 'Notices:' }, { type: 'list', items: input.state.notices });
+  }
+  return { id: 'run', title: 'The run', blocks };
+}
+
+function resumedAt(step: StepRecord): string {
+  const places = (step.attempts ?? []).flatMap((attempt) =>
+    attempt.resumedFrom === undefined ? [] : [`${attempt.resumedFrom}${attempt.exact === false ? ' (not exact)' : ''}`],
+  );
+  return places.length > 0 ? places.join(', ') : '–';
+}
+
+function elapsed(step: StepRecord): string {
+  if (!step.startedAt || !step.endedAt) return '–';
+  return duration((Date.parse(step.endedAt) - Date.parse(step.startedAt)) / 1000);
+}
+
+/** Seconds as a person writes them: `41 s`, `3 min 20 s`, `2 h 5 min`. */
+function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds - 60 * minutes)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function reproduceSection(input: ReportInput): Section {
+  const environment = input.state.environment;
+  const params = Object.entries(input.header.params).map(
+    ([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+  );
+  const items = [
+    `Plan ${input.header.planDigest}`,
+    `Pipeline file ${input.header.file}`,
+    ...params.map((text) => `Param ${text}`),
+    ...(environment
+      ? [
+          `hardcase ${environment.hardcase}, Node ${environment.node}, TensorFlow ${environment.tensorflow}, oneDNN ${environment.oneDnn ? 'on' : 'off'}`,
+          `${environment.cpu}, ${environment.threads} ${environment.threads === 1 ? 'thread' : 'threads'} an operation`,
+        ]
+      : []),
+  ];
+  return {
+    id: 'reproduce',
+    title: 'Reproduce',
+    blocks: [
+      { type: 'list', items },
+      { type: 'text', text: 'The pipeline as it ran:' },
+      { type: 'code', text: input.source },
+    ],
+  };
+}
