@@ -1,0 +1,120 @@
+/** Settings to an open store and a Temporal client: of the given server, or of the embedded engine. */
+
+import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
+import type { Store } from '../artifacts/store.ts';
+import type { AttachedEngine } from '../deploy/embedded.ts';
+import { CommandError, exitCodes } from './output.ts';
+import type { Settings } from './settings.ts';
+
+export interface TemporalTarget {
+  /** With `address`; as `@temporalio/envconfig` puts them together. */
+  readonly options: ConnectionOptions & { readonly address: string };
+  readonly namespace: string;
+}
+
+export interface TemporalConnection {
+  readonly client: Client;
+  readonly connection: Connection;
+  readonly target: TemporalTarget;
+  /** Null where the server is not ours. */
+  readonly engine: AttachedEngine | null;
+  /** Closes the connection, and leaves the embedded engine. */
+  close(): Promise<void>;
+}
+
+/** Long enough for a server across the world, short enough for a person who mistyped an address. */
+const connectTimeoutMs = 5_000;
+
+export async function openSettingsStore(settings: Settings): Promise<Store> {
+  const { openStore } = await import('../artifacts/open-store.ts');
+  return await openStore(settings.store);
+}
+
+/** The Temporal server that flags, environment and files name, or null: then the embedded engine is used. */
+export async function temporalTarget(settings: Settings): Promise<TemporalTarget | null> {
+  const { loadClientConnectConfig } = await import('@temporalio/envconfig');
+  const environment: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) if (value) environment[name] = value;
+  if (settings.address !== undefined) environment.TEMPORAL_ADDRESS = settings.address;
+  if (settings.namespace !== undefined) environment.TEMPORAL_NAMESPACE = settings.namespace;
+  let config: ReturnType<typeof loadClientConnectConfig>;
+  try {
+    config = loadClientConnectConfig({ overrideEnvVars: environment });
+  } catch (error) {
+    throw new CommandError(
+      `The Temporal settings cannot be read: ${(error as Error).message}. Look at the TEMPORAL_ variables and at the file that TEMPORAL_CONFIG_FILE names.`,
+      exitCodes.usage,
+      error,
+    );
+  }
+  const { address, tls, apiKey, metadata } = config.connectionOptions;
+  if (address === undefined) return null;
+  return {
+    options: {
+      address,
+      ...(tls === undefined ? {} : { tls }),
+      ...(apiKey === undefined ? {} : { apiKey }),
+      ...(metadata === undefined ? {} : { metadata: metadata as Record<string, string> }),
+    },
+    namespace: config.namespace ?? 'default',
+  };
+}
+
+/** Connects to the server that the settings name, else attaches to the embedded engine (and starts it). */
+export async function connectTemporal(settings: Settings): Promise<TemporalConnection> {
+  const target = await temporalTarget(settings);
+  if (target !== null) return await connectTo(target, null);
+  const { attachEngine } = await import('../deploy/embedded.ts');
+  const engine = await attachEngine(settings.folder);
+  try {
+    return await connectTo({ options: { address: engine.address }, namespace: 'default' }, engine);
+  } catch (error) {
+    await engine.leave();
+    throw error;
+  }
+}
+
+async function connectTo(target: TemporalTarget, engine: AttachedEngine | null): Promise<TemporalConnection> {
+  const { Client, Connection } = await import('@temporalio/client');
+  const { address } = target.options;
+  const connection = await Connection.connect({ ...target.options, connectTimeout: connectTimeoutMs }).catch(
+    (error: unknown) => {
+      throw new CommandError(
+        `No Temporal server answers at ${address}. Expected one there, because TEMPORAL_ADDRESS, --address or a configuration file names it. ` +
+          'Start it, correct the address, or leave the address out to use the embedded engine.',
+        exitCodes.engine,
+        error,
+      );
+    },
+  );
+  try {
+    await connection.withDeadline(Date.now() + connectTimeoutMs, () =>
+      connection.workflowService.describeNamespace({ namespace: target.namespace }),
+    );
+  } catch (error) {
+    await connection.close();
+    throw new CommandError(
+      `The Temporal server at ${address} does not offer the namespace "${target.namespace}": ${messageOf(error)}. ` +
+        'Create the namespace there, or name another with TEMPORAL_NAMESPACE or --namespace.',
+      exitCodes.engine,
+      error,
+    );
+  }
+  return {
+    client: new Client({ connection, namespace: target.namespace }),
+    connection,
+    target,
+    engine,
+    close: async () => {
+      await connection.close();
+      await engine?.leave();
+    },
+  };
+}
+
+function messageOf(error: unknown): string {
+  if (typeof error === 'object' && error !== null && 'details' in error && typeof error.details === 'string') {
+    return error.details.replace(/\.$/, '');
+  }
+  return error instanceof Error ? error.message.replace(/\.$/, '') : String(error);
+}

@@ -1,0 +1,136 @@
+/** How commands speak: exit codes, the error they fail with, tables, times and JSON. */
+
+import colours from 'picocolors';
+
+export const exitCodes = {
+  done: 0,
+  /** The pipeline or the data is at fault. */
+  input: 1,
+  usage: 2,
+  /** A human must answer (with `--no-wait`). */
+  waiting: 3,
+  /** The engine or a service failed, or only held steps are left. */
+  engine: 4,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** One clear sentence or more for the user; printed without a stack. */
+export class CommandError extends Error {
+  readonly exitCode: ExitCode;
+  constructor(message: string, exitCode: ExitCode, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'CommandError';
+    this.exitCode = exitCode;
+  }
+}
+
+export function print(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** For people, beside the result: never part of what a program reads. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+const colourOfState: { readonly [state: string]: (text: string) => string } = {
+  pending: colours.dim,
+  running: colours.cyan,
+  waiting: colours.yellow,
+  held: colours.red,
+  paused: colours.yellow,
+  done: colours.green,
+  skipped: colours.dim,
+  failed: colours.red,
+  cancelled: colours.red,
+};
+
+export const paintState = (state: string, text = state): string => (colourOfState[state] ?? ((same) => same))(text);
+
+/** Columns padded to their widest cell; a cell may hold colours. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell));
+    });
+  }
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column === row.length - 1 ? cell : cell + ' '.repeat((widths[column] ?? 0) - visibleLength(cell)),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins every colour.
+const colourCodes = /\u001b\[[0-9;]*m/g;
+
+export const visibleLength = (text: string): number => text.replace(colourCodes, '').length;
+
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+}
+
+/** Local time of day, `14:05:09`. */
+export const formatClock = (iso: string | number): string => {
+  const date = new Date(iso);
+  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':');
+};
+
+/** Local date and time, `2026-03-01 14:05`. */
+export const formatMoment = (iso: string): string => {
+  const date = new Date(iso);
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, '0'));
+  return `${day.join('-')} ${formatClock(iso).slice(0, 5)}`;
+};
+
+/** A command line that can be pasted: arguments are quoted where the shell would change them. */
+export function commandLine(...words: readonly string[]): string {
+  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+}
+
+/** The nearest of the known words, where one is near enough to be meant. */
+export function didYouMean(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(word.length * 0.4)) + 1;
+  for (const candidate of known) {
+    const distance = candidate.startsWith(word) ? 1 : editDistance(word, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}

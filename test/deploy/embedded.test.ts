@@ -1,0 +1,117 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Connection } from '@temporalio/client';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { attachEngine, readEngine, workerOwner } from '../../deploy/embedded.ts';
+import { identify, tryLock } from '../../deploy/lock.ts';
+import { isRunning, stopProcess } from '../../deploy/servers.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-embedded-'));
+});
+afterEach(async () => {
+  const left = readEngine(folder);
+  if (left) await stopProcess(left.server.pid);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Another command that attaches, says so, and then does nothing until it is killed. */
+async function otherCommand(claim: boolean): Promise<{ pid: number; kill(): Promise<void> }> {
+  const module = pathToFileURL(join(import.meta.dirname, '../../dist/deploy/embedded.js')).href;
+  const script = `
+    const { attachEngine } = await import(${JSON.stringify(module)});
+    const engine = await attachEngine(${JSON.stringify(folder)});
+    ${claim ? 'engine.claimWorker();' : ''}
+    console.log(engine.how);
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await Promise.race([
+    new Promise((resolve) => child.stdout.once('data', resolve)),
+    ended.then(() => Promise.reject(new Error('the other command ended before it was attached'))),
+  ]);
+  return {
+    pid: child.pid!,
+    kill: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+test('the first command starts the server, and the last to leave stops it', async () => {
+  const engine = await attachEngine(folder);
+  expect(engine.how).toBe('started');
+  const { server } = readEngine(folder)!;
+  const connection = await Connection.connect({ address: engine.address });
+  await connection.close();
+  await engine.leave();
+  expect(isRunning(server.pid)).toBe(false);
+  expect(readEngine(folder)).toBe(null);
+  expect(existsSync(join(folder, 'engine.json'))).toBe(false);
+});
+
+test('a second command joins, and its leaving leaves the server to the first', async () => {
+  const other = await otherCommand(true);
+  try {
+    const engine = await attachEngine(folder);
+    expect(engine.how).toBe('joined');
+    expect(engine.claimWorker()).toBe(null);
+    expect(workerOwner(folder)?.pid).toBe(other.pid);
+    const { server } = readEngine(folder)!;
+    await engine.leave();
+    expect(isRunning(server.pid)).toBe(true);
+  } finally {
+    await other.kill();
+  }
+});
+
+test('a server whose command was killed is adopted, its worker taken over, and stopped in the end', async () => {
+  const other = await otherCommand(true);
+  const { server } = readEngine(folder)!;
+  await other.kill();
+  expect(isRunning(server.pid)).toBe(true);
+  const engine = await attachEngine(folder);
+  expect(engine.how).toBe('adopted');
+  expect(readEngine(folder)!.server).toEqual(server);
+  const release = engine.claimWorker();
+  expect(workerOwner(folder)?.pid).toBe(process.pid);
+  release?.();
+  await engine.leave();
+  expect(isRunning(server.pid)).toBe(false);
+});
+
+test('a dead server is replaced, and a living process that got its pid is left alone', async () => {
+  const bystander = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+  try {
+    const server = { pid: bystander.pid!, started: 'another boot:1' };
+    writeFileSync(join(folder, 'engine.json'), JSON.stringify({ server, port: 1, startedAt: '' }));
+    const engine = await attachEngine(folder);
+    expect(engine.how).toBe('started');
+    await engine.leave();
+    expect(isRunning(bystander.pid!)).toBe(true);
+  } finally {
+    bystander.kill('SIGKILL');
+  }
+});
+
+test('a lock has one owner, and that of a dead process is taken over', () => {
+  const path = join(folder, 'some.lock');
+  const release = tryLock(path)!;
+  expect(tryLock(path)).toBe(null);
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ ...identify(process.pid) });
+  release();
+  expect(existsSync(path)).toBe(false);
+  writeFileSync(path, JSON.stringify({ pid: 2 ** 22 + 1, started: 'never' }));
+  const second = tryLock(path);
+  expect(second).not.toBe(null);
+  second?.();
+  writeFileSync(path, 'not an owner');
+  expect(tryLock(path)).not.toBe(null);
+});
