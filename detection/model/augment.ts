@@ -1,0 +1,302 @@
+/** Changes to a training image that keep its labels true: flip, colour, scale and shift, mosaic of four. */
+
+import type { Random } from '../random.ts';
+import { frameOf, paddingGrey } from './input.ts';
+import type { PreparedImage, TrainOptions } from './types.ts';
+
+export type AugmentOptions = TrainOptions['augment'];
+
+/** Less than this share of a box, or fewer pixels of a side, is too little to be found: it becomes an ignore region. */
+const shareLeftMin = 0.2;
+const sideLeftMinPx = 2;
+
+/** The four images of a mosaic stand at this mean scale: between four whole images (0.5) and four crops (1). */
+const mosaicScale = 0.75;
+/** The meeting point of the four lies this far from the edges, as a share of the side. */
+const mosaicMargin = 0.3;
+
+/** Labels of an augmented image, [N*4] xyxy in input pixels. */
+export interface AugmentedLabels {
+  readonly boxes: Float32Array;
+  readonly classes: Int32Array;
+  readonly ignore: Float32Array;
+}
+
+/** Pixels x1 <= x < x2, y1 <= y < y2 of the output. */
+interface Region {
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+}
+
+/** Output = scale * input + offset, after mirroring left to right where `flip` says so. */
+interface Placement {
+  readonly flip: boolean;
+  readonly scale: number;
+  readonly offsetX: number;
+  readonly offsetY: number;
+}
+
+/** Rows of a 3x3 matrix on RGB. */
+type ColourMatrix = readonly [number, number, number, number, number, number, number, number, number];
+
+/** Copies the image as it is into `out` ([S*S*3]). */
+export function copyImage(image: PreparedImage, out: Uint8Array): AugmentedLabels {
+  out.set(image.pixels);
+  return { boxes: image.boxes, classes: image.classes, ignore: image.ignore };
+}
+
+/** Writes one image, changed as the numbers of `random` say, into `out` ([S*S*3]). */
+export function augmentImage(
+  image: PreparedImage,
+  inputSize: number,
+  options: AugmentOptions,
+  random: Random,
+  out: Uint8Array,
+): AugmentedLabels {
+  const flip = drawFlip(options, random);
+  const colour = drawColour(options.colour, random);
+  const scale = drawScale(options.scale, random);
+  const shiftX = (2 * random.next() - 1) * options.shift * inputSize;
+  const shiftY = (2 * random.next() - 1) * options.shift * inputSize;
+  // Scaled about the centre.
+  const centred = (inputSize * (1 - scale)) / 2;
+  const placement: Placement = { flip, scale, offsetX: centred + shiftX, offsetY: centred + shiftY };
+  const region: Region = { x1: 0, y1: 0, x2: inputSize, y2: inputSize };
+  const labels = collectLabels();
+  drawRegion(image, inputSize, placement, region, colour, out);
+  labels.add(image, inputSize, placement, region);
+  return labels.done();
+}
+
+/** Writes four images around a random point into `out` ([S*S*3]) (Bochkovskiy et al. 2020, YOLOv4). */
+export function mosaic(
+  images: readonly [PreparedImage, PreparedImage, PreparedImage, PreparedImage],
+  inputSize: number,
+  options: AugmentOptions,
+  random: Random,
+  out: Uint8Array,
+): AugmentedLabels {
+  const middle = (): number => Math.round(inputSize * (mosaicMargin + (1 - 2 * mosaicMargin) * random.next()));
+  const x = middle();
+  const y = middle();
+  const regions: readonly Region[] = [
+    { x1: 0, y1: 0, x2: x, y2: y },
+    { x1: x, y1: 0, x2: inputSize, y2: y },
+    { x1: 0, y1: y, x2: x, y2: inputSize },
+    { x1: x, y1: y, x2: inputSize, y2: inputSize },
+  ];
+  const labels = collectLabels();
+  for (const [index, region] of regions.entries()) {
+    const image = images[index]!;
+    const flip = drawFlip(options, random);
+    const colour = drawColour(options.colour, random);
+    const scale = mosaicScale * drawScale(options.scale, random);
+    const content = frameOf(image.width, image.height, inputSize);
+    // Any part of the image may show; one smaller than its region may lie anywhere in it.
+    const slackX = region.x2 - region.x1 - content.contentWidth * scale;
+    const slackY = region.y2 - region.y1 - content.contentHeight * scale;
+    const padX = flip ? inputSize - image.padX - content.contentWidth : image.padX;
+    const placement: Placement = {
+      flip,
+      scale,
+      offsetX: region.x1 + slackX * random.next() - padX * scale,
+      offsetY: region.y1 + slackY * random.next() - image.padY * scale,
+    };
+    drawRegion(image, inputSize, placement, region, colour, out);
+    labels.add(image, inputSize, placement, region);
+  }
+  return labels.done();
+}
+
+function drawFlip(options: AugmentOptions, random: Random): boolean {
+  // The number is drawn in any case, so that one switch does not change what the others do.
+  return random.next() < 0.5 && options.flip;
+}
+
+function drawScale(strength: number, random: Random): number {
+  return Math.max(0.05, 1 + (2 * random.next() - 1) * strength);
+}
+
+/**
+ * Hue, saturation and value as one linear map, because a conversion to HSV and back costs more than all the rest.
+ * Hue turns about the grey axis (the matrix of SVG's feColorMatrix `hueRotate`), saturation stretches away from it.
+ */
+function drawColour(strength: number, random: Random): ColourMatrix | null {
+  const hue = (2 * random.next() - 1) * strength * 0.05 * 2 * Math.PI;
+  const saturation = 1 + (2 * random.next() - 1) * strength * 0.7;
+  const value = 1 + (2 * random.next() - 1) * strength * 0.4;
+  if (strength === 0) return null;
+  const c = value * saturation * Math.cos(hue);
+  const s = value * saturation * Math.sin(hue);
+  const [red, green, blue] = [0.213, 0.715, 0.072];
+  return [
+    value * red + c * (1 - red) - s * red,
+    value * green - c * green - s * green,
+    value * blue - c * blue + s * (1 - blue),
+    value * red - c * red + s * 0.143,
+    value * green + c * (1 - green) + s * 0.14,
+    value * blue - c * blue - s * 0.283,
+    value * red - c * red - s * (1 - red),
+    value * green - c * green + s * green,
+    value * blue + c * (1 - blue) + s * blue,
+  ];
+}
+
+/** Where each column (or row) of a region is read in the source. */
+interface Taps {
+  /** Columns first <= x < end have a source; the others are padding. */
+  readonly first: number;
+  readonly end: number;
+  /** Index of the nearer-left (upper) source pixel and of its neighbour, and the neighbour's weight. */
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  readonly weight: Float32Array;
+}
+
+function tapsOf(
+  from: number,
+  to: number,
+  scale: number,
+  offset: number,
+  mirror: number | null,
+  contentFrom: number,
+  contentTo: number,
+): Taps {
+  const low = new Int32Array(to - from);
+  const high = new Int32Array(to - from);
+  const weight = new Float32Array(to - from);
+  let first = to;
+  let end = from;
+  for (let x = from; x < to; x++) {
+    const placed = (x + 0.5 - offset) / scale;
+    const source = mirror === null ? placed : mirror - placed;
+    if (source < contentFrom || source >= contentTo) continue;
+    if (x < first) first = x;
+    end = x + 1;
+    const position = Math.min(contentTo - 1, Math.max(contentFrom, source - 0.5));
+    const left = Math.floor(position);
+    low[x - from] = left;
+    high[x - from] = Math.min(contentTo - 1, left + 1);
+    weight[x - from] = position - left;
+  }
+  return { first: Math.min(first, end), end, low, high, weight };
+}
+
+/** Fills a region of `out` from the image, bilinearly, and with grey where the image does not reach. */
+function drawRegion(
+  image: PreparedImage,
+  inputSize: number,
+  placement: Placement,
+  region: Region,
+  colour: ColourMatrix | null,
+  out: Uint8Array,
+): void {
+  const { contentWidth, contentHeight } = frameOf(image.width, image.height, inputSize);
+  const { scale, offsetX, offsetY } = placement;
+  const mirror = placement.flip ? inputSize : null;
+  const columns = tapsOf(region.x1, region.x2, scale, offsetX, mirror, image.padX, image.padX + contentWidth);
+  const rows = tapsOf(region.y1, region.y2, scale, offsetY, null, image.padY, image.padY + contentHeight);
+  const source = image.pixels;
+  // Stores into a clamped array round and clamp in one instruction.
+  const target = new Uint8ClampedArray(out.buffer, out.byteOffset, out.byteLength);
+  const [rr, rg, rb, gr, gg, gb, br, bg, bb] = colour ?? [1, 0, 0, 0, 1, 0, 0, 0, 1];
+  const plain = colour === null;
+  for (let y = region.y1; y < region.y2; y++) {
+    const rowStart = y * inputSize * 3;
+    if (y < rows.first || y >= rows.end) {
+      target.fill(paddingGrey, rowStart + region.x1 * 3, rowStart + region.x2 * 3);
+      continue;
+    }
+    target.fill(paddingGrey, rowStart + region.x1 * 3, rowStart + columns.first * 3);
+    target.fill(paddingGrey, rowStart + columns.end * 3, rowStart + region.x2 * 3);
+    const above = rows.low[y - region.y1]! * inputSize;
+    const below = rows.high[y - region.y1]! * inputSize;
+    const down = rows.weight[y - region.y1]!;
+    for (let x = columns.first; x < columns.end; x++) {
+      const left = columns.low[x - region.x1]!;
+      const right = columns.high[x - region.x1]!;
+      const across = columns.weight[x - region.x1]!;
+      const a = (above + left) * 3;
+      const b = (above + right) * 3;
+      const c = (below + left) * 3;
+      const d = (below + right) * 3;
+      const wd = across * down;
+      const wb = across - wd;
+      const wc = down - wd;
+      const wa = 1 - across - wc;
+      const red = source[a]! * wa + source[b]! * wb + source[c]! * wc + source[d]! * wd;
+      const green = source[a + 1]! * wa + source[b + 1]! * wb + source[c + 1]! * wc + source[d + 1]! * wd;
+      const blue = source[a + 2]! * wa + source[b + 2]! * wb + source[c + 2]! * wc + source[d + 2]! * wd;
+      const to = rowStart + x * 3;
+      if (plain) {
+        target[to] = red;
+        target[to + 1] = green;
+        target[to + 2] = blue;
+      } else {
+        target[to] = rr * red + rg * green + rb * blue;
+        target[to + 1] = gr * red + gg * green + gb * blue;
+        target[to + 2] = br * red + bg * green + bb * blue;
+      }
+    }
+  }
+}
+
+/** Gathers the labels of the images that make up an output. */
+function collectLabels(): {
+  add(image: PreparedImage, inputSize: number, placement: Placement, region: Region): void;
+  done(): AugmentedLabels;
+} {
+  const boxes: number[] = [];
+  const classes: number[] = [];
+  const ignore: number[] = [];
+  return {
+    add(image, inputSize, placement, region) {
+      for (let i = 0; i < image.classes.length; i++) {
+        const { box, shareLeft } = placeBox(image.boxes, i * 4, inputSize, placement, region);
+        if (!(shareLeft > 0)) continue;
+        const side = Math.min(box[2] - box[0], box[3] - box[1]);
+        if (shareLeft < shareLeftMin || side < sideLeftMinPx) {
+          ignore.push(...box);
+        } else {
+          boxes.push(...box);
+          classes.push(image.classes[i]!);
+        }
+      }
+      for (let i = 0; i < image.ignore.length; i += 4) {
+        const { box, shareLeft } = placeBox(image.ignore, i, inputSize, placement, region);
+        if (shareLeft > 0) ignore.push(...box);
+      }
+    },
+    done: () => ({
+      boxes: Float32Array.from(boxes),
+      classes: Int32Array.from(classes),
+      ignore: Float32Array.from(ignore),
+    }),
+  };
+}
+
+function placeBox(
+  source: Float32Array,
+  at: number,
+  inputSize: number,
+  placement: Placement,
+  region: Region,
+): { readonly box: readonly [number, number, number, number]; readonly shareLeft: number } {
+  const { flip, scale, offsetX, offsetY } = placement;
+  const left = (flip ? inputSize - source[at + 2]! : source[at]!) * scale + offsetX;
+  const right = (flip ? inputSize - source[at]! : source[at + 2]!) * scale + offsetX;
+  const top = source[at + 1]! * scale + offsetY;
+  const bottom = source[at + 3]! * scale + offsetY;
+  const box = [
+    Math.max(region.x1, left),
+    Math.max(region.y1, top),
+    Math.min(region.x2, right),
+    Math.min(region.y2, bottom),
+  ] as const;
+  const width = box[2] - box[0];
+  const height = box[3] - box[1];
+  const shareLeft = width > 0 && height > 0 ? (width * height) / ((right - left) * (bottom - top)) : 0;
+  return { box, shareLeft };
+}
