@@ -1,51 +1,101 @@
-/** What the store keeps of a review gate: what was asked, and every batch of decisions. */
+/**
+ * What a run's record keeps of its gates: what was asked, and every batch of decisions that came in.
+ *
+ *     runs/RUN/gates/PATH.json                    GateRecord
+ *     runs/RUN/gates/PATH/decisions/BATCH.json    DecisionBatch, created once
+ */
 
 import type { Decision } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { ArtifactRef } from '../plan/types.ts';
+import type { Store } from './store.ts';
 
-/** `runs/RUN/gates/PATH.json`: created when the gate opens, replaced when it closes. */
 export interface GateRecord {
+  /** Path of the `review-labels` step. */
   readonly path: string;
   readonly state: 'open' | 'closed';
-  readonly reviewer: 'human' | 'oracle';
   readonly openedAt: string;
   readonly closedAt?: string;
-  /** Why it closed. */
-  readonly ended?: 'decided' | 'expired';
-  /** Digests of the objects of the `dataset` and `candidates` artifacts that the gate is about. */
-  readonly dataset: string;
-  readonly candidates: string;
-  /** Digest of the JSON array of the candidates that are asked, best rank first. Also what `shown` of a message names. */
-  readonly asked: string;
-  readonly askedCount: number;
-  /** Candidates of the artifact, of which some were decided before and some may be beyond `limit`. */
-  readonly total: number;
-  /** Digest of the JSON array of decisions that were made earlier and hold here too. */
-  readonly carriedOver: string;
-  readonly carriedOverCount: number;
-  /** When the labels of undecided candidates are kept; absent where the gate waits without end. */
+  /** When the undecided candidates are given up. */
   readonly expiresAt?: string;
+  readonly remindAt?: string;
+  /** Those that a reviewer is asked about, best rank first: without the carried over, and cut to `limit`. */
+  readonly candidates: ArtifactRef;
+  readonly dataset: ArtifactRef;
+  /** Number of candidates in `candidates`. */
+  readonly asked?: number;
+  /** Number of candidates decided in an earlier round or run. */
+  readonly carriedOver: number;
+  readonly limit?: number;
+  /** Number of `candidates` decided so far. */
+  readonly decided?: number;
+  readonly reviewer?: 'human' | 'oracle';
+  /** Why it was closed: all decided, expired, cancelled. */
+  readonly reason?: string;
 }
 
-/** `runs/RUN/decisions/PATH/BATCH.json`: created once, never changed. For one candidate the first decision counts. */
 export interface DecisionBatch {
+  /** Chosen by the sender; the same batch sent twice counts once. */
   readonly batch: string;
   readonly by: string;
-  /** When the run's workflow took it. */
   readonly at: string;
-  readonly via: 'update' | 'signal' | 'oracle';
-  /** Digest of what the reviewer was shown, where the sender said so. */
+  /** Digest of what the reviewer was shown. */
   readonly shown?: string;
   readonly decisions: readonly Decision[];
 }
 
-/** One decided candidate with who, when and what was shown. */
 export interface RecordedDecision extends Decision {
+  readonly batch: string;
   readonly by: string;
   readonly at: string;
   readonly shown?: string;
 }
 
-export const gateRecordKey = (run: string, path: string): string => `runs/${run}/gates/${path}.json`;
-export const decisionBatchPrefix = (run: string, path: string): string => `runs/${run}/decisions/${path}/`;
-export const decisionBatchKey = (run: string, path: string, batch: string): string =>
-  `${decisionBatchPrefix(run, path)}${batch}.json`;
+/** Creates or replaces. */
+export async function writeGate(store: Store, run: string, gate: GateRecord): Promise<void> {
+  await store.writeRecord(`runs/${run}/gates/${gate.path}.json`, encode(gate));
+}
+
+/** Null where the gate never opened. */
+export async function readGate(store: Store, run: string, path: string): Promise<GateRecord | null> {
+  const bytes = await store.readRecord(`runs/${run}/gates/${path}.json`);
+  return bytes === null ? null : (JSON.parse(bytes.toString()) as GateRecord);
+}
+
+/** In order of opening. */
+export async function listGates(store: Store, run: string): Promise<GateRecord[]> {
+  const gates: GateRecord[] = [];
+  for (const name of await store.listNames(`runs/${run}/gates/`)) {
+    // Beside each gate's record lies its folder of decisions.
+    const gate = name.endsWith('.json') ? await readGate(store, run, name.slice(0, -'.json'.length)) : null;
+    if (gate !== null) gates.push(gate);
+  }
+  return gates.sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : 0));
+}
+
+export async function appendDecisions(
+  store: Store,
+  run: string,
+  gatePath: string,
+  batch: DecisionBatch,
+): Promise<'created' | 'repeated'> {
+  // Encoded, because the sender may have chosen a name with a slash.
+  const key = `runs/${run}/gates/${gatePath}/decisions/${encodeURIComponent(batch.batch)}.json`;
+  return (await store.createRecord(key, encode(batch))) === null ? 'created' : 'repeated';
+}
+
+/** All decisions of a gate, oldest batch first. Also those that came before it opened. */
+export async function readDecisions(store: Store, run: string, gatePath: string): Promise<RecordedDecision[]> {
+  const keys = await store.listRecords(`runs/${run}/gates/${gatePath}/decisions/`);
+  const batches = await Promise.all(
+    keys.map(async (key) => JSON.parse((await store.readRecord(key))?.toString() ?? 'null') as DecisionBatch | null),
+  );
+  return batches
+    .filter((batch) => batch !== null)
+    .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.batch < b.batch ? -1 : 1))
+    .flatMap(({ batch, by, at, shown, decisions }) => decisions.map((one) => ({ ...one, batch, by, at, shown })));
+}
+
+function encode(value: unknown): Buffer {
+  return Buffer.from(canonicalJson(value));
+}

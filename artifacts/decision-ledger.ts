@@ -1,0 +1,63 @@
+/**
+ * Decisions across all runs, by image, so that nobody is asked twice. A decision belongs to what it is about (image
+ * digest, box, category), not to the run in which it was asked.
+ *
+ *     decisions/IMAGE-DIGEST/HASH.json   LedgerEntry, created once
+ */
+
+import type { Box, CandidateType, Decision } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import { sha256Hex } from './digest.ts';
+import type { Store } from './store.ts';
+
+export interface LedgerEntry {
+  readonly imageDigest: string;
+  readonly type: CandidateType;
+  /** The label in question, as it was (absent for `missing`). */
+  readonly annotation?: { readonly id: string; readonly categoryId: number; readonly box: Box };
+  /** The detection in question (absent for `spurious` and `duplicate`). */
+  readonly detection?: { readonly categoryId: number; readonly box: Box };
+  /** Names of the categories, because another dataset may number them otherwise. */
+  readonly category: string;
+  readonly decision: Decision;
+  readonly by: string;
+  readonly at: string;
+  readonly run: string;
+  readonly gate: string;
+  /** Digest of what the reviewer was shown. */
+  readonly shown?: string;
+}
+
+/** Above so many images, one listing of all images with decisions is cheaper than one of each. */
+const LIST_EACH_MAX = 50;
+
+export async function rememberDecisions(store: Store, entries: readonly LedgerEntry[]): Promise<void> {
+  for (const entry of entries) {
+    const bytes = Buffer.from(canonicalJson(entry));
+    await store.createRecord(`decisions/${entry.imageDigest}/${sha256Hex(bytes).slice(0, 16)}.json`, bytes);
+  }
+}
+
+/** Entries of the given images, newest first within an image. Images nobody decided about are not in the map. */
+export async function recallDecisions(
+  store: Store,
+  imageDigests: readonly string[],
+): Promise<Map<string, LedgerEntry[]>> {
+  const wanted = [...new Set(imageDigests)];
+  const known = wanted.length > LIST_EACH_MAX ? new Set(await store.listNames('decisions/')) : null;
+  const found = new Map<string, LedgerEntry[]>();
+  for (const digest of wanted) {
+    if (known !== null && !known.has(digest)) continue;
+    const entries: LedgerEntry[] = [];
+    for (const key of await store.listRecords(`decisions/${digest}/`)) {
+      const bytes = await store.readRecord(key);
+      if (bytes !== null) entries.push(JSON.parse(bytes.toString()) as LedgerEntry);
+    }
+    if (entries.length > 0)
+      found.set(
+        digest,
+        entries.sort((a, b) => (a.at > b.at ? -1 : a.at < b.at ? 1 : 0)),
+      );
+  }
+  return found;
+}
