@@ -1,5 +1,7 @@
 /** How commands speak: exit codes, the error they fail with, tables, times and JSON. */
 
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import colours from 'picocolors';
 
 export const exitCodes = {
@@ -133,4 +135,21 @@ function editDistance(from: string, to: string): number {
     row = next;
   }
   return row[to.length] ?? 0;
+}
+
+/** How this command can be called again from the same folder: in a checkout it is not on PATH. */
+export function ownCommand(...words: readonly string[]): string {
+  const script = process.argv[1] ?? 'hardcase';
+  if (basename(script) === 'hardcase') return commandLine('hardcase', ...words);
+  if (isCheckout(process.cwd())) return commandLine('npx', 'hardcase', ...words);
+  return commandLine('node', script, ...words);
+}
+
+function isCheckout(folder: string): boolean {
+  try {
+    const value: unknown = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return typeof value === 'object' && value !== null && 'name' in value && value.name === 'hardcase';
+  } catch {
+    return false;
+  }
 }

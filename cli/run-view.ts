@@ -1,0 +1,97 @@
+/** One run as the record shows it: what `status`, `watch` and `run` tell people and programs. */
+
+import { type RunRecord, readProgress, readRun, readStepRecords } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { Plan, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
+
+export interface RunView {
+  readonly header: RunHeader;
+  readonly state: StepState;
+  readonly record: RunState;
+  /** Those that began, in order of start, then those of the plan's root scope that did not. */
+  readonly steps: readonly StepRecord[];
+  readonly progress: ReadonlyMap<string, Progress>;
+}
+
+export const isFinal = (state: StepState): boolean =>
+  state === 'done' || state === 'failed' || state === 'cancelled' || state === 'skipped';
+
+/** Null where no run has the id. */
+export async function readRunView(store: Store, run: string): Promise<RunView | null> {
+  const record = await readRun(store, run);
+  if (record === null) return null;
+  const [began, progress, plan] = await Promise.all([
+    readStepRecords(store, run),
+    readProgress(store, run),
+    readPlan(store, record.header.planDigest),
+  ]);
+  return {
+    header: record.header,
+    state: overallState(record, began),
+    record: record.state,
+    steps: [...began, ...(plan === null ? [] : pendingSteps(plan, began))],
+    progress: new Map(progress.map((item) => [item.path, item])),
+  };
+}
+
+/**
+ * A run that has not ended is what its busiest step is: running before waiting before held. The steps say it, because
+ * they are written as they change.
+ */
+function overallState(record: RunRecord, steps: readonly StepRecord[]): StepState {
+  const own = record.state.state;
+  if (isFinal(own) || own === 'paused') return own;
+  for (const state of ['running', 'waiting', 'held'] as const) {
+    if (steps.some((step) => step.state === state)) return state;
+  }
+  return own;
+}
+
+function pendingSteps(plan: Plan, began: readonly StepRecord[]): StepRecord[] {
+  return plan.root.steps
+    .filter(({ id }) => !began.some(({ path }) => path === id || path.startsWith(`${id}[`)))
+    .map((step) => ({
+      path: step.id,
+      kind: step.type === 'repeat' ? 'repeat' : step.kind,
+      state: 'pending',
+      reused: false,
+    }));
+}
+
+/** Plans never change under their digest, and a view is read every second. */
+const plans = new Map<string, Plan>();
+
+export async function readPlan(store: Store, digest: string): Promise<Plan | null> {
+  const known = plans.get(digest);
+  if (known !== undefined) return known;
+  const bytes = await store.getObject(digest);
+  if (bytes === null) return null;
+  const plan = JSON.parse(bytes.toString('utf8')) as Plan;
+  plans.set(digest, plan);
+  return plan;
+}
+
+/** `status --json`. */
+export function statusJson(view: RunView): object {
+  return {
+    run: view.header.run,
+    pipeline: view.header.pipeline,
+    state: view.state,
+    createdAt: view.header.createdAt,
+    startedAt: view.record.startedAt,
+    endedAt: view.record.endedAt,
+    error: view.record.error,
+    notices: view.record.notices ?? [],
+    steps: view.steps.map(({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, error }) => ({
+      path,
+      kind,
+      state,
+      reused,
+      startedAt: startedAt ?? null,
+      endedAt: endedAt ?? null,
+      outputs: outputs ?? {},
+      waitingFor,
+      error,
+    })),
+  };
+}

@@ -1,0 +1,62 @@
+/** `hardcase runs`: every run of the store, newest first. */
+
+import { listRuns } from '../artifacts/run-record.ts';
+import { openSettingsStore } from './connect.ts';
+import {
+  type ExitCode,
+  exitCodes,
+  formatDuration,
+  formatMoment,
+  ownCommand,
+  paintState,
+  print,
+  printJson,
+  table,
+} from './output.ts';
+import { readRunView } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+export async function runRuns(settings: Settings, options: { readonly json?: boolean }): Promise<ExitCode> {
+  const store = await openSettingsStore(settings);
+  const rows = [];
+  for (const { header } of await listRuns(store)) {
+    const view = await readRunView(store, header.run);
+    if (view !== null) rows.push(view);
+  }
+  if (options.json) {
+    printJson(
+      rows.map((view) => ({
+        run: view.header.run,
+        pipeline: view.header.pipeline,
+        state: view.state,
+        file: view.header.file,
+        planDigest: view.header.planDigest,
+        createdAt: view.header.createdAt,
+        startedAt: view.record.startedAt,
+        endedAt: view.record.endedAt,
+      })),
+    );
+    return exitCodes.done;
+  }
+  if (rows.length === 0) {
+    print(`There are no runs in ${store.url} yet. Start one: ${ownCommand('run', 'FILE')}`);
+    return exitCodes.done;
+  }
+  print(
+    table(
+      rows.map((view) => {
+        const done = view.steps.filter((step) => step.state === 'done' || step.state === 'skipped').length;
+        const ended = view.record.endedAt;
+        return [
+          view.header.run,
+          paintState(view.state),
+          formatMoment(view.header.createdAt),
+          ended ? `took ${formatDuration(Date.parse(ended) - Date.parse(view.header.createdAt))}` : '',
+          `${done} of ${view.steps.length} steps`,
+          view.header.file,
+        ];
+      }),
+    ),
+  );
+  return exitCodes.done;
+}

@@ -1,0 +1,89 @@
+/** `hardcase status RUN`: one run, from its record alone. */
+
+import colours from 'picocolors';
+import type { StepRecord } from '../plan/types.ts';
+import { openSettingsStore } from './connect.ts';
+import { findRun } from './find-run.ts';
+import {
+  type ExitCode,
+  exitCodes,
+  formatClock,
+  formatDuration,
+  formatMoment,
+  ownCommand,
+  paintState,
+  print,
+  printJson,
+  table,
+} from './output.ts';
+import { isFinal, type RunView, readRunView, statusJson } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+export async function runStatus(
+  settings: Settings,
+  name: string,
+  options: { readonly json?: boolean },
+): Promise<ExitCode> {
+  const store = await openSettingsStore(settings);
+  const { header } = await findRun(store, name);
+  const view = (await readRunView(store, header.run))!;
+  if (options.json) printJson(statusJson(view));
+  else print(statusText(view));
+  return exitCodes.done;
+}
+
+export function statusText(view: RunView, now: number = Date.now()): string {
+  const { run, pipeline, file, createdAt } = view.header;
+  const end = view.record.endedAt;
+  const lines = [
+    `${colours.bold(run)}: ${paintState(view.state)}`,
+    `  pipeline ${pipeline} (${file}), begun ${formatMoment(createdAt)}, ` +
+      (end
+        ? `took ${formatDuration(Date.parse(end) - Date.parse(createdAt))}`
+        : `${formatDuration(now - Date.parse(createdAt))} ago`),
+    '',
+    table(view.steps.map((step) => ['', step.path, step.kind, stateWords(step), timeWords(step, now)])),
+  ];
+  const details = view.steps.flatMap((step) => {
+    if (step.state === 'held') {
+      return [
+        `${step.path} gave up: ${step.error ?? 'no reason recorded'}`,
+        `  Mend the cause, then: ${ownCommand('retry', run, step.path)}`,
+      ];
+    }
+    if (step.state === 'waiting') return gateWords(run, step);
+    if (step.state === 'failed') return [`${step.path} failed: ${step.error ?? 'no reason recorded'}`];
+    const progress = step.state === 'running' ? view.progress.get(step.path) : undefined;
+    return progress ? [`${step.path} at ${formatClock(progress.at)}: ${progress.message}`] : [];
+  });
+  if (details.length > 0) lines.push('', ...details);
+  if (view.record.error && !details.some((line) => line.includes(view.record.error!))) {
+    lines.push('', `Error: ${view.record.error}`);
+  }
+  const notices = view.record.notices ?? [];
+  if (notices.length > 0) lines.push('', 'Notices:', ...notices.map((notice) => `  ${notice}`));
+  if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
+  else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);
+  return lines.join('\n');
+}
+
+/** What a person can do about a waiting gate. */
+export function gateWords(run: string, step: StepRecord): string[] {
+  return [
+    `${step.path} waits${step.waitingFor ? ` for ${step.waitingFor}` : ''}. Answer from another terminal:`,
+    `  ${ownCommand('review', 'list', run)}`,
+    `  ${ownCommand('review', 'show', 'CANDIDATE', '--run', run)}`,
+    `  ${ownCommand('review', 'decide', run, step.path, 'CANDIDATE=accept|reject|ignore')}`,
+  ];
+}
+
+function stateWords(step: StepRecord): string {
+  return paintState(step.state, step.reused && step.state === 'done' ? 'done (reused)' : step.state);
+}
+
+function timeWords(step: StepRecord, now: number): string {
+  if (step.startedAt === undefined) return '';
+  const began = Date.parse(step.startedAt);
+  if (step.endedAt !== undefined) return formatDuration(Date.parse(step.endedAt) - began);
+  return isFinal(step.state) ? '' : `since ${formatClock(step.startedAt)} (${formatDuration(now - began)})`;
+}
