@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
 export const TEMPORAL = {
   // The newest version that `go install` accepts: later ones carry a replace directive.
@@ -34,7 +34,7 @@ export const TENSORFLOW = {
 
 /** The folder in the user's cache that outlives a checkout and is shared between them. */
 export function cacheFolder() {
-  if (process.env.HARDCASE_CACHE) return process.env.HARDCASE_CACHE;
+  if (process.env.HARDCASE_CACHE) return resolve(process.env.HARDCASE_CACHE);
   // The XDG specification wants a relative path here to be ignored.
   const xdg = process.env.XDG_CACHE_HOME;
   return join(xdg?.startsWith('/') ? xdg : join(homedir(), '.cache'), 'hardcase');

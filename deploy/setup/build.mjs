@@ -1,0 +1,110 @@
+/** Compiles the TypeScript sources into dist/, and bundles the workflows for Temporal's sandbox. */
+
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { SetupError } from './remedies.mjs';
+import { runTool } from './tools.mjs';
+
+export function compileStage(root) {
+  const dist = join(root, 'dist');
+  const stamp = join(dist, '.compiled');
+  const folders = () => JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')).include;
+  // Contents, not times: a fresh clone and a switched branch have new times on old files.
+  const digest = () => {
+    const settings = ['tsconfig.json', 'package-lock.json'].map((name) => join(root, name));
+    return digestFiles(root, [...settings, ...folders().flatMap((folder) => sourcesIn(join(root, folder)))]);
+  };
+  return {
+    name: 'TypeScript',
+    isDone: () => existsSync(stamp) && readFileSync(stamp, 'utf8') === digest(),
+    problems: () => [],
+    run: async () => {
+      // Taken before the compiler reads them: what is edited meanwhile is compiled by the next call.
+      const inputs = digest();
+      rmSync(stamp, { force: true });
+      removeOrphans(root, dist, folders());
+      await compile(root);
+      copyPlainModules(root, dist);
+      const command = join(dist, 'cli', 'main.js');
+      if (existsSync(command)) chmodSync(command, 0o755);
+      writeFileSync(stamp, inputs);
+      return 'checked and compiled';
+    },
+  };
+}
+
+async function compile(root) {
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  try {
+    await runTool('tsc', process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root, log: 'tsc' });
+  } catch (error) {
+    if (!/error TS\d+/.test(error.message)) throw error;
+    throw new SetupError(error.message, 'Correct the type errors, and run the same command again.', error.logFile);
+  }
+}
+
+/** Outputs of sources that were renamed or removed would still be found by imports and by globs. */
+function removeOrphans(root, dist, folders) {
+  for (const folder of folders) {
+    for (const path of filesIn(join(dist, folder))) {
+      const source = join(root, relative(dist, path).replace(/\.js(\.map)?$/, '.ts'));
+      if (/\.js(\.map)?$/.test(path) && !existsSync(source)) rmSync(path);
+    }
+  }
+}
+
+/** The compiler leaves plain modules where they are; deploy/servers.ts imports some of the set-up's. */
+function copyPlainModules(root, dist) {
+  for (const path of filesIn(join(root, 'deploy'))) {
+    if (!path.endsWith('.mjs')) continue;
+    const target = join(dist, relative(root, path));
+    mkdirSync(dirname(target), { recursive: true });
+    cpSync(path, target);
+  }
+}
+
+export function bundleStage(root) {
+  const dist = join(root, 'dist');
+  const stamp = join(dist, '.bundled');
+  // All that workflows may import: test/imports.test.ts holds them to it.
+  const inputs = () => {
+    const sources = ['workflows', 'plan', 'spec', 'deploy'].flatMap((folder) => filesIn(join(dist, folder)));
+    const compiled = sources.filter((path) => path.endsWith('.js'));
+    return digestFiles(root, [join(root, 'package-lock.json'), ...compiled]);
+  };
+  return {
+    name: 'workflow bundle',
+    isDone: () =>
+      existsSync(join(dist, 'workflow-bundle.js')) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs(),
+    problems: () => [],
+    run: async () => {
+      const digest = inputs();
+      const program = join(dist, 'deploy', 'bundle-workflows.js');
+      await runTool('bundling the workflows', process.execPath, [program], { cwd: root, log: 'bundle' });
+      writeFileSync(stamp, digest);
+      return 'made';
+    },
+  };
+}
+
+/** Sorted, so that the digest does not depend on the order of the file system. */
+function filesIn(folder) {
+  if (!existsSync(folder)) return [];
+  const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+const sourcesIn = (folder) => filesIn(folder).filter((path) => /\.(ts|mts|mjs|json)$/.test(path));
+
+export function digestFiles(root, paths) {
+  const hash = createHash('sha256');
+  for (const path of paths) {
+    const content = readFileSync(path);
+    hash.update(`${relative(root, path)}\0${content.length}\0`).update(content);
+  }
+  return hash.digest('hex');
+}
