@@ -58,6 +58,8 @@ export interface TrainOptions {
   readonly emaDecay: number;
   readonly focal: { readonly gamma: number; readonly alpha: number };
   readonly labelSmoothing: number;
+  /** Which rows are asked for a ground truth: see targets.ts. `nearby` unless given. */
+  readonly assignment?: 'nearby' | 'best';
   readonly boxLoss: 'ciou' | 'diou' | 'giou';
   readonly lossWeights: { readonly box: number; readonly objectness: number; readonly class: number };
   readonly clip: {
@@ -129,4 +131,6 @@ export interface TrainJob {
   /** Called after each step; answers whether to write a checkpoint now and whether to stop after it. */
   readonly afterStep: (step: number, totalSteps: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
   readonly onCheckpoint: (step: number, bytes: Uint8Array) => Promise<void>;
+  /** Folder for the training graph while it is loaded; the system's temporary folder unless given. */
+  readonly folder?: string;
 }

@@ -1,0 +1,269 @@
+/** From boxes to what each row of the network should answer, as arrays of fixed shape. */
+
+import type { Architecture } from '../types.ts';
+import { CELL_FIELDS, type CellGrid, cellGrid } from './cells.ts';
+import { smoothed } from './loss.ts';
+
+/**
+ * Which rows are asked for a ground truth.
+ * - `nearby`: YOLOv5's rule. Every anchor that is within a factor of 4 in width and height, at the cell of the centre and the
+ *   two cells nearest to it. The default: three to ten times the positives of the other, so small targets are learnt
+ *   in fewer steps.
+ * - `best`: darknet's rule. The anchor of the best shape, and all above an IoU of shapes of 0.213, at the cell of the centre.
+ */
+export type Assignment = 'nearby' | 'best';
+
+/** YOLOv5's `anchor_t`. Widths and heights up to 4 anchors are what `decodeBox` can reach. */
+const SHAPE_RATIO_LIMIT = 4;
+/** `iou_thresh` of darknet's yolov4.cfg. */
+const SHAPE_IOU_THRESHOLD = 0.213;
+/** `ignore_thresh` of darknet's yolov4.cfg. */
+const IGNORE_IOU_THRESHOLD = 0.7;
+
+export interface TargetBatch {
+  /** [B*N] 1 where there is an object. */
+  readonly objectness: Uint8Array;
+  /**
+   * [B*N] 1 where objectness counts in the loss: not in ignore regions, and not where an anchor already covers a ground
+   * truth well without being asked for it. (Darknet measures that with the predicted box; the anchor's needs no
+   * second pass over all ground truths inside the graph.)
+   */
+  readonly counted: Uint8Array;
+  /** [P] row (over the whole batch) of each positive; 0 beyond the last. */
+  readonly rows: Int32Array;
+  /** [P*5] the cell of each positive, as in CellGrid. */
+  readonly cells: Float32Array;
+  /** [P*4] its ground truth: centre x, y, width, height, in input pixels. */
+  readonly boxes: Float32Array;
+  /** [P*C] its categories, smoothed. */
+  readonly classes: Float32Array;
+  /** [P] 1 for a positive, 0 beyond the last. */
+  readonly weights: Float32Array;
+  /** [P] index of its ground truth, counted over the batch. */
+  readonly truths: Int32Array;
+  /** Number of positives. */
+  readonly positives: number;
+}
+
+export interface TargetInput {
+  readonly boxes: readonly Float32Array[];
+  readonly classes: readonly Int32Array[];
+  readonly ignore: readonly Float32Array[];
+}
+
+export interface TargetOptions {
+  readonly assignment: Assignment;
+  readonly labelSmoothing: number;
+}
+
+/** Positives that a batch has room for: with more, those at the cells beside the centres are left out first. */
+export function positiveCapacity(architecture: Architecture, batchSize: number): number {
+  const { count } = cellGrid(architecture);
+  return batchSize * Math.min(4096, Math.max(512, Math.ceil(count / 4)));
+}
+
+/** Makes the targets of one batch after another. The arrays of a result are used again for the next. */
+export function createTargetBuilder(architecture: Architecture, batchSize: number, options: TargetOptions) {
+  const grid = cellGrid(architecture);
+  const capacity = positiveCapacity(architecture, batchSize);
+  const categories = architecture.categories.length;
+  const objectness = new Uint8Array(batchSize * grid.count);
+  const counted = new Uint8Array(batchSize * grid.count);
+  const rows = new Int32Array(capacity);
+  const cells = new Float32Array(capacity * CELL_FIELDS);
+  const boxes = new Float32Array(capacity * 4);
+  const classes = new Float32Array(capacity * categories);
+  const weights = new Float32Array(capacity);
+  const truths = new Int32Array(capacity);
+  const on = smoothed(1, options.labelSmoothing);
+  const off = smoothed(0, options.labelSmoothing);
+
+  return (input: TargetInput): TargetBatch => {
+    objectness.fill(0);
+    counted.fill(1);
+    rows.fill(0);
+    weights.fill(0);
+    truths.fill(-1);
+    classes.fill(0);
+    // A row beyond the last still passes through the box loss, where its zero weight must not meet an infinity.
+    cells.fill(1);
+    boxes.fill(1);
+
+    const central: Positive[] = [];
+    const beside: Positive[] = [];
+    let truth = 0;
+    for (const [image, imageBoxes] of input.boxes.entries()) {
+      for (let i = 0; i < imageBoxes.length / 4; i++, truth++) {
+        const [x1, y1, x2, y2] = imageBoxes.subarray(i * 4, i * 4 + 4) as unknown as [number, number, number, number];
+        const target: Target = {
+          truth,
+          image,
+          category: input.classes[image]![i]!,
+          cx: (x1 + x2) / 2,
+          cy: (y1 + y2) / 2,
+          width: x2 - x1,
+          height: y2 - y1,
+        };
+        if (options.assignment === 'nearby') assignNearby(grid, target, central, beside);
+        else assignBest(grid, target, central);
+        uncountCovering(grid, target, counted);
+      }
+      uncountRegions(grid, input.ignore[image]!, counted, image);
+    }
+
+    let positives = 0;
+    for (const { target, row } of [...central, ...beside]) {
+      const batchRow = target.image * grid.count + row;
+      objectness[batchRow] = 1;
+      counted[batchRow] = 1;
+      if (positives === capacity) continue;
+      const k = positives++;
+      rows[k] = batchRow;
+      weights[k] = 1;
+      truths[k] = target.truth;
+      cells.set(grid.cells.subarray(row * CELL_FIELDS, (row + 1) * CELL_FIELDS), k * CELL_FIELDS);
+      boxes[k * 4] = target.cx;
+      boxes[k * 4 + 1] = target.cy;
+      boxes[k * 4 + 2] = target.width;
+      boxes[k * 4 + 3] = target.height;
+      for (let c = 0; c < categories; c++) classes[k * categories + c] = c === target.category ? on : off;
+    }
+    return { objectness, counted, rows, cells, boxes, classes, weights, truths, positives };
+  };
+}
+
+interface Target {
+  readonly truth: number;
+  readonly image: number;
+  readonly category: number;
+  readonly cx: number;
+  readonly cy: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+interface Positive {
+  readonly target: Target;
+  /** Row within the image. */
+  readonly row: number;
+}
+
+type Head = CellGrid['heads'][number];
+
+function assignNearby(grid: CellGrid, target: Target, central: Positive[], beside: Positive[]): void {
+  let found = false;
+  for (const head of grid.heads) {
+    for (let a = 0; a < head.anchors.length; a++) {
+      const [width, height] = head.anchors[a]!;
+      const across = target.width / width;
+      const down = target.height / height;
+      if (Math.max(across, 1 / across, down, 1 / down) >= SHAPE_RATIO_LIMIT) continue;
+      found = true;
+      assignAnchor(head, a, target, central, beside);
+    }
+  }
+  // A shape that no anchor comes near is still to be found: by the anchor that is least unlike.
+  if (!found) {
+    const { head, anchor } = bestAnchor(grid, target);
+    assignAnchor(head, anchor, target, central, beside);
+  }
+}
+
+function assignAnchor(head: Head, anchor: number, target: Target, central: Positive[], beside: Positive[]): void {
+  const x = target.cx / head.stride;
+  const y = target.cy / head.stride;
+  const column = clampCell(x, head);
+  const line = clampCell(y, head);
+  central.push({ target, row: rowAt(head, column, line, anchor) });
+  const nextColumn = x - column < 0.5 ? column - 1 : column + 1;
+  const nextLine = y - line < 0.5 ? line - 1 : line + 1;
+  if (nextColumn >= 0 && nextColumn < head.side) {
+    beside.push({ target, row: rowAt(head, nextColumn, line, anchor) });
+  }
+  if (nextLine >= 0 && nextLine < head.side) beside.push({ target, row: rowAt(head, column, nextLine, anchor) });
+}
+
+function assignBest(grid: CellGrid, target: Target, central: Positive[]): void {
+  const best = bestAnchor(grid, target);
+  for (const head of grid.heads) {
+    for (let a = 0; a < head.anchors.length; a++) {
+      const isBest = head === best.head && a === best.anchor;
+      if (!isBest && shapeIou(target, head.anchors[a]!) <= SHAPE_IOU_THRESHOLD) continue;
+      const row = rowAt(head, clampCell(target.cx / head.stride, head), clampCell(target.cy / head.stride, head), a);
+      central.push({ target, row });
+    }
+  }
+}
+
+function bestAnchor(grid: CellGrid, target: Target): { head: Head; anchor: number } {
+  let best = { head: grid.heads[0]!, anchor: 0 };
+  let bestIou = -1;
+  for (const head of grid.heads) {
+    for (let anchor = 0; anchor < head.anchors.length; anchor++) {
+      const iou = shapeIou(target, head.anchors[anchor]!);
+      if (iou > bestIou) {
+        bestIou = iou;
+        best = { head, anchor };
+      }
+    }
+  }
+  return best;
+}
+
+/** IoU of two boxes with one centre. */
+function shapeIou({ width, height }: Target, [anchorWidth, anchorHeight]: readonly [number, number]): number {
+  const shared = Math.min(width, anchorWidth) * Math.min(height, anchorHeight);
+  return shared / (width * height + anchorWidth * anchorHeight - shared);
+}
+
+function rowAt({ start, side, anchors }: Head, column: number, line: number, anchor: number): number {
+  return start + (line * side + column) * anchors.length + anchor;
+}
+
+/** A centre on the far edge of the image belongs to the last cell. */
+function clampCell(position: number, { side }: Head): number {
+  return Math.min(side - 1, Math.max(0, Math.floor(position)));
+}
+
+function uncountCovering(grid: CellGrid, target: Target, counted: Uint8Array): void {
+  for (const head of grid.heads) {
+    for (const [a, [width, height]] of head.anchors.entries()) {
+      if (shapeIou(target, [width, height]) <= IGNORE_IOU_THRESHOLD) continue;
+      // Boxes further apart than this share of the smaller side cannot reach the threshold.
+      const reachX = (1 - IGNORE_IOU_THRESHOLD) * Math.max(target.width, width);
+      const reachY = (1 - IGNORE_IOU_THRESHOLD) * Math.max(target.height, height);
+      const firstColumn = Math.max(0, Math.ceil((target.cx - reachX) / head.stride - 0.5));
+      const lastColumn = Math.min(head.side - 1, Math.floor((target.cx + reachX) / head.stride - 0.5));
+      const firstLine = Math.max(0, Math.ceil((target.cy - reachY) / head.stride - 0.5));
+      const lastLine = Math.min(head.side - 1, Math.floor((target.cy + reachY) / head.stride - 0.5));
+      for (let line = firstLine; line <= lastLine; line++) {
+        for (let column = firstColumn; column <= lastColumn; column++) {
+          const dx = Math.abs((column + 0.5) * head.stride - target.cx);
+          const dy = Math.abs((line + 0.5) * head.stride - target.cy);
+          const sharedX = Math.min(width, target.width, (width + target.width) / 2 - dx);
+          const sharedY = Math.min(height, target.height, (height + target.height) / 2 - dy);
+          const shared = Math.max(0, sharedX) * Math.max(0, sharedY);
+          const iou = shared / (width * height + target.width * target.height - shared);
+          if (iou > IGNORE_IOU_THRESHOLD) counted[target.image * grid.count + rowAt(head, column, line, a)] = 0;
+        }
+      }
+    }
+  }
+}
+
+function uncountRegions(grid: CellGrid, regions: Float32Array, counted: Uint8Array, image: number): void {
+  for (let i = 0; i < regions.length; i += 4) {
+    const [x1, y1, x2, y2] = regions.subarray(i, i + 4) as unknown as [number, number, number, number];
+    for (const head of grid.heads) {
+      const firstColumn = Math.max(0, Math.ceil(x1 / head.stride - 0.5));
+      const lastColumn = Math.min(head.side - 1, Math.floor(x2 / head.stride - 0.5));
+      const firstLine = Math.max(0, Math.ceil(y1 / head.stride - 0.5));
+      const lastLine = Math.min(head.side - 1, Math.floor(y2 / head.stride - 0.5));
+      for (let line = firstLine; line <= lastLine; line++) {
+        const from = image * grid.count + rowAt(head, firstColumn, line, 0);
+        const to = image * grid.count + rowAt(head, lastColumn, line, 0) + head.anchors.length;
+        if (to > from) counted.fill(0, from, to);
+      }
+    }
+  }
+}
