@@ -1,0 +1,63 @@
+/** `report`: gathers what the run left behind, and stores the pages. */
+
+import { type JsonArtifacts, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
+import { readNotices, readRun, readStepRecords } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { type ArtifactRef, isArtifactRef, type StepRecord } from '../plan/types.ts';
+import { buildReport } from '../report/build.ts';
+import { renderHtml, renderMarkdown } from '../report/render.ts';
+import type { Made, ReportInput } from '../report/types.ts';
+import type { StepImplementation } from './context.ts';
+
+export interface ReportParameters {
+  readonly tables: readonly ArtifactRef[];
+  readonly title?: string;
+}
+
+export const report: StepImplementation<ReportParameters, { report: ArtifactRef }> = async (context, parameters) => {
+  const { store } = context;
+  const record = await readRun(store, context.run);
+  if (record === null) throw new Error(`Internal error: run ${context.run} has no record in the store ${store.url}.`);
+  // The report's own step is still running, and would show as such for ever.
+  const steps = (await readStepRecords(store, context.run)).filter((step) => step.path !== context.path);
+  const tables = new Set(parameters.tables.map((table) => table.digest));
+  const metrics = await load(store, steps, 'metrics');
+
+  const input: ReportInput = {
+    title: parameters.title ?? record.header.pipeline,
+    header: record.header,
+    state: { ...record.state, notices: await readNotices(store, context.run) },
+    steps,
+    metrics: metrics.filter((one) => tables.has(one.digest)),
+    trials: await load(store, steps, 'trials'),
+    curves: await load(store, steps, 'curves'),
+    profiles: await load(store, steps, 'profile'),
+    corrections: await load(store, steps, 'corrections'),
+    planted: await load(store, steps, 'planted'),
+    coercions: await load(store, steps, 'coercions'),
+    source: (await readBytes(store, 'pipeline file', record.header.source)).toString(),
+    now: new Date().toISOString(),
+  };
+  const built = buildReport(input);
+  const pages = {
+    html: await store.putObject(Buffer.from(renderHtml(built))),
+    markdown: await store.putObject(Buffer.from(renderMarkdown(built))),
+  };
+  return { report: await saveJson(store, 'report', pages) };
+};
+
+/** Every artifact of one kind among the outputs of the steps, in their order. */
+async function load<K extends keyof JsonArtifacts>(
+  store: Store,
+  steps: readonly StepRecord[],
+  kind: K,
+): Promise<(Made<JsonArtifacts[K]> & { readonly digest: string })[]> {
+  const made: (Made<JsonArtifacts[K]> & { readonly digest: string })[] = [];
+  for (const step of steps) {
+    for (const output of Object.values(step.outputs ?? {})) {
+      if (!isArtifactRef(output) || output.artifact !== kind) continue;
+      made.push({ path: step.path, value: await loadJson(store, kind, output), digest: output.digest });
+    }
+  }
+  return made;
+}
