@@ -1,0 +1,124 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { openStore } from '../../artifacts/open-store.ts';
+import { StoreUnavailableError } from '../../artifacts/store.ts';
+import { describeStore } from './store-contract.ts';
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'folder-store-'));
+});
+
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+});
+
+describeStore('A store in a folder', {
+  open: () => openFolderStore(join(folder, 'shared')),
+  damage: (digest, bytes) => writeFile(join(folder, 'shared', 'objects', digest.slice(0, 2), digest.slice(2)), bytes),
+});
+
+describe('A folder store', () => {
+  it('says what to do when the disk is full, and leaves nothing half-written', async () => {
+    const place = join(folder, 'full');
+    const store = await openFolderStore(place);
+    const probe = await open(join(folder, 'probe'), 'w');
+    const handles = Object.getPrototypeOf(probe) as { writeFile: (content: Uint8Array) => Promise<void> };
+    await probe.close();
+    const write = handles.writeFile;
+    const full = vi.spyOn(handles, 'writeFile').mockImplementation(async function (this: unknown, content: Uint8Array) {
+      // As a disk does: a part goes in, the rest does not.
+      await write.call(this, content.subarray(0, 3));
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    });
+    try {
+      const writes = [
+        () => store.putObject(Buffer.from('weights')),
+        () => store.writeRecord('a/b', Buffer.from('state')),
+        () => store.createRecord('a/c', Buffer.from('header')),
+      ];
+      for (const attempt of writes) {
+        const error = await attempt().catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(StoreUnavailableError);
+        expect((error as Error).message).toBe(
+          `The disk of the store ${place} is full (ENOSPC: no space left on device, write). Nothing was left half-written. Free some space there, or set HARDCASE_STORE to a folder on another disk, and run again.`,
+        );
+      }
+    } finally {
+      full.mockRestore();
+    }
+    expect(await readdir(join(place, 'tmp'))).toEqual([]);
+    expect(await store.listRecords('')).toEqual([]);
+    // There is space again.
+    expect(await store.createRecord('a/c', Buffer.from('header'))).toBeNull();
+  });
+
+  it('removes on opening what writers killed days ago left, and nothing of those at work', async () => {
+    const place = join(folder, 'swept');
+    await openFolderStore(place);
+    await writeFile(join(place, 'tmp', 'old'), 'half');
+    await writeFile(join(place, 'tmp', 'new'), 'half');
+    const twoDaysAgo = new Date(Date.now() - 2 * 86_400_000);
+    await utimes(join(place, 'tmp', 'old'), twoDaysAgo, twoDaysAgo);
+    await openFolderStore(place);
+    expect(await readdir(join(place, 'tmp'))).toEqual(['new']);
+  });
+
+  it('says that something is in the way where the place is a file', async () => {
+    await writeFile(join(folder, 'file'), '');
+    const error = await openFolderStore(join(folder, 'file')).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(StoreUnavailableError);
+    expect((error as Error).message).toContain('something other than a store is in the way');
+  });
+
+  it('keeps every record whole when its writer is killed', async () => {
+    const place = join(folder, 'killed');
+    await openFolderStore(place);
+    // Compiled, because a child process of Node 20 runs no TypeScript.
+    const root = fileURLToPath(new URL('../..', import.meta.url));
+    const flags = '--module nodenext --target es2022 --rewriteRelativeImportExtensions --skipLibCheck --types node';
+    const compiled = join(folder, 'compiled');
+    await promisify(execFile)(
+      join(root, 'node_modules/.bin/tsc'),
+      [...flags.split(' '), '--ignoreConfig', '--rootDir', root, '--outDir', compiled, 'artifacts/folder-store.ts'],
+      { cwd: root },
+    );
+    await writeFile(join(compiled, 'package.json'), '{"type":"module"}');
+    const script = `
+      import { openFolderStore } from ${JSON.stringify(pathToFileURL(join(compiled, 'artifacts/folder-store.js')).href)};
+      const store = await openFolderStore(${JSON.stringify(place)});
+      for (let i = 0; ; i++) {
+        await store.writeRecord('state', Buffer.alloc(200_000, i % 2 ? 'a' : 'b'));
+        if (i === 0) console.log('writing');
+      }`;
+    const writer = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => writer.stdout.once('data', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const gone = new Promise((resolve) => writer.once('exit', resolve));
+    writer.kill('SIGKILL');
+    await gone;
+    const store = await openFolderStore(place);
+    const content = (await store.readRecord('state'))!;
+    expect(content.length).toBe(200_000);
+    expect(new Set(content).size).toBe(1);
+    expect((await stat(join(place, 'records', 'state'))).size).toBe(200_000);
+  });
+});
+
+describe('openStore', () => {
+  it('takes a folder, and refuses an address it does not know', async () => {
+    expect((await openStore(join(folder, 'opened'))).url).toBe(join(folder, 'opened'));
+    await expect(openStore('gs://bucket')).rejects.toThrow(
+      '"gs://bucket" is no store. Expected a folder, or s3://bucket/prefix; change HARDCASE_STORE.',
+    );
+  });
+});
