@@ -26,6 +26,8 @@ export interface GateRecord {
   readonly asked?: number;
   /** Number of candidates decided in an earlier round or run. */
   readonly carriedOver: number;
+  /** Digest of the JSON array of those decisions (`RecordedDecision`), fixed when the gate opened. */
+  readonly earlier?: string;
   readonly limit?: number;
   /** Number of `candidates` decided so far. */
   readonly decided?: number;

@@ -1,0 +1,145 @@
+/** Runs a step until it succeeds: an activity that retries by itself, and a wait for people once it has given up. */
+
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  ChildWorkflowFailure,
+  isCancellation,
+  scheduleActivity,
+  TemporalFailure,
+} from '@temporalio/workflow';
+import type { Json, RetryPolicy, StepRequest, StepResult } from '../plan/types.ts';
+import { control, siblingQueue } from './control.ts';
+import type { Mailbox, Root } from './mailbox.ts';
+import type { RunFacts, Values } from './scope-messages.ts';
+import type { ScopeState } from './scope-state.ts';
+
+/** What the steps of one workflow share. */
+export interface ScopeContext extends RunFacts {
+  /** `rounds[2]`; empty in the root. */
+  readonly path: string;
+  readonly mailbox: Mailbox;
+  readonly root: Root;
+  readonly state: ScopeState;
+}
+
+/** How a step's activity is tried, as far as the activity itself must know. */
+export interface AttemptPolicy {
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  /** How often the step was held before: failures before a person's `retry` count no more. */
+  readonly holds: number;
+}
+
+/** A step whose result must be made anew, because an object of it is damaged or missing. */
+export interface Remake {
+  readonly activity: string;
+  readonly request: Json;
+  readonly queue: string;
+  readonly timeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly retry: RetryPolicy;
+}
+
+/** Type of the failure of an activity that read a damaged object; its first detail is the list of steps to run again. */
+export const damagedFailure = 'DamagedArtifact';
+
+/** Several objects of one input may be damaged, and are found one at a time; more than this is no accident of a disk. */
+const remakesMax = 5;
+
+// The activity itself stops at the step's timeout and counts that as a failure. Temporal's is for workers that cannot.
+const timeoutSlackMs = 60_000;
+
+interface ActivityCall extends Pick<Remake, 'queue' | 'timeoutMs' | 'heartbeatMs' | 'retry'> {
+  readonly activity: string;
+  readonly holds: number;
+}
+
+export const stepPath = (context: ScopeContext, id: string): string =>
+  context.path === '' ? id : `${context.path}.${id}`;
+
+export function stepRequest(
+  context: RunFacts,
+  step: { path: string; kind: string; version: number; with: Values },
+): StepRequest {
+  const { run, seed, environment } = context;
+  return { run, path: step.path, kind: step.kind, version: step.version, with: step.with, seed, environment };
+}
+
+/** One activity to its end. Where it read a damaged object, the steps that made that object run again first. */
+export async function callStep<Result = StepResult>(call: ActivityCall, request: Json | StepRequest): Promise<Result> {
+  for (let remakes = 0; ; remakes++) {
+    try {
+      return (await schedule(call, request)) as Result;
+    } catch (error) {
+      const remake = remakesOf(error);
+      if (remake.length === 0 || remakes === remakesMax) throw error;
+      for (const { activity, request: made, ...how } of remake)
+        await schedule({ ...how, activity, holds: remakes + 1 }, made);
+    }
+  }
+}
+
+function schedule({ activity, queue, timeoutMs, heartbeatMs, retry, holds }: ActivityCall, request: unknown) {
+  const policy: AttemptPolicy = { retry, timeoutMs, holds };
+  return scheduleActivity<unknown>(activity, [request, policy], {
+    taskQueue: siblingQueue(queue),
+    startToCloseTimeout: timeoutMs + timeoutSlackMs,
+    heartbeatTimeout: heartbeatMs,
+    // Without a bound, because lost workers and power cuts are no failures of the step. The activity counts those, waits
+    // between them as the step's policy says, and ends the row with a failure that is not retried.
+    retry: { initialInterval: 1_000, backoffCoefficient: 1 },
+    // A cancelled run ends when its activities have ended, so that nothing writes to it afterwards.
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  });
+}
+
+function remakesOf(error: unknown): readonly Remake[] {
+  const cause = error instanceof ActivityFailure ? error.cause : undefined;
+  if (!(cause instanceof ApplicationFailure) || cause.type !== damagedFailure) return [];
+  return (cause.details?.[0] ?? []) as readonly Remake[];
+}
+
+/**
+ * Repeats `attempt` until it succeeds. Where it gives up, the step is held: other steps go on, and this one waits for
+ * a person's `retry`.
+ */
+export async function holdUntilDone<Result>(
+  context: ScopeContext,
+  step: { readonly path: string; readonly kind: string },
+  attempt: (holds: number) => Promise<Result>,
+): Promise<Result> {
+  const { path, kind } = step;
+  for (let holds = 0; ; holds++) {
+    context.state.set(path, 'running');
+    try {
+      return await attempt(holds);
+    } catch (error) {
+      if (isCancellation(error) || !isStepFailure(error)) throw error;
+      await control('record-step', { run: context.run, change: { path, kind, state: 'held', error: reasonOf(error) } });
+      context.state.set(path, 'held');
+      await context.root.stepHeld(path);
+      await context.mailbox.retryOf(path);
+    } finally {
+      context.state.remove(path);
+    }
+  }
+}
+
+/** Anything else is a fault of the interpreter: the workflow task fails, and goes on once a mended worker takes it. */
+export function isStepFailure(error: unknown): boolean {
+  return error instanceof TemporalFailure;
+}
+
+/** The innermost message says what happened; the outer ones only where it passed through. */
+export function reasonOf(error: unknown): string {
+  let innermost = error;
+  while (
+    (innermost instanceof ActivityFailure || innermost instanceof ChildWorkflowFailure) &&
+    innermost.cause !== undefined
+  ) {
+    innermost = innermost.cause;
+  }
+  return innermost instanceof Error ? innermost.message : String(innermost);
+}

@@ -1,0 +1,106 @@
+/** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
+
+import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import { workflowIdOf } from './messages.ts';
+import {
+  batchSignal,
+  type GateProgress,
+  gateClosingSignal,
+  gateOpenedSignal,
+  gateProgressSignal,
+  type QueuedBatch,
+  retryStepSignal,
+  scopeStateSignal,
+  sealedSignal,
+  stepHeldSignal,
+} from './scope-messages.ts';
+import type { ScopeState } from './scope-state.ts';
+
+/** What a step tells the root. */
+export interface Root {
+  stepHeld(path: string): Promise<void>;
+  gateOpened(gate: string, undecided: number): Promise<void>;
+  gateProgress(progress: GateProgress): Promise<void>;
+  gateClosing(gate: string): Promise<void>;
+}
+
+export class Mailbox {
+  readonly #batches = new Map<string, QueuedBatch[]>();
+  readonly #received = new Map<string, number>();
+  readonly #sealed = new Map<string, number>();
+  readonly #retried = new Set<string>();
+
+  /** Forgets what an earlier opening of the gate received; the root sends again what is not in the ledger. */
+  openGate(gate: string): void {
+    this.#batches.delete(gate);
+    this.#received.delete(gate);
+    this.#sealed.delete(gate);
+  }
+
+  batch(batch: QueuedBatch): void {
+    const queue = this.#batches.get(batch.gate) ?? [];
+    queue.push(batch);
+    this.#batches.set(batch.gate, queue);
+    this.#received.set(batch.gate, (this.#received.get(batch.gate) ?? 0) + 1);
+  }
+
+  sealed(gate: string, batches: number): void {
+    this.#sealed.set(gate, batches);
+  }
+
+  retry(path: string): void {
+    this.#retried.add(path);
+  }
+
+  hasBatch(gate: string): boolean {
+    return (this.#batches.get(gate)?.length ?? 0) > 0;
+  }
+
+  takeBatch(gate: string): QueuedBatch | undefined {
+    return this.#batches.get(gate)?.shift();
+  }
+
+  /** Every batch that the root will ever send for the gate has arrived. */
+  async allArrived(gate: string): Promise<void> {
+    await condition(() => {
+      const sent = this.#sealed.get(gate);
+      return sent !== undefined && (this.#received.get(gate) ?? 0) >= sent;
+    });
+  }
+
+  async retryOf(path: string): Promise<void> {
+    await condition(() => this.#retried.has(path));
+    this.#retried.delete(path);
+  }
+}
+
+/** The mailbox of a child, filled by signals from the root. */
+export function openMailbox(): Mailbox {
+  const mailbox = new Mailbox();
+  setHandler(batchSignal, (batch) => mailbox.batch(batch));
+  setHandler(sealedSignal, ({ gate, batches }) => mailbox.sealed(gate, batches));
+  setHandler(retryStepSignal, ({ path }) => mailbox.retry(path));
+  return mailbox;
+}
+
+/** The root as a child of any depth sees it. */
+export function distantRoot(run: string): Root {
+  const root = getExternalWorkflowHandle(workflowIdOf(run));
+  const { workflowId } = workflowInfo();
+  return {
+    stepHeld: (path) => root.signal(stepHeldSignal, { path, workflowId }),
+    gateOpened: (gate, undecided) => root.signal(gateOpenedSignal, { gate, workflowId, undecided }),
+    gateProgress: (progress) => root.signal(gateProgressSignal, progress),
+    gateClosing: (gate) => root.signal(gateClosingSignal, { gate }),
+  };
+}
+
+/** A child is in its parent's eyes what its steps are together. */
+export function receiveChildStates(state: ScopeState): void {
+  setHandler(scopeStateSignal, (child) => state.update(child.path, child.state));
+}
+
+export async function tellParent(path: string, state: 'running' | 'waiting' | 'held'): Promise<void> {
+  const parent = workflowInfo().parent;
+  if (parent) await getExternalWorkflowHandle(parent.workflowId).signal(scopeStateSignal, { path, state });
+}

@@ -1,0 +1,62 @@
+/** `repeat`: round after round, each a child workflow, until a condition holds, the selection is empty, or `max`. */
+
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { Json, RepeatStep } from '../plan/types.ts';
+import { control } from './control.ts';
+import type { ScopeContext } from './execute-step.ts';
+import { resolveValues } from './resolve.ts';
+import { runChild } from './run-child.ts';
+import type { Bindings, RoundResult, Values } from './scope-messages.ts';
+
+/** Outputs: `all` (the `next` values of every round), `last` (where there is one), `rounds`, `ended`, `reason`. */
+export async function runLoop(step: RepeatStep, path: string, context: ScopeContext, outer: Bindings): Promise<Values> {
+  const { run } = context;
+  const inputs = resolveValues({ carry: step.carry, max: step.max }, outer);
+  if ('absent' in inputs) throw new Error(`Internal error: ${inputs.absent} is absent, but was there a moment ago.`);
+  const max = roundsMax(inputs.value.max ?? null, path);
+  let carry = inputs.value.carry as Values;
+  await control('record-step', { run, change: { path, kind: 'repeat', state: 'running', with: { max, carry } } });
+
+  const all: Values[] = [];
+  let end: { ended: string; reason: string } | null = null;
+  while (end === null) {
+    const index = all.length + 1;
+    if (index > max) end = { ended: 'max', reason: `All ${max} rounds were run.` };
+    else if (step.endWhenEmpty !== undefined && (await isEmpty(carry[step.endWhenEmpty]))) {
+      end = { ended: 'empty', reason: `No image is left in "${step.endWhenEmpty}" before round ${index}.` };
+    } else {
+      const round = await runChild<RoundResult>(context, path, `${path}[${index}]`, {
+        role: 'round',
+        step: { scope: step.scope, next: step.next, until: step.until, gain: step.gain },
+        bindings: { ...visibleTo(step, outer), carry, round: { index } },
+      });
+      carry = { ...carry, ...round.next };
+      all.push(round.next);
+      if (round.ended) end = { ended: 'until', reason: `After round ${index}, "${step.until}" held.` };
+    }
+  }
+
+  const last = all.at(-1);
+  const outputs = { ...end, rounds: all.length, ...(last === undefined ? {} : { last }) };
+  await control('record-step', { run, change: { path, kind: 'repeat', state: 'done', outputs } });
+  return { ...outputs, all };
+}
+
+function roundsMax(max: Json, path: string): number {
+  if (typeof max === 'number' && Number.isInteger(max) && max >= 0) return max;
+  throw ApplicationFailure.nonRetryable(
+    `The loop "${path}" has max ${JSON.stringify(max)}; expected a whole number from 0 on.`,
+    'ExpressionFailed',
+  );
+}
+
+async function isEmpty(selection: Json | undefined): Promise<boolean> {
+  return selection !== undefined && (await control('count-images', { selection })) === 0;
+}
+
+/** A round gets the outer steps that it may read, not all: arguments are kept in the history of every round. */
+function visibleTo(step: RepeatStep, outer: Bindings): Bindings {
+  const text = JSON.stringify([step.scope, step.next, step.until ?? null]);
+  const steps = Object.entries(outer.steps).filter(([id]) => text.includes(id));
+  return { ...outer, steps: Object.fromEntries(steps) };
+}

@@ -1,0 +1,83 @@
+/** Runs the steps of one scope (the root, a round): each starts when the steps it needs have ended. */
+
+import { isCancellation } from '@temporalio/workflow';
+import type { ActivityStep, GateStep, PlannedScope, PlannedStep, StepResult } from '../plan/types.ts';
+import { control } from './control.ts';
+import { callStep, holdUntilDone, type ScopeContext, stepPath, stepRequest } from './execute-step.ts';
+import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
+import { reviewGate } from './review-gate.ts';
+import { runLoop } from './run-loop.ts';
+import type { Bindings, Values } from './scope-messages.ts';
+import { searchCapacity } from './search-capacity.ts';
+
+/** How a step ended. One that reads what is not there (`absent`, as written) is skipped as if its `when` were false. */
+type StepEnd = { readonly outputs: Values } | { readonly skipped: true; readonly absent?: string };
+
+/** Answers what the steps left behind, beside what was visible from outside; inner names shadow outer ones. */
+export async function runScope(scope: PlannedScope, context: ScopeContext, outer: Bindings): Promise<Bindings> {
+  const ends = new Map<string, Promise<StepEnd>>();
+  const steps: { [id: string]: Values } = { ...outer.steps };
+  // An outer step of the same name must not be seen, also where the inner one is skipped.
+  for (const { id } of scope.steps) delete steps[id];
+  const visible: Bindings = { ...outer, steps };
+
+  const runStep = async (step: PlannedStep): Promise<StepEnd> => {
+    for (const id of step.needs) await ends.get(id);
+    const end = await endOf(step, context, visible);
+    if ('outputs' in end) steps[step.id] = end.outputs;
+    return end;
+  };
+  for (const step of scope.steps) ends.set(step.id, runStep(step));
+
+  // All must have ended before a cancellation goes up, so that nothing is left behind.
+  const results = await Promise.allSettled(ends.values());
+  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  if (failures.length > 0) throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
+  return visible;
+}
+
+/** One step: skipped, or tried until it is done. */
+async function endOf(step: PlannedStep, context: ScopeContext, bindings: Bindings): Promise<StepEnd> {
+  const path = stepPath(context, step.id);
+  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
+  const end = await holdUntilDone(context, { path, kind }, async (holds): Promise<StepEnd> => {
+    const wanted = step.when === undefined ? { value: true } : resolveCondition(step.when, bindings);
+    if ('absent' in wanted) return { skipped: true, absent: wanted.absent };
+    if (!wanted.value) return { skipped: true };
+    const resolved = resolveInputs(step, bindings);
+    if ('absent' in resolved) return { skipped: true, absent: resolved.absent };
+    if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
+    return { outputs: (await runKind(step, path, resolved.value, holds, context)).outputs };
+  });
+  if ('skipped' in end) {
+    const error = end.absent === undefined ? undefined : `It reads ${end.absent}, which is not there.`;
+    await control('record-step', { run: context.run, change: { path, kind, state: 'skipped', error } });
+  }
+  return end;
+}
+
+function resolveInputs(step: PlannedStep, bindings: Bindings): Resolved<Values> {
+  return resolveValues(step.type === 'repeat' ? { ...step.carry, max: step.max } : step.with, bindings);
+}
+
+async function runKind(
+  step: Exclude<PlannedStep, { type: 'repeat' }>,
+  path: string,
+  inputs: Values,
+  holds: number,
+  context: ScopeContext,
+): Promise<StepResult> {
+  const request = stepRequest(context, { path, kind: step.kind, version: step.version, with: inputs });
+  switch (step.type) {
+    case 'activity':
+      return callStep(callOf(step, holds), request);
+    case 'gate':
+      return reviewGate(callOf(step, holds), request, context);
+    case 'search':
+      return searchCapacity(step, request, context);
+  }
+}
+
+function callOf({ kind, queue, timeoutMs, heartbeatMs, retry }: ActivityStep | GateStep, holds: number) {
+  return { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds };
+}

@@ -1,0 +1,50 @@
+/** What a scope as a whole does now: it runs while any step runs, then waits while any step waits, then is held. */
+
+import { condition, isCancellation } from '@temporalio/workflow';
+import type { LiveState } from './scope-messages.ts';
+
+export interface ScopeState {
+  set(path: string, state: LiveState): void;
+  /** Changes only a step that is there: a child's last signal may arrive after the child has ended. */
+  update(path: string, state: LiveState): void;
+  /** The step ended. */
+  remove(path: string): void;
+  /** Stops publishing. */
+  close(): void;
+}
+
+/** `publish` is called for each change that lasts until the one before has been published. */
+export function openScopeState(publish: (state: LiveState) => Promise<void>): ScopeState {
+  const steps = new Map<string, LiveState>();
+  let published: LiveState = 'running';
+  let closed = false;
+
+  const current = (): LiveState => {
+    const states = new Set(steps.values());
+    if (states.size === 0 || states.has('running')) return 'running';
+    return states.has('waiting') ? 'waiting' : 'held';
+  };
+
+  const keepPublishing = async () => {
+    for (;;) {
+      await condition(() => closed || current() !== published);
+      if (closed) return;
+      published = current();
+      await publish(published);
+    }
+  };
+  keepPublishing().catch((error: unknown) => {
+    if (!isCancellation(error)) throw error;
+  });
+
+  return {
+    set: (path, state) => void steps.set(path, state),
+    update: (path, state) => {
+      if (steps.has(path)) steps.set(path, state);
+    },
+    remove: (path) => void steps.delete(path),
+    close: () => {
+      closed = true;
+    },
+  };
+}
