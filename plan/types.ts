@@ -20,13 +20,16 @@ export type ArtifactKind =
   | 'metrics' // AP of models on splits and label versions, with intervals
   | 'report';
 
-/** A pointer to an immutable object of the store. Payloads carry these, never images or weights. */
-export interface ArtifactRef {
+/**
+ * A pointer to an immutable object of the store. Payloads carry these, never images or weights.
+ * A type, not an interface, so that it counts as `Json`.
+ */
+export type ArtifactRef = {
   readonly artifact: ArtifactKind;
   /** SHA-256 of the object's bytes (hex). */
   readonly digest: string;
   readonly bytes: number;
-}
+};
 
 export function isArtifactRef(value: unknown): value is ArtifactRef {
   return typeof value === 'object' && value !== null && 'artifact' in value && 'digest' in value;
