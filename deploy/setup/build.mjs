@@ -24,8 +24,8 @@ export function compileStage(root) {
       const inputs = digest();
       rmSync(stamp, { force: true });
       removeOrphans(root, dist, folders());
-      await compile(root);
       copyPlainModules(root, dist);
+      await compile(root);
       const command = join(dist, 'cli', 'main.js');
       if (existsSync(command)) chmodSync(command, 0o755);
       writeFileSync(stamp, inputs);
@@ -36,12 +36,14 @@ export function compileStage(root) {
 
 async function compile(root) {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  try {
-    await runTool('tsc', process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root, log: 'tsc' });
-  } catch (error) {
-    if (!/error TS\d+/.test(error.message)) throw error;
-    throw new SetupError(error.message, 'Correct the type errors, and run the same command again.', error.logFile);
-  }
+  const explainWith = (output, logFile) => {
+    const errors = output.split('\n').filter((line) => /error TS\d+/.test(line));
+    if (errors.length === 0) return null;
+    const shown = errors.slice(0, 20).join('\n');
+    const message = `The sources have ${errors.length} type error${errors.length > 1 ? 's' : ''}:\n${shown}`;
+    return new SetupError(message, 'Correct them, and run the same command again.', logFile);
+  };
+  await runTool('tsc', process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root, log: 'tsc', explainWith });
 }
 
 /** Outputs of sources that were renamed or removed would still be found by imports and by globs. */

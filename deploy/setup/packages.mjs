@@ -1,7 +1,7 @@
 /** Installs the npm packages exactly as package-lock.json names them, and lets npx find our own command. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder, onPath } from './parts.mjs';
 import { SetupError } from './remedies.mjs';
@@ -35,10 +35,28 @@ export function packagesStage(root) {
       return [missingSpace(root, 1, 'Installing the npm packages')].filter(Boolean);
     },
     run: async () => {
-      const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--no-progress', '--update-notifier=false'];
-      await runTool('npm ci', 'npm', [...flags, '--cache', join(cacheFolder(), 'npm')], { cwd: root, log: 'npm' });
+      const difference = unlocked(join(root, 'package.json'), lockFile);
+      if (difference) {
+        const remedy =
+          'Run "npm install", look at what it changed in package-lock.json, and run the same command again.';
+        throw new SetupError(`package-lock.json does not fit package.json: ${difference}.`, remedy);
+      }
+      // A package that was half unpacked when something was interrupted would count as installed.
+      rmSync(modules, { recursive: true, force: true });
+      // Not `npm ci`: it refuses a lock file that leaves out optional packages for other platforms, and a registry that
+      // mirrors only some platforms makes such lock files. What is locked is installed and verified all the same.
+      const flags = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--no-progress'];
+      await runTool(
+        'npm install',
+        'npm',
+        [...flags, '--update-notifier=false', '--cache', join(cacheFolder(), 'npm')],
+        {
+          cwd: root,
+          log: 'npm',
+        },
+      );
       writeStamp();
-      return `${Object.keys(readPackages(lockFile)).length - 1} packages`;
+      return `${Object.keys(readPackages(join(modules, '.package-lock.json'))).length} packages as locked`;
     },
   };
 }
@@ -49,6 +67,19 @@ export function linkCommand(root) {
   if (lstatSync(link, { throwIfNoEntry: false })) return;
   mkdirSync(join(root, 'node_modules', '.bin'), { recursive: true });
   symlinkSync('../../dist/cli/main.js', link);
+}
+
+/** Null, or the first direct dependency whose wish in package.json is another one than when the lock file was written. */
+function unlocked(packageFile, lockFile) {
+  const wanted = JSON.parse(readFileSync(packageFile, 'utf8'));
+  const locked = readPackages(lockFile)[''];
+  for (const kind of ['dependencies', 'devDependencies']) {
+    for (const name of Object.keys({ ...wanted[kind], ...locked[kind] })) {
+      const [now, then] = [wanted[kind]?.[name], locked[kind]?.[name]];
+      if (now !== then) return `${name} is ${then ?? 'absent'} in the first and ${now ?? 'absent'} in the second`;
+    }
+  }
+  return null;
 }
 
 const readPackages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages;

@@ -62,15 +62,11 @@ export function libraryStage() {
 }
 
 async function checkPip() {
-  try {
-    await runTool('pip', 'python3', ['-m', 'pip', '--version'], { log: 'pip-version' });
-  } catch (error) {
-    throw new SetupError(
-      'python3 has no pip; it fetches TensorFlow.',
-      'Install it (Debian, Ubuntu: apt-get install python3-pip; elsewhere: python3 -m ensurepip).',
-      error.logFile,
-    );
-  }
+  const remedy =
+    'Install it (Debian, Ubuntu: apt-get install python3-pip; elsewhere: python3 -m ensurepip), and run the same command again.';
+  const explainWith = (_output, logFile) =>
+    new SetupError('python3 has no pip; it fetches TensorFlow.', remedy, logFile);
+  await runTool('pip', 'python3', ['-m', 'pip', '--version'], { log: 'pip-version', explainWith });
 }
 
 /** pip verifies the digest that the requirement names; it is checked once more here, whatever pip's version does. */
@@ -163,7 +159,6 @@ export function addonStage(root) {
         log: 'tensorflow-addon',
       });
       renameSync(unfinished, addon);
-      restoreOldNodeFunctions(packageFolder);
       const program = `const tf = require('@tensorflow/tfjs-node'); if (tf.scalar(2).add(3).dataSync()[0] !== 5) process.exit(1)`;
       await runTool('loading TensorFlow', process.execPath, ['-e', program], { cwd: root, log: 'tensorflow-load' });
       mkdirSync(join(stamp, '..'), { recursive: true });
@@ -171,21 +166,4 @@ export function addonStage(root) {
       return 'compiled and loaded';
     },
   };
-}
-
-/**
- * tfjs-node calls functions of node:util that Node 23 removed. They are replaced where they are called, rather than put
- * back by a preloaded module, so that every process works however it was started.
- */
-function restoreOldNodeFunctions(packageFolder) {
-  for (const name of ['nodejs_kernel_backend.js', 'kernels/TopK.js']) {
-    const path = join(packageFolder, 'dist', name);
-    const source = readFileSync(path, 'utf8');
-    const mended = source
-      .replaceAll('(0, util_1.isNullOrUndefined)(', '((value) => value === null || value === undefined)(')
-      .replaceAll('(0, util_1.isArray)(', 'Array.isArray(');
-    if (mended === source) continue;
-    writeFileSync(`${path}.new`, mended);
-    renameSync(`${path}.new`, path);
-  }
 }

@@ -24,9 +24,9 @@ export function stopTools() {
 
 /**
  * Runs a command to its end and resolves with what it printed. `what` is for the error: "npm ci". Everything goes to
- * the stage's log in the cache folder too.
+ * the stage's log in the cache folder too. `explainWith` may know a failure better than the general remedies do.
  */
-export async function runTool(what, command, args, { cwd, env = {}, log }) {
+export async function runTool(what, command, args, { cwd, env = {}, log, explainWith = () => null }) {
   if (stopped) throw new SetupError(`${what} was not started.`, 'See the error before this one.');
   const logFile = join(cacheFolder(), 'logs', `${log}.log`);
   mkdirSync(dirname(logFile), { recursive: true });
@@ -57,7 +57,7 @@ export async function runTool(what, command, args, { cwd, env = {}, log }) {
   });
   running.delete(child);
   logStream.end();
-  if (failure !== null) throw explain(what, `${output}\n${failure}`, logFile);
+  if (failure !== null) throw explainWith(output, logFile) ?? explain(what, `${output}\n${failure}`, logFile);
   return output;
 }
 
