@@ -34,13 +34,10 @@ export async function readRunView(store: Store, run: string): Promise<RunView | 
   };
 }
 
-/**
- * A run that has not ended is what its busiest step is: running before waiting before held. The steps say it, because
- * they are written as they change.
- */
+/** The workflow says it. Before it first did, a run is what its busiest step is: running before waiting before held. */
 function overallState(record: RunRecord, steps: readonly StepRecord[]): StepState {
   const own = record.state.state;
-  if (isFinal(own) || own === 'paused') return own;
+  if (own !== 'pending') return own;
   for (const state of ['running', 'waiting', 'held'] as const) {
     if (steps.some((step) => step.state === state)) return state;
   }

@@ -1,0 +1,41 @@
+/** `hardcase cancel RUN`: ends a run for good; what is done stays in the store. */
+
+import { writeRunState } from '../artifacts/run-record.ts';
+import { openSettingsStore } from './connect.ts';
+import { findRun } from './find-run.ts';
+import { CommandError, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
+import { isFinal } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+// Steps stop with a checkpoint, which may take a few seconds.
+const cancelWaitMs = 30_000;
+
+export async function runCancel(
+  settings: Settings,
+  name: string,
+  options: { readonly json?: boolean },
+): Promise<ExitCode> {
+  const store = await openSettingsStore(settings);
+  const { header, state } = await findRun(store, name);
+  const { run, file } = header;
+  if (isFinal(state.state)) {
+    if (state.state !== 'cancelled') {
+      throw new CommandError(`Run ${run} is ${state.state} already; there is nothing to cancel.`, exitCodes.input);
+    }
+    if (options.json) printJson({ run, cancelled: true });
+    else print(`Run ${run} was cancelled before.`);
+    return exitCodes.done;
+  }
+  const { sendCancel, WorkflowGoneError } = await import('./send-messages.ts');
+  const { cancelled } = await sendCancel(settings, store, header, cancelWaitMs).catch(async (error: unknown) => {
+    if (!(error instanceof WorkflowGoneError)) throw error;
+    // The engine has forgotten it, so nobody else writes its record.
+    await writeRunState(store, run, { state: 'cancelled', endedAt: new Date().toISOString() });
+    return { cancelled: true };
+  });
+  if (options.json) printJson({ run, cancelled });
+  else if (cancelled)
+    print(`Run ${run} is cancelled. Finished steps stay in the store: ${ownCommand('run', file)} reuses them.`);
+  else print(`Run ${run} was asked to stop; its steps are ending. See: ${ownCommand('status', run)}`);
+  return exitCodes.done;
+}

@@ -1,0 +1,87 @@
+/** A review gate as the record shows it: its candidates with their images, names and decisions. */
+
+import { loadDataset, loadJson } from '../artifacts/codecs.ts';
+import { type GateRecord, listGates, type RecordedDecision, readDecisions } from '../artifacts/gate-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
+
+export interface GateView {
+  readonly run: string;
+  readonly gate: GateRecord;
+  /** In the order in which they are asked. */
+  readonly candidates: readonly Candidate[];
+  /** The decision that counts for each candidate: the first. */
+  readonly decided: ReadonlyMap<string, RecordedDecision>;
+  readonly categories: readonly Category[];
+  image(candidate: Candidate): ImageEntry | undefined;
+  labels(imageId: number): readonly Annotation[];
+  categoryName(id: number): string;
+}
+
+/** The run's gates, in order of opening. */
+export async function readGateViews(store: Store, run: string): Promise<GateView[]> {
+  const gates = await listGates(store, run);
+  return await Promise.all(gates.map((gate) => readGateView(store, run, gate)));
+}
+
+export async function readGateView(store: Store, run: string, gate: GateRecord): Promise<GateView> {
+  const [candidates, dataset, decisions] = await Promise.all([
+    loadJson(store, 'candidates', gate.candidates),
+    loadDataset(store, gate.dataset),
+    readDecisions(store, run, gate.path),
+  ]);
+  const decided = new Map<string, RecordedDecision>();
+  for (const decision of decisions) {
+    if (!decided.has(decision.candidateId)) decided.set(decision.candidateId, decision);
+  }
+  const images = new Map(dataset.images.map((image) => [image.id, image]));
+  const names = new Map(dataset.categories.map(({ id, name }) => [id, name]));
+  return {
+    run,
+    gate,
+    candidates,
+    decided,
+    categories: dataset.categories,
+    image: (candidate) => images.get(candidate.imageId),
+    labels: (imageId) => dataset.labels.annotations.filter((annotation) => annotation.imageId === imageId),
+    categoryName: (id) => names.get(id) ?? String(id),
+  };
+}
+
+/** As `review list --json` shows it. */
+export function candidateJson(view: GateView, candidate: Candidate): object {
+  const image = view.image(candidate);
+  const decision = view.decided.get(candidate.id);
+  return {
+    id: candidate.id,
+    type: candidate.type,
+    rank: candidate.rank,
+    iou: candidate.iou,
+    image: image && {
+      id: image.id,
+      fileName: image.fileName,
+      width: image.width,
+      height: image.height,
+      split: image.split,
+      digest: image.digest,
+    },
+    label: candidate.annotation && {
+      id: candidate.annotation.id,
+      category: view.categoryName(candidate.annotation.categoryId),
+      box: candidate.annotation.box,
+    },
+    detection: candidate.detection && {
+      category: view.categoryName(candidate.detection.categoryId),
+      box: candidate.detection.box,
+      score: candidate.detection.score,
+    },
+    decision: decision && {
+      verdict: decision.verdict,
+      box: decision.box,
+      category: decision.categoryId === undefined ? undefined : view.categoryName(decision.categoryId),
+      by: decision.by,
+      at: decision.at,
+      reason: decision.reason,
+    },
+  };
+}

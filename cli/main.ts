@@ -1,0 +1,372 @@
+#!/usr/bin/env node
+/** Arguments to command to exit code; nothing else ends the process. Each command's code is loaded when it is called. */
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { CommandError, type ExitCode, exitCodes, note } from './output.ts';
+import { type ConnectionFlags, loadSettings } from './settings.ts';
+
+type Flags = { readonly [name: string]: unknown };
+
+const program = new Command('hardcase');
+program
+  .description('Trains object detectors on imperfect data: a durable engine for pipelines written in YAML.')
+  .version(ownVersion(), '-V, --version', 'print the version')
+  .helpCommand('help [command]', 'explain a command')
+  .showHelpAfterError('Run with --help for usage.')
+  .addHelpText(
+    'after',
+    `
+Which store and which Temporal server: flags, then environment (HARDCASE_STORE, HARDCASE_QUEUE, TEMPORAL_ADDRESS,
+TEMPORAL_NAMESPACE …), then hardcase.config.yaml. Without an address an embedded engine runs in .hardcase/.
+
+Exit codes: 0 done, 1 the pipeline or the data is at fault, 2 wrong usage, 3 waiting for a human (--no-wait),
+4 the engine or a service failed, or only held steps are left, 130 after Ctrl-C.`,
+  )
+  .exitOverride();
+
+/** What the command answered; main waits for it before the process ends. */
+let exitCode: ExitCode | number = exitCodes.done;
+
+/** Adds a command. `example` is shown at the end of its help. */
+function add(
+  parent: Command,
+  usage: string,
+  description: string,
+  example: string,
+  define: (command: Command) => void,
+): void {
+  const command = parent.command(usage).description(description);
+  command.addHelpText('after', `\nExample:\n${example.replace(/^/gm, '  ')}`);
+  define(command);
+}
+
+/** Runs the function with the command's arguments and flags. */
+function act(command: Command, work: (args: readonly string[], flags: Flags) => Promise<ExitCode | number>): void {
+  command.action(async () => {
+    exitCode = await work(command.processedArgs as string[], command.opts());
+  });
+}
+
+const withStore = (command: Command): Command =>
+  command.option('--store <where>', 'a folder, or s3://bucket/prefix (HARDCASE_STORE; .hardcase/store)');
+
+const withEngine = (command: Command): Command =>
+  withStore(command)
+    .option('--address <host:port>', 'Temporal server to use instead of the embedded engine (TEMPORAL_ADDRESS)')
+    .option('--namespace <name>', 'its namespace (TEMPORAL_NAMESPACE)')
+    .option('--queue <prefix>', 'prefix of the task queues (HARDCASE_QUEUE; hardcase)');
+
+const withJson = (command: Command): Command => command.option('--json', 'print JSON for programs');
+
+const withParams = (command: Command): Command =>
+  command.option('-p, --param <name=value>', "a pipeline's param; may be repeated", collect, []);
+
+const settingsOf = (flags: Flags) => loadSettings(flags as ConnectionFlags);
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+const list = (value: unknown): readonly string[] => (value as readonly string[] | undefined) ?? [];
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function wholeNumber(value: string): number {
+  if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(value);
+}
+
+add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {
+  withParams(command)
+    .argument('<file...>', 'pipeline files')
+    .option('--format <format>', 'text, json or sarif', 'text');
+  act(command, async ([files], flags) => {
+    const { runCheck } = await import('./check.ts');
+    return await runCheck(list(files), { format: text(flags.format) ?? 'text', params: list(flags.param) });
+  });
+});
+
+add(
+  program,
+  'plan',
+  'show the steps of a pipeline, their order, and which will be reused and why',
+  'hardcase plan pipelines/quickstart.yaml -p rounds=1',
+  (command) => {
+    withStore(withParams(command))
+      .argument('<file>', 'pipeline file')
+      .option('--format <format>', 'text, json or mermaid', 'text');
+    act(command, async ([file], flags) => {
+      const { runPlan } = await import('./plan.ts');
+      return await runPlan(file!, {
+        format: text(flags.format) ?? 'text',
+        params: list(flags.param),
+        settings: settingsOf(flags),
+      });
+    });
+  },
+);
+
+add(
+  program,
+  'run',
+  'run a pipeline, or go on with a run of it, and show how it goes',
+  `hardcase run pipelines/hard-cases.yaml -p data=./cherries
+hardcase run pipelines/hard-cases.yaml -p data=./cherries --run cherries-1    goes on after Ctrl-C or a power cut`,
+  (command) => {
+    withJson(withEngine(withParams(command)))
+      .argument('<file>', 'pipeline file')
+      .option('--run <id>', 'the id of the run: joined where it exists with the same plan, else created')
+      .option('--new', 'a new run, even where an unfinished one has the same plan')
+      .option('--no-wait', 'end with status 3 when only a human can go on');
+    act(command, async ([file], flags) => {
+      const { runRun } = await import('./run.ts');
+      return await runRun(settingsOf(flags), file!, {
+        params: list(flags.param),
+        run: text(flags.run),
+        forceNew: flags.new === true,
+        wait: flags.wait !== false,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(program, 'runs', 'list all runs, newest first', 'hardcase runs --json', (command) => {
+  withJson(withStore(command));
+  act(command, async (_, flags) => {
+    const { runRuns } = await import('./runs.ts');
+    return await runRuns(settingsOf(flags), { json: flags.json === true });
+  });
+});
+
+const runArgument = 'id of a run, the beginning of one, or "latest"';
+
+add(program, 'status', 'show one run, from its record alone', 'hardcase status latest', (command) => {
+  withJson(withStore(command)).argument('<run>', runArgument);
+  act(command, async ([run], flags) => {
+    const { runStatus } = await import('./status.ts');
+    return await runStatus(settingsOf(flags), run!, { json: flags.json === true });
+  });
+});
+
+add(program, 'watch', 'follow a run that goes on elsewhere', 'hardcase watch latest', (command) => {
+  withJson(withEngine(command)).argument('<run>', runArgument);
+  act(command, async ([run], flags) => {
+    const { runWatch } = await import('./watch.ts');
+    return await runWatch(settingsOf(flags), run!, { json: flags.json === true });
+  });
+});
+
+add(program, 'retry', 'let held steps try again', "hardcase retry latest 'rounds[2].train'", (command) => {
+  withJson(withEngine(command))
+    .argument('<run>', runArgument)
+    .argument('[step]', 'path of one held step; without it, all of them')
+    .option('--by <name>', 'who asks (your user name)');
+  act(command, async ([run, step], flags) => {
+    const { runRetry } = await import('./retry.ts');
+    return await runRetry(settingsOf(flags), run!, step, { by: text(flags.by), json: flags.json === true });
+  });
+});
+
+add(
+  program,
+  'cancel',
+  'end a run for good; what is finished stays in the store',
+  'hardcase cancel latest',
+  (command) => {
+    withJson(withEngine(command)).argument('<run>', runArgument);
+    act(command, async ([run], flags) => {
+      const { runCancel } = await import('./cancel.ts');
+      return await runCancel(settingsOf(flags), run!, { json: flags.json === true });
+    });
+  },
+);
+
+add(program, 'report', "write a run's report", 'hardcase report latest --out report.html', (command) => {
+  withJson(withStore(command))
+    .argument('<run>', runArgument)
+    .option('--out <file>', 'HTML file to write; the Markdown goes beside it (.hardcase/runs/RUN/report.html)');
+  act(command, async ([run], flags) => {
+    const { runReport } = await import('./report.ts');
+    return await runReport(settingsOf(flags), run!, { out: text(flags.out), json: flags.json === true });
+  });
+});
+
+const review = program.command('review').description('review labels: list, show and decide candidates');
+
+add(
+  review,
+  'list',
+  'list the candidates that wait for a decision',
+  'hardcase review list latest --type missing',
+  (command) => {
+    withJson(withStore(command))
+      .argument('[run]', `${runArgument} (all that go on)`)
+      .argument('[gate]', 'one gate only, such as rounds[1].review')
+      .option('--type <type>', 'missing, spurious, badly-located, wrong-class or duplicate')
+      .option('--all', 'also what is decided, and closed gates')
+      .option('--limit <count>', 'at most so many of each gate (50; JSON: all)', wholeNumber);
+    act(command, async ([run, gate], flags) => {
+      const { runReviewList } = await import('./review.ts');
+      return await runReviewList(settingsOf(flags), run, {
+        gate,
+        type: text(flags.type),
+        all: flags.all === true,
+        limit: flags.limit as number | undefined,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  review,
+  'show',
+  'draw a candidate: its place in the image with label and detection',
+  'hardcase review show 3f2a --out crop.png',
+  (command) => {
+    withJson(withStore(command))
+      .argument('<candidate>', 'id of a candidate, or the beginning of one')
+      .option('--run <id>', 'the run that asks about it (all that go on)')
+      .option('--out <file>', 'PNG file to write (.hardcase/crops/CANDIDATE.png)');
+    act(command, async ([candidate], flags) => {
+      const { runReviewShow } = await import('./review.ts');
+      return await runReviewShow(settingsOf(flags), candidate!, {
+        run: text(flags.run),
+        out: text(flags.out),
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  review,
+  'decide',
+  'send decisions to a gate',
+  `hardcase review decide latest review 3f2a=accept 91bc=edit:10,12,44,40
+hardcase review decide latest 'rounds[1].review' --file decisions.csv
+hardcase review decide latest review --all reject --type spurious`,
+  (command) => {
+    withJson(withEngine(command))
+      .argument('<run>', runArgument)
+      .argument('<gate>', 'path of the review step')
+      .argument('[decision...]', 'CANDIDATE=accept|reject|ignore, or CANDIDATE=edit:x1,y1,x2,y2[:category]')
+      .option('--file <file>', 'decisions from a .json or .csv file')
+      .option('--all <verdict>', 'one verdict for every undecided candidate')
+      .option('--type <type>', 'with --all: only candidates of this type')
+      .option('--by <name>', 'who decides (your user name)')
+      .option('--reason <text>', 'why, for decisions without a reason of their own');
+    act(command, async ([run, gate, decisions], flags) => {
+      const { runReviewDecide } = await import('./review.ts');
+      return await runReviewDecide(settingsOf(flags), run!, gate!, list(decisions), {
+        file: text(flags.file),
+        all: text(flags.all),
+        type: text(flags.type),
+        by: text(flags.by),
+        reason: text(flags.reason),
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  program,
+  'worker',
+  'run steps for a Temporal server, until Ctrl-C',
+  'hardcase worker --address temporal.example:7233 --store s3://bucket/prefix --queues cpu,train',
+  (command) => {
+    withEngine(command).option('--queues <names>', 'which of workflows, cpu, train', 'workflows,cpu,train');
+    act(command, async (_, flags) => {
+      const { runWorker } = await import('./worker.ts');
+      return await runWorker(settingsOf(flags), { queues: text(flags.queues)! });
+    });
+  },
+);
+
+add(program, 'doctor', 'check every part: there, working, and what to do if not', 'hardcase doctor', (command) => {
+  withJson(command);
+  act(command, async (_, flags) => {
+    const { runDoctor } = await import('./doctor.ts');
+    return await runDoctor({ json: flags.json === true });
+  });
+});
+
+await main();
+
+async function main(): Promise<void> {
+  // A reader that has seen enough (`| head`) is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.done);
+  });
+  let code: number;
+  try {
+    await program.parseAsync();
+    code = exitCode;
+  } catch (error) {
+    code = fail(error);
+  }
+  // Servers' connections and native threads must not keep a finished command alive; what it said must get out.
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
+  process.exit(code);
+}
+
+/** One clear error for the user, and the exit code that belongs to it. */
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // Commander has printed it already; help and version that were asked for are no error.
+    return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  }
+  if (process.env.HARDCASE_DEBUG === '1') console.error(error);
+  if (error instanceof CommandError) {
+    note(`Error: ${error.message}`);
+    return error.exitCode;
+  }
+  const { name, message, code, syscall, path } = error as NodeJS.ErrnoException;
+  switch (name) {
+    case 'EngineError':
+    case 'StoreUnavailableError':
+    case 'DamagedObjectError':
+    case 'MissingArtifactError':
+      note(`Error: ${message}`);
+      return exitCodes.engine;
+    case 'FileInTheWayError':
+      note(`Error: ${message}`);
+      return exitCodes.input;
+    case 'ServiceError':
+      note(
+        `Error: The Temporal server did not do what was asked: ${reasonOf(error)}. See .hardcase/engine.log, or try again.`,
+      );
+      return exitCodes.engine;
+  }
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    note(`Error: The disk is full${path ? ` (${path})` : ''}. Free some space, then run the same command again.`);
+    return exitCodes.engine;
+  }
+  if (syscall !== undefined && code !== undefined) {
+    note(`Error: ${message}`);
+    return exitCodes.input;
+  }
+  note(
+    `Internal error: ${message?.replace(/^Internal error: /, '') ?? String(error)}\nThis is a bug of hardcase. HARDCASE_DEBUG=1 shows where; please report it.`,
+  );
+  return exitCodes.engine;
+}
+
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? `${message}: ${cause.message}` : message;
+}
+
+/** package.json is beside `cli/` in the sources, and one folder further up in `dist/`. */
+function ownVersion(): string {
+  for (const place of ['../package.json', '../../package.json']) {
+    try {
+      const value: unknown = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8'));
+      if (typeof value === 'object' && value !== null && 'version' in value) return String(value.version);
+    } catch {
+      // It is at the other place.
+    }
+  }
+  return 'unknown';
+}

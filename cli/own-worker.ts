@@ -1,0 +1,1 @@
+/** A worker in this process: of the embedded engine while a command lives, or of any server for `hardcase worker`. */

@@ -1,0 +1,474 @@
+/** `hardcase review list|show|decide`: label review from the command line. */
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import colours from 'picocolors';
+import { readBytes } from '../artifacts/codecs.ts';
+import { readGate } from '../artifacts/gate-record.ts';
+import { listRuns } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
+import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
+import { openSettingsStore } from './connect.ts';
+import { findRun } from './find-run.ts';
+import { candidateJson, type GateView, readGateView, readGateViews } from './gate-view.ts';
+import {
+  CommandError,
+  didYouMean,
+  type ExitCode,
+  exitCodes,
+  formatMoment,
+  note,
+  ownCommand,
+  print,
+  printJson,
+  table,
+} from './output.ts';
+import {
+  bullets,
+  isVerdict,
+  notAVerdict,
+  readDecisionFile,
+  readDecisionWords,
+  toDecision,
+  type WrittenDecision,
+} from './read-decisions.ts';
+import { isFinal, readPlan } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+const candidateTypes: readonly CandidateType[] = ['missing', 'spurious', 'badly-located', 'wrong-class', 'duplicate'];
+
+export interface ReviewListOptions {
+  readonly gate?: string;
+  readonly type?: string;
+  /** Also those decided already, and gates that are closed. */
+  readonly all?: boolean;
+  readonly limit?: number;
+  readonly json?: boolean;
+}
+
+export async function runReviewList(
+  settings: Settings,
+  runName: string | undefined,
+  options: ReviewListOptions,
+): Promise<ExitCode> {
+  checkType(options.type);
+  const store = await openSettingsStore(settings);
+  const views = (await gateViews(store, runName)).filter(({ gate }) =>
+    options.gate === undefined ? options.all || gate.state === 'open' : gate.path === options.gate,
+  );
+  const lists = views.map((view) => ({
+    view,
+    candidates: view.candidates.filter(
+      (candidate) =>
+        (options.all || !view.decided.has(candidate.id)) &&
+        (options.type === undefined || candidate.type === options.type),
+    ),
+  }));
+  if (options.json) {
+    printJson(
+      lists.map(({ view, candidates }) => ({
+        run: view.run,
+        gate: view.gate.path,
+        state: view.gate.state,
+        reviewer: view.gate.reviewer ?? 'human',
+        openedAt: view.gate.openedAt,
+        expiresAt: view.gate.expiresAt,
+        asked: view.candidates.length,
+        undecided: view.candidates.filter(({ id }) => !view.decided.has(id)).length,
+        carriedOver: view.gate.carriedOver,
+        candidates: candidates.slice(0, options.limit).map((candidate) => candidateJson(view, candidate)),
+      })),
+    );
+    return exitCodes.done;
+  }
+  if (lists.length === 0) {
+    print(options.gate ? `No gate "${options.gate}" has opened.` : 'No gate waits for a decision.');
+    return exitCodes.done;
+  }
+  const limit = options.limit ?? 50;
+  for (const { view, candidates } of lists) {
+    const undecided = view.candidates.filter(({ id }) => !view.decided.has(id)).length;
+    print(
+      `${colours.bold(`${view.run} ${view.gate.path}`)}: ${view.gate.state}, ${undecided} of ${view.candidates.length} undecided` +
+        `${view.gate.carriedOver > 0 ? `, ${view.gate.carriedOver} decided earlier` : ''}` +
+        `${view.gate.expiresAt ? `, expires ${formatMoment(view.gate.expiresAt)}` : ''}`,
+    );
+    if (candidates.length > 0) {
+      print(
+        table([
+          ['', 'CANDIDATE', 'TYPE', 'IMAGE', 'BOX', 'SCORE', 'LABEL', 'DECISION'].map((head) => colours.dim(head)),
+          ...candidates.slice(0, limit).map((candidate) => row(view, candidate)),
+        ]),
+      );
+    }
+    if (candidates.length > limit) print(`  and ${candidates.length - limit} more (--limit)`);
+    if (view.gate.state === 'open' && candidates[0]) {
+      print(`  Look:   ${ownCommand('review', 'show', candidates[0].id)}`);
+      print(
+        `  Answer: ${ownCommand('review', 'decide', view.run, view.gate.path, `${candidates[0].id}=accept|reject|ignore`)}`,
+      );
+    }
+    print();
+  }
+  return exitCodes.done;
+}
+
+function row(view: GateView, candidate: Candidate): string[] {
+  const decision = view.decided.get(candidate.id);
+  const { annotation, detection } = candidate;
+  return [
+    '',
+    candidate.id,
+    candidate.type,
+    view.image(candidate)?.fileName ?? String(candidate.imageId),
+    boxWords((detection ?? annotation)!.box),
+    detection ? detection.score.toFixed(2) : '',
+    annotation
+      ? `${view.categoryName(annotation.categoryId)}${candidate.iou === undefined ? '' : ` (IoU ${candidate.iou.toFixed(2)})`}`
+      : detection
+        ? `none (detected: ${view.categoryName(detection.categoryId)})`
+        : '',
+    decision ? `${decision.verdict} by ${decision.by}` : '',
+  ];
+}
+
+export interface ReviewShowOptions {
+  readonly run?: string;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+export async function runReviewShow(
+  settings: Settings,
+  candidateName: string,
+  options: ReviewShowOptions,
+): Promise<ExitCode> {
+  const store = await openSettingsStore(settings);
+  const { view, candidate } = findCandidate(await gateViews(store, options.run), candidateName);
+  const image = view.image(candidate);
+  if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the gate's dataset.`);
+  const { detectionColour, drawCandidate, labelColour } = await import('./draw-candidate.ts');
+  const picture = await drawCandidate(
+    await readBytes(store, `image ${image.fileName}`, image.digest),
+    image,
+    candidate,
+    view.labels(image.id),
+  );
+  const out = options.out ?? join(settings.folder, 'crops', `${candidate.id}.png`);
+  await mkdir(dirname(out), { recursive: true });
+  await writeFile(out, picture);
+  if (options.json) {
+    printJson({ run: view.run, gate: view.gate.path, ...candidateJson(view, candidate), crop: out });
+    return exitCodes.done;
+  }
+  const { annotation, detection } = candidate;
+  const decision = view.decided.get(candidate.id);
+  const answer = (verdict: string) =>
+    ownCommand('review', 'decide', view.run, view.gate.path, `${candidate.id}=${verdict}`);
+  print(
+    [
+      `${colours.bold(candidate.id)}: ${candidate.type} (${view.run} ${view.gate.path})`,
+      `  ${question(candidate)}`,
+      `  image      ${image.fileName}, ${image.width} x ${image.height}, split ${image.split}`,
+      annotation
+        ? `  label      ${view.categoryName(annotation.categoryId)} at ${boxWords(annotation.box)} (solid blue, ${labelColour})`
+        : '  label      none',
+      detection
+        ? `  detection  ${view.categoryName(detection.categoryId)} at ${boxWords(detection.box)}, score ${detection.score.toFixed(3)} (dashed orange, ${detectionColour})`
+        : '  detection  none',
+      ...(candidate.iou === undefined ? [] : [`  IoU        ${candidate.iou.toFixed(3)}`]),
+      ...(decision ? [`  decided    ${decision.verdict} by ${decision.by}, ${formatMoment(decision.at)}`] : []),
+      `  picture    ${out}`,
+      ...(decision || view.gate.state === 'closed'
+        ? []
+        : [
+            `  The model is right:    ${answer('accept')}`,
+            `  The label is right:    ${answer('reject')}`,
+            `  Neither:               ${answer('edit:x1,y1,x2,y2')}`,
+            `  It cannot be told:     ${answer('ignore')}`,
+          ]),
+    ].join('\n'),
+  );
+  return exitCodes.done;
+}
+
+function question(candidate: Candidate): string {
+  switch (candidate.type) {
+    case 'missing':
+      return 'The model sees a target that has no label. Is a label missing?';
+    case 'spurious':
+      return 'The model sees nothing where there is a label. Is the label wrong?';
+    case 'badly-located':
+      return 'The model puts the box elsewhere than the label. Is its box the better one?';
+    case 'wrong-class':
+      return 'The model names another category than the label. Is its category the right one?';
+    case 'duplicate':
+      return 'Two labels lie on one target. Should this one go?';
+  }
+}
+
+export interface ReviewDecideOptions {
+  readonly file?: string;
+  /** A verdict for every undecided candidate. */
+  readonly all?: string;
+  readonly type?: string;
+  readonly by?: string;
+  readonly reason?: string;
+  readonly json?: boolean;
+}
+
+export async function runReviewDecide(
+  settings: Settings,
+  runName: string,
+  gatePath: string,
+  words: readonly string[],
+  options: ReviewDecideOptions,
+): Promise<ExitCode> {
+  checkType(options.type);
+  const written = await readWritten(words, options);
+  const store = await openSettingsStore(settings);
+  const { header, state } = await findRun(store, runName);
+  if (isFinal(state.state)) {
+    throw new CommandError(`Run ${header.run} is ${state.state}: its gates take no more decisions.`, exitCodes.input);
+  }
+  const gate = await readGate(store, header.run, gatePath);
+  const view = gate === null ? null : await readGateView(store, header.run, gate);
+  await checkGatePath(store, header, gatePath, view);
+  const decisions = written === null ? decideAll(view, gatePath, options) : resolve(written, view, gatePath, options);
+  const conflicts = decisions.filter((decision) => contradicts(decision, view));
+  const toSend = decisions.filter((decision) => !conflicts.includes(decision));
+  if (gate !== null && gate.state === 'closed' && toSend.some(({ candidateId }) => !view?.decided.has(candidateId))) {
+    throw new CommandError(
+      `The gate ${gatePath} of ${header.run} closed ${gate.closedAt ? formatMoment(gate.closedAt) : ''} (${gate.reason ?? 'decided'}), and takes no more decisions.`,
+      exitCodes.input,
+    );
+  }
+  const { sendDecisions } = await import('./send-messages.ts');
+  const by = options.by ?? userInfo().username;
+  const answer = await sendDecisions(settings, store, header, gatePath, toSend, {
+    by,
+    shown: view?.gate.candidates.digest,
+  });
+  const result = {
+    run: header.run,
+    gate: gatePath,
+    accepted: answer.accepted,
+    repeated: answer.repeated,
+    conflicts: [
+      ...conflicts.map(({ candidateId, verdict }) => {
+        const before = view!.decided.get(candidateId)!;
+        return { candidate: candidateId, why: `is decided already: ${before.verdict} by ${before.by}, not ${verdict}` };
+      }),
+      ...answer.refused.map(({ candidateId, why }) => ({ candidate: candidateId, why })),
+    ],
+    checked: view !== null,
+  };
+  if (options.json) printJson(result);
+  else {
+    print(
+      `${result.accepted} accepted, ${result.repeated} repeated, ${result.conflicts.length} refused (${header.run} ${gatePath}, by ${by}).`,
+    );
+    if (view === null) {
+      print(`The gate ${gatePath} is not open yet: the decisions wait there, and their ids are checked when it opens.`);
+    }
+    for (const { candidate, why } of result.conflicts) note(`${candidate} ${why}`);
+    if (answer.goOn !== undefined) print(`The run goes on with: ${answer.goOn}`);
+  }
+  return result.conflicts.length > 0 ? exitCodes.input : exitCodes.done;
+}
+
+/** Null with `--all`. */
+async function readWritten(words: readonly string[], options: ReviewDecideOptions): Promise<WrittenDecision[] | null> {
+  const ways = [words.length > 0, options.file !== undefined, options.all !== undefined].filter(Boolean).length;
+  if (ways !== 1) {
+    throw new CommandError(
+      'Give decisions in one way: CANDIDATE=VERDICT …, or --file FILE, or --all VERDICT.',
+      exitCodes.usage,
+    );
+  }
+  if (options.all !== undefined) {
+    if (!isVerdict(options.all)) throw new CommandError(`--all: ${notAVerdict(options.all)}`, exitCodes.usage);
+    if (options.all === 'edit') {
+      throw new CommandError('--all edit is not possible: every edit has its own box.', exitCodes.usage);
+    }
+    return null;
+  }
+  if (options.type !== undefined) throw new CommandError('--type goes with --all.', exitCodes.usage);
+  if (options.file === undefined) return readDecisionWords(words);
+  const text = await readFile(options.file, 'utf8').catch((error: unknown) => {
+    throw new CommandError(`${options.file} cannot be read: ${(error as Error).message}`, exitCodes.input, error);
+  });
+  const decisions = readDecisionFile(options.file, text);
+  if (decisions.length === 0) throw new CommandError(`${options.file} holds no decision.`, exitCodes.input);
+  return decisions;
+}
+
+function decideAll(view: GateView | null, gatePath: string, options: ReviewDecideOptions): Decision[] {
+  if (view === null) {
+    throw new CommandError(
+      `The gate ${gatePath} is not open yet, so its candidates are not known and --all cannot be used.`,
+      exitCodes.input,
+    );
+  }
+  const open = view.candidates.filter(
+    ({ id, type }) => !view.decided.has(id) && (options.type === undefined || type === options.type),
+  );
+  const verdict = options.all as 'accept' | 'reject' | 'ignore';
+  return open.map(({ id }) => ({ candidateId: id, verdict, ...(options.reason ? { reason: options.reason } : {}) }));
+}
+
+/** Full ids and category numbers, with every unknown one reported. */
+function resolve(
+  written: readonly WrittenDecision[],
+  view: GateView | null,
+  gatePath: string,
+  options: ReviewDecideOptions,
+): Decision[] {
+  const problems: string[] = [];
+  const decisions: Decision[] = [];
+  const places = new Map<string, WrittenDecision>();
+  for (const item of written) {
+    const candidate = view === null ? undefined : matchCandidate(view, item, problems);
+    if (view !== null && candidate === undefined) continue;
+    if (view === null && !/^[0-9a-f]{16}$/.test(item.candidate)) {
+      problems.push(
+        `${item.place}: the gate ${gatePath} is not open yet, so ids cannot be completed: give all 16 digits.`,
+      );
+      continue;
+    }
+    const id = candidate?.id ?? item.candidate;
+    const twin = places.get(id);
+    if (twin !== undefined && twin.verdict !== item.verdict) {
+      problems.push(`${item.place}: ${id} is "${item.verdict}" here and "${twin.verdict}" in ${twin.place}.`);
+    }
+    if (twin !== undefined) continue;
+    places.set(id, item);
+    const categoryId = item.verdict === 'edit' ? categoryOf(item, candidate, view, problems) : undefined;
+    decisions.push(toDecision({ ...item, reason: item.reason ?? options.reason }, id, categoryId));
+  }
+  if (problems.length > 0) throw new CommandError(`No decision was sent:\n${bullets(problems)}`, exitCodes.input);
+  return decisions;
+}
+
+function matchCandidate(view: GateView, item: WrittenDecision, problems: string[]): Candidate | undefined {
+  const matching = view.candidates.filter(({ id }) => id.startsWith(item.candidate));
+  if (matching.length === 1) return matching[0];
+  if (matching.length > 1) {
+    problems.push(
+      `${item.place}: "${item.candidate}" may be any of ${matching.length} candidates (${matching
+        .slice(0, 4)
+        .map(({ id }) => id)
+        .join(', ')}…). Give more digits.`,
+    );
+    return undefined;
+  }
+  const near = nearId(
+    item.candidate,
+    view.candidates.map(({ id }) => id),
+  );
+  problems.push(
+    `${item.place}: the gate ${view.gate.path} asks about no candidate "${item.candidate}".${near ? ` Did you mean "${near}"?` : ''} List them: ${ownCommand('review', 'list', view.run)}`,
+  );
+  return undefined;
+}
+
+/** The one that shares the longest beginning, when that is at least four digits; else the least misspelled. */
+function nearId(name: string, ids: readonly string[]): string | undefined {
+  const shared = (id: string) => {
+    let length = 0;
+    while (length < id.length && id[length] === name[length]) length++;
+    return length;
+  };
+  const best = ids.reduce<string | undefined>((a, b) => (a === undefined || shared(b) > shared(a) ? b : a), undefined);
+  return best !== undefined && shared(best) >= 4 ? best : didYouMean(name, ids);
+}
+
+function categoryOf(
+  item: WrittenDecision,
+  candidate: Candidate | undefined,
+  view: GateView | null,
+  problems: string[],
+): number | undefined {
+  if (item.category === undefined) return candidate?.annotation?.categoryId ?? candidate?.detection?.categoryId;
+  const named = view?.categories.find(({ id, name }) => name === item.category || String(id) === item.category);
+  if (named !== undefined) return named.id;
+  if (view === null && /^[1-9]\d*$/.test(item.category)) return Number(item.category);
+  const names = view?.categories.map(({ name }) => name) ?? [];
+  const near = didYouMean(item.category, names);
+  problems.push(
+    view === null
+      ? `${item.place}: the gate is not open yet, so category names are not known: give the category's number.`
+      : `${item.place}: no category "${item.category}".${near ? ` Did you mean "${near}"?` : ''} Categories: ${names.join(', ')}.`,
+  );
+  return undefined;
+}
+
+/** Decided otherwise before: the run would refuse the whole message. */
+function contradicts(decision: Decision, view: GateView | null): boolean {
+  const before = view?.decided.get(decision.candidateId);
+  return before !== undefined && markOf(before) !== markOf(decision);
+}
+
+/** A gate that has not opened must at least be a review of the plan. */
+async function checkGatePath(
+  store: Store,
+  header: { readonly run: string; readonly planDigest: string },
+  gatePath: string,
+  view: GateView | null,
+): Promise<void> {
+  if (view !== null) return;
+  const plan = await readPlan(store, header.planDigest);
+  if (plan === null || isGatePath(plan.root, gatePath)) return;
+  const known = gatePaths(plan.root);
+  const near = didYouMean(gatePath, known);
+  throw new CommandError(
+    `Run ${header.run} has no gate "${gatePath}".${near ? ` Did you mean "${near}"?` : ''} ${known.length > 0 ? `Its gates: ${known.join(', ')}.` : 'Its pipeline has none.'}`,
+    exitCodes.usage,
+  );
+}
+
+/** Gates of one run, or of all runs that go on. */
+async function gateViews(store: Store, runName: string | undefined): Promise<GateView[]> {
+  if (runName !== undefined) return await readGateViews(store, (await findRun(store, runName)).header.run);
+  const views: GateView[] = [];
+  for (const { header, state } of await listRuns(store)) {
+    if (!isFinal(state.state)) views.push(...(await readGateViews(store, header.run)));
+  }
+  return views;
+}
+
+function findCandidate(views: readonly GateView[], name: string): { view: GateView; candidate: Candidate } {
+  const found = new Map<string, { view: GateView; candidate: Candidate }>();
+  for (const view of views) {
+    for (const candidate of view.candidates) {
+      // Asked again in a later gate: the latest shows what is asked now.
+      if (candidate.id.startsWith(name)) found.set(candidate.id, { view, candidate });
+    }
+  }
+  const matches = [...found.values()];
+  if (matches.length === 1) return matches[0]!;
+  if (matches.length > 1) {
+    throw new CommandError(`"${name}" may be any of ${matches.length} candidates. Give more digits.`, exitCodes.usage);
+  }
+  const near = nearId(
+    name,
+    views.flatMap(({ candidates }) => candidates.map(({ id }) => id)),
+  );
+  throw new CommandError(
+    `There is no candidate "${name}" in ${views.length} gates.${near ? ` Did you mean "${near}"?` : ''} Name the run with --run where it has ended, or list them: ${ownCommand('review', 'list')}`,
+    exitCodes.usage,
+  );
+}
+
+function checkType(type: string | undefined): void {
+  if (type === undefined || (candidateTypes as readonly string[]).includes(type)) return;
+  const near = didYouMean(type, candidateTypes);
+  throw new CommandError(
+    `--type: no candidate is "${type}".${near ? ` Did you mean "${near}"?` : ''} Types: ${candidateTypes.join(', ')}.`,
+    exitCodes.usage,
+  );
+}
+
+const boxWords = (box: Box): string => box.map((corner) => corner.toFixed(1).replace(/\.0$/, '')).join(',');

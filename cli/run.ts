@@ -1,0 +1,235 @@
+/** `hardcase run FILE`: starts or joins a run, keeps it going on the embedded engine, and shows how it goes. */
+
+import type { WorkflowHandle } from '@temporalio/client';
+import { listRuns, writeRunState } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { Plan, RunHeader, StepState } from '../plan/types.ts';
+import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
+import { type ChosenRun, chooseRun } from './choose-run.ts';
+import { connectTemporal, type TemporalConnection } from './connect.ts';
+import { followRun } from './follow-run.ts';
+import { listenForInterruption } from './interruption.ts';
+import { loadForRun } from './load-for-run.ts';
+import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
+import { type OwnWorker, startWorker } from './own-worker.ts';
+import { writeReport } from './report.ts';
+import { isFinal, type RunView, readRunView, statusJson } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+export interface RunOptions {
+  /** `name=value`, as given with `-p`. */
+  readonly params: readonly string[];
+  readonly run?: string;
+  readonly forceNew: boolean;
+  /** False with `--no-wait`. */
+  readonly wait: boolean;
+  readonly json?: boolean;
+}
+
+export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
+  const loaded = await loadForRun(settings, file, options.params);
+  if (loaded === null) return exitCodes.input;
+  const { store, plan, source } = loaded;
+  const planDigest = await store.putObject(Buffer.from(canonicalJson(plan)));
+  const chosen = await chooseRun(store, { run: options.run, forceNew: options.forceNew }, plan, {
+    planDigest,
+    source,
+    file,
+  });
+  const { header } = chosen;
+  // With --json the result alone goes to the standard output.
+  const output = options.json ? process.stderr : process.stdout;
+  const say = (line: string) => void output.write(`${line}\n`);
+  const before = (await readRunView(store, header.run))!;
+  if (before.state === 'done') {
+    say(`Run ${header.run} is done already.`);
+    return await finish(settings, store, before, options, say);
+  }
+  say(greeting(chosen, before.state));
+  const view = await keepGoing(settings, store, header, plan, options, output, say);
+  if (view === null) {
+    say(`Run ${header.run} stays open. It goes on with: ${ownCommand('run', file, '--run', header.run)}`);
+    return exitCodes.interrupted;
+  }
+  return await finish(settings, store, view, options, say);
+}
+
+function greeting({ header, how }: ChosenRun, state: StepState): string {
+  if (how === 'new') return `Run ${header.run}`;
+  if (isFinal(state)) return `Run ${header.run} was ${state} before; it begins again, and reuses what is finished.`;
+  if (how === 'found') return `Run ${header.run} of the same plan is unfinished; joining it (--new starts another).`;
+  return `Run ${header.run}, continued`;
+}
+
+/** Null when it was interrupted. */
+async function keepGoing(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  plan: Plan,
+  options: RunOptions,
+  output: NodeJS.WriteStream,
+  say: (line: string) => void,
+): Promise<RunView | null> {
+  let temporal: TemporalConnection | null = null;
+  let release: (() => void) | null = null;
+  let worker: OwnWorker | null = null;
+  const interruption = listenForInterruption(() => temporal?.engine?.leaveNow());
+  const takeWorker = async (engine: TemporalConnection) => {
+    release = engine.engine?.claimWorker() ?? null;
+    if (release !== null) worker = await startWorker(settings, engine, store, ['workflows', 'cpu', 'train']);
+  };
+  try {
+    temporal = await connectTemporal(settings);
+    const connected = temporal;
+    if (connected.engine?.how === 'adopted')
+      say('Found the embedded engine of a command that is gone, and took it over.');
+    if (interruption.signal.aborted) return null;
+    await takeWorker(connected);
+    if (interruption.signal.aborted) return null;
+    const handle = await startWorkflow(settings, store, connected, header, plan);
+    if (release !== null) await sayOthers(store, connected, header.run, say);
+    let checkedAt = Date.now();
+    const view = await followRun({
+      store,
+      run: header.run,
+      output,
+      signal: interruption.signal,
+      untilWaiting: !options.wait,
+      untilHeld: true,
+      onLook: async (look) => {
+        worker?.check();
+        // The process that ran the worker may have ended: then this one takes its place.
+        if (connected.engine !== null && release === null) {
+          await takeWorker(connected);
+          if (release !== null) say('The command that ran the steps has ended; this one takes over.');
+        }
+        if (Date.now() - checkedAt > workflowCheckMs && !isFinal(look.state)) {
+          checkedAt = Date.now();
+          await checkWorkflow(handle, store, header);
+        }
+      },
+    });
+    return interruption.signal.aborted && !isFinal(view.state) ? null : view;
+  } finally {
+    // In this order: steps save their checkpoints while the server is there to be told.
+    await (worker as OwnWorker | null)?.stop();
+    (release as (() => void) | null)?.();
+    await temporal?.close();
+    interruption.restore();
+  }
+}
+
+const workflowCheckMs = 5_000;
+// A workflow task that failed so often fails because of its code, not because of a lost worker.
+const taskAttemptsMax = 5;
+
+/** The record cannot tell when the workflow was ended from outside, or when its code cannot go on. */
+async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHeader): Promise<void> {
+  const described = await handle.describe();
+  const attempts = described.raw.pendingWorkflowTask?.attempt ?? 0;
+  if (attempts > taskAttemptsMax) {
+    throw new CommandError(
+      `Internal error: the workflow of run ${header.run} cannot go on: its task failed ${attempts} times. The reason is in .hardcase/worker.log.`,
+      exitCodes.engine,
+    );
+  }
+  if (described.status.name === 'RUNNING') return;
+  const view = await readRunView(store, header.run);
+  if (view === null || isFinal(view.state)) return;
+  throw new CommandError(
+    `The workflow of run ${header.run} was ended from outside (${described.status.name.toLowerCase()}). It begins again, and reuses what is finished, with: ${ownCommand('run', header.file, '--run', header.run)}`,
+    exitCodes.engine,
+  );
+}
+
+/** Starts the workflow where the server has none of the run; else joins it. */
+async function startWorkflow(
+  settings: Settings,
+  store: Store,
+  temporal: TemporalConnection,
+  header: RunHeader,
+  plan: Plan,
+): Promise<WorkflowHandle> {
+  const existing = temporal.client.workflow.getHandle(workflowIdOf(header.run));
+  const running = await existing.describe().then(
+    ({ status }) => status.name === 'RUNNING',
+    () => false,
+  );
+  if (running) return existing;
+  const view = await readRunView(store, header.run);
+  // The record of an earlier attempt would otherwise end the following before the new one writes its own.
+  if (view !== null && isFinal(view.state)) {
+    await writeRunState(store, header.run, { state: 'pending', endedAt: undefined, error: undefined });
+  }
+  const scopeBytes = Buffer.byteLength(canonicalJson(plan.root));
+  const argument: RunArguments = {
+    run: header.run,
+    pipeline: header.pipeline,
+    planDigest: header.planDigest,
+    seed: plan.seed,
+    ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
+  };
+  return await temporal.client.workflow.start(header.pipeline, {
+    workflowId: workflowIdOf(header.run),
+    taskQueue: queueName(settings.queue, 'workflows'),
+    args: [argument],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  });
+}
+
+/** The worker runs every open run of the engine, not only the one that was asked for. */
+async function sayOthers(
+  store: Store,
+  temporal: TemporalConnection,
+  own: string,
+  say: (line: string) => void,
+): Promise<void> {
+  for (const { header, state } of await listRuns(store)) {
+    if (header.run === own || isFinal(state.state)) continue;
+    const handle = temporal.client.workflow.getHandle(workflowIdOf(header.run));
+    const open = await handle.describe().then(
+      ({ status }) => status.name === 'RUNNING',
+      () => false,
+    );
+    if (open) say(`Also continuing run ${header.run} (${state.state}).`);
+  }
+}
+
+async function finish(
+  settings: Settings,
+  store: Store,
+  view: RunView,
+  options: RunOptions,
+  say: (line: string) => void,
+): Promise<ExitCode> {
+  const { run, file } = view.header;
+  const report = view.state === 'done' ? await writeReport(store, view, settings.folder) : null;
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ ...statusJson(view), report: report?.html ?? null }, null, 2)}\n`);
+  }
+  switch (view.state) {
+    case 'done':
+      say(
+        report ? `\n${report.summary}\n\nReport: ${report.html}` : `\nDone. What it made: ${ownCommand('status', run)}`,
+      );
+      return exitCodes.done;
+    case 'waiting':
+      say(`\nRun ${run} waits for a human. While no command runs it, nothing reminds or expires.`);
+      say(`It goes on with: ${ownCommand('run', file, '--run', run)}`);
+      return exitCodes.waiting;
+    case 'held': {
+      const held = view.steps.filter((step) => step.state === 'held');
+      say(`\nRun ${run} is held: ${held.map(({ path }) => path).join(', ')} gave up, and nothing else can go on.`);
+      say(`Mend the cause, then: ${ownCommand('retry', run)} and ${ownCommand('run', file, '--run', run)}`);
+      return exitCodes.engine;
+    }
+    default:
+      say(
+        `\nRun ${run} ${view.state === 'failed' ? 'failed' : `is ${view.state}`}${view.record.error ? `: ${view.record.error}` : '.'}`,
+      );
+      return exitCodes.engine;
+  }
+}

@@ -1,0 +1,166 @@
+/** Sends decisions, retries and cancellations to a run's workflow, and says what came of them. */
+
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkflowHandle } from '@temporalio/client';
+import { readRun } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { Decision } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { RunHeader } from '../plan/types.ts';
+import {
+  type DecideAnswer,
+  type DecideMessage,
+  decideName,
+  decisionsPerMessageMax,
+  type GatesAnswer,
+  gatesName,
+  type RefusedDecision,
+  type RetryAnswer,
+  type RetryMessage,
+  retryName,
+  workflowIdOf,
+} from '../workflows/messages.ts';
+import { connectTemporal } from './connect.ts';
+import { CommandError, exitCodes, ownCommand } from './output.ts';
+import { startWorker } from './own-worker.ts';
+import { isFinal } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+/** The record says that the run goes on, but the engine has no workflow of it. */
+export class WorkflowGoneError extends CommandError {}
+
+export interface DecisionsSent extends DecideAnswer {
+  readonly refused: readonly RefusedDecision[];
+  /** The command that lets the run go on, where nothing runs it now. */
+  readonly goOn?: string;
+}
+
+// The ledger is written right after the answer; waiting a moment lets refusals be told at once.
+const ledgerWaitMs = 20_000;
+
+export async function sendDecisions(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  gate: string,
+  decisions: readonly Decision[],
+  who: { readonly by: string; readonly shown?: string },
+): Promise<DecisionsSent> {
+  if (decisions.length === 0) return { accepted: 0, repeated: 0, refused: [] };
+  return await withWorkflow(settings, store, header, async (handle) => {
+    let accepted = 0;
+    let repeated = 0;
+    const ids = new Set(decisions.map(({ candidateId }) => candidateId));
+    for (let start = 0; start < decisions.length; start += decisionsPerMessageMax) {
+      const part = decisions.slice(start, start + decisionsPerMessageMax);
+      const message: DecideMessage = {
+        gate,
+        // The same decisions sent twice, because the answer was lost, are the same batch.
+        batch: createHash('sha256')
+          .update(canonicalJson([gate, who.by, part]))
+          .digest('hex')
+          .slice(0, 16),
+        by: who.by,
+        decisions: part,
+        ...(who.shown === undefined ? {} : { shown: who.shown }),
+      };
+      const answer = await handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, { args: [message] });
+      accepted += answer.accepted;
+      repeated += answer.repeated;
+    }
+    return { accepted, repeated, refused: await refusals(handle, gate, ids) };
+  });
+}
+
+/** Refusals come when the open gate has looked the candidates up; a gate that is not open yet is not waited for. */
+async function refusals(handle: WorkflowHandle, gate: string, ids: ReadonlySet<string>): Promise<RefusedDecision[]> {
+  const deadline = Date.now() + ledgerWaitMs;
+  for (;;) {
+    const answer = await handle.query<GatesAnswer>(gatesName).catch((error: unknown) => {
+      // The last decision may have ended the run, and its workflow with it.
+      if (error instanceof Error) return null;
+      throw error;
+    });
+    const open = answer?.open.find((item) => item.gate === gate);
+    const writing = open !== undefined && open.queued > 0 && open.undecided > 0;
+    if (!writing || Date.now() > deadline) {
+      return (answer?.refused ?? []).filter((item) => item.gate === gate && ids.has(item.candidateId));
+    }
+    await sleep(150);
+  }
+}
+
+export async function sendRetry(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  message: RetryMessage,
+): Promise<RetryAnswer & { readonly goOn?: string }> {
+  return await withWorkflow(settings, store, header, async (handle) =>
+    handle.executeUpdate<RetryAnswer, [RetryMessage]>(retryName, { args: [message] }),
+  );
+}
+
+/** Answers once the record says that the run is cancelled, or at the latest after `waitMs`. */
+export async function sendCancel(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  waitMs: number,
+): Promise<{ readonly cancelled: boolean }> {
+  return await withWorkflow(settings, store, header, async (handle) => {
+    await handle.cancel();
+    const deadline = Date.now() + waitMs;
+    while (Date.now() < deadline) {
+      const run = await readRun(store, header.run);
+      if (run !== null && isFinal(run.state.state)) return { cancelled: true };
+      await sleep(250);
+    }
+    return { cancelled: false };
+  });
+}
+
+/**
+ * Gives the run's workflow to the function. Where the embedded engine has no worker, one runs here meanwhile, because
+ * a workflow that nobody runs cannot answer.
+ */
+async function withWorkflow<T extends object>(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  send: (handle: WorkflowHandle) => Promise<T>,
+): Promise<T & { goOn?: string }> {
+  const temporal = await connectTemporal(settings);
+  try {
+    const release = temporal.engine?.claimWorker() ?? null;
+    // Without the queue `train`, nothing heavy begins that this command would have to break off.
+    const worker = release === null ? null : await startWorker(settings, temporal, store, ['workflows', 'cpu']);
+    try {
+      const answer = await send(temporal.client.workflow.getHandle(workflowIdOf(header.run)));
+      return release === null ? answer : { ...answer, goOn: ownCommand('run', header.file, '--run', header.run) };
+    } catch (error) {
+      throw await explain(error, header);
+    } finally {
+      await worker?.stop();
+      release?.();
+    }
+  } finally {
+    await temporal.close();
+  }
+}
+
+async function explain(error: unknown, header: RunHeader): Promise<unknown> {
+  const { WorkflowNotFoundError, WorkflowUpdateFailedError } = await import('@temporalio/client');
+  if (error instanceof WorkflowUpdateFailedError) {
+    return new CommandError(error.cause?.message ?? error.message, exitCodes.input, error);
+  }
+  if (error instanceof WorkflowNotFoundError) {
+    return new WorkflowGoneError(
+      `The engine does not know the run ${header.run} (any more). Start it again where it was: ${ownCommand('run', header.file, '--run', header.run)}`,
+      exitCodes.engine,
+      error,
+    );
+  }
+  return error;
+}

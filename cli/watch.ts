@@ -1,0 +1,47 @@
+/** `hardcase watch RUN`: follows a run that goes on elsewhere, from its record alone. */
+
+import { openSettingsStore } from './connect.ts';
+import { findRun } from './find-run.ts';
+import { followRun } from './follow-run.ts';
+import { type ExitCode, exitCodes, note, ownCommand, print, printJson } from './output.ts';
+import { writeReport } from './report.ts';
+import { isFinal, statusJson } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+export async function runWatch(
+  settings: Settings,
+  name: string,
+  options: { readonly json?: boolean },
+): Promise<ExitCode> {
+  const store = await openSettingsStore(settings);
+  const { header, state } = await findRun(store, name);
+  const { readEngine, workerOwner } = await import('../deploy/embedded.ts');
+  const { temporalTarget } = await import('./connect.ts');
+  if (!isFinal(state.state) && (await temporalTarget(settings)) === null) {
+    if (readEngine(settings.folder) === null || workerOwner(settings.folder) === null) {
+      note(
+        `Nothing runs here at the moment; ${header.run} goes on with: ${ownCommand('run', header.file, '--run', header.run)}`,
+      );
+    }
+  }
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  const output = options.json ? process.stderr : process.stdout;
+  const view = await followRun({
+    store,
+    run: header.run,
+    output,
+    signal: interrupted.signal,
+    untilWaiting: false,
+    untilHeld: false,
+  });
+  process.off('SIGINT', interrupt);
+  process.off('SIGTERM', interrupt);
+  if (interrupted.signal.aborted && !isFinal(view.state)) return exitCodes.interrupted;
+  if (options.json) printJson(statusJson(view));
+  const report = await writeReport(store, view, settings.folder);
+  if (report && !options.json) print(`${report.summary}\n\nReport: ${report.html}`);
+  return view.state === 'done' ? exitCodes.done : exitCodes.engine;
+}
