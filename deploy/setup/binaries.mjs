@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import {
@@ -91,6 +92,7 @@ async function goInstall({ module, minimumGo }, version, binary, target) {
 /** Go verifies every module against the public checksum database, which is on unless the user switched it off. */
 function goEnvironment(binFolder, minimumGo) {
   const go = join(cacheFolder(), 'go');
+  const settings = process.env.XDG_CONFIG_HOME || join(homedir(), '.config');
   const env = {
     GOBIN: binFolder,
     GOPATH: go,
@@ -101,19 +103,16 @@ function goEnvironment(binFolder, minimumGo) {
     // Statically linked: neither a C compiler nor this machine's C library is needed.
     CGO_ENABLED: '0',
     // Go counts its use in files beside the user's settings, outside of the cache folder; the settings stay in force.
-    GOENV: goSettings('GOENV'),
+    GOENV: process.env.GOENV || join(settings, 'go', 'env'),
     XDG_CONFIG_HOME: join(go, 'config'),
+    GOTOOLCHAIN: 'local',
   };
-  const version = goSettings('GOVERSION').match(/^go(\d+)\.(\d+)/);
-  const [major, minor] = minimumGo.split('.').map(Number);
-  const isNewEnough = version && (Number(version[1]) > major || Number(version[2]) >= minor);
-  if (isNewEnough) return { ...env, GOTOOLCHAIN: 'local' };
+  const version = execFileSync('go', ['version'], { encoding: 'utf8', env: { ...process.env, ...env } });
+  const [major, minor] = /go(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [0, 0];
+  const [leastMajor, leastMinor] = minimumGo.split('.').map(Number);
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return env;
   // From 1.21 on Go can fetch a newer toolchain as a verified module. Older ones fail, and that is explained.
   return { ...env, GOTOOLCHAIN: 'auto' };
-}
-
-function goSettings(name) {
-  return execFileSync('go', ['env', name], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
 }
 
 /** The last resort: the official archive, whose digest is pinned. */
