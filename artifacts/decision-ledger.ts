@@ -26,6 +26,10 @@ export interface LedgerEntry {
   readonly gate: string;
   /** Digest of what the reviewer was shown. */
   readonly shown?: string;
+  /** Name of the decided category, where the decision gives one. */
+  readonly decidedCategory?: string;
+  /** Of a simulated reviewer: the digest of the label version it led to. It holds for that version's descendants only. */
+  readonly simulatedLabels?: string;
 }
 
 /** Above so many images, one listing of all images with decisions is cheaper than one of each. */

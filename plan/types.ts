@@ -171,6 +171,13 @@ export interface AttemptRecord {
   /** False when it was resumed on another kind of CPU or build. */
   readonly exact?: boolean;
   readonly error?: string;
+  /**
+   * How it ended. Only `failed` counts for `retry.max`: `lost` is a worker that died, `stopped` one that was shut down,
+   * `interrupted` an attempt that found the store away or an input damaged.
+   */
+  readonly outcome?: 'done' | 'failed' | 'lost' | 'stopped' | 'interrupted' | 'cancelled';
+  /** How often the step had been held before. */
+  readonly holds?: number;
 }
 
 /** `runs/RUN/steps/PATH.json`: what `status --json` shows, and what the report is built from. Times are ISO 8601. */

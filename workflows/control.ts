@@ -1,28 +1,11 @@
 /** Calls of the activities that keep the run record: small, frequent, and tried until the store takes them. */
 
 import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporalio/workflow';
-import type { Json, PlannedScope, RunEnvironment, StepRecord, StepRequest, StepResult } from '../plan/types.ts';
+import type { AppendedBatch, OpenedGate } from '../activities/review-labels.ts';
+import type { StepChange } from '../activities/run-control.ts';
+import type { Json, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
 import { queueName } from './messages.ts';
 import type { LiveState, QueuedBatch } from './scope-messages.ts';
-
-/** A change of a step's record that the workflow decides: it gave up, was skipped, a loop began or ended. */
-export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> {
-  readonly error?: string;
-  readonly outputs?: { readonly [name: string]: Json };
-  readonly with?: { readonly [name: string]: Json };
-  readonly reused?: boolean;
-}
-
-/** What `open-gate` found: the result of earlier work, or how many decisions people must make. */
-export type OpenedGate =
-  | { readonly result: StepResult }
-  | { readonly undecided: number; readonly remindMs?: number; readonly expiresAt?: string };
-
-/** What became of a batch of decisions. */
-export interface AppendedBatch {
-  readonly undecided: number;
-  readonly refused: readonly { readonly candidateId: string; readonly why: string }[];
-}
 
 /** Activities for the interpreter's own use, by name. */
 export interface ControlActivities {
@@ -42,12 +25,10 @@ export interface ControlActivities {
   'apply-decisions'(request: { step: StepRequest; ended: 'decided' | 'expired' }): Promise<StepResult>;
 }
 
-const minuteMs = 60_000;
-
 // Attempts without end: what they record must not be lost because a store was away for a day.
 const options: ActivityOptions = {
-  startToCloseTimeout: 30 * minuteMs,
-  heartbeatTimeout: 15_000,
+  startToCloseTimeout: 3_600_000,
+  heartbeatTimeout: 10_000,
   retry: { initialInterval: 1_000, backoffCoefficient: 2, maximumInterval: 30_000 },
 };
 

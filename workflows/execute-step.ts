@@ -9,7 +9,9 @@ import {
   scheduleActivity,
   TemporalFailure,
 } from '@temporalio/workflow';
-import type { Json, RetryPolicy, StepRequest, StepResult } from '../plan/types.ts';
+import type { AttemptPolicy } from '../activities/attempt.ts';
+import type { Remake } from '../activities/remake.ts';
+import type { Json, StepRequest, StepResult } from '../plan/types.ts';
 import { control, siblingQueue } from './control.ts';
 import type { Mailbox, Root } from './mailbox.ts';
 import type { RunFacts, Values } from './scope-messages.ts';
@@ -24,26 +26,8 @@ export interface ScopeContext extends RunFacts {
   readonly state: ScopeState;
 }
 
-/** How a step's activity is tried, as far as the activity itself must know. */
-export interface AttemptPolicy {
-  readonly retry: RetryPolicy;
-  readonly timeoutMs: number;
-  /** How often the step was held before: failures before a person's `retry` count no more. */
-  readonly holds: number;
-}
-
-/** A step whose result must be made anew, because an object of it is damaged or missing. */
-export interface Remake {
-  readonly activity: string;
-  readonly request: Json;
-  readonly queue: string;
-  readonly timeoutMs: number;
-  readonly heartbeatMs: number;
-  readonly retry: RetryPolicy;
-}
-
-/** Type of the failure of an activity that read a damaged object; its first detail is the list of steps to run again. */
-export const damagedFailure = 'DamagedArtifact';
+/** Type of the failure of an activity that read a damaged object (activities/remake.ts). */
+const damagedFailure = 'DamagedArtifact';
 
 /** Several objects of one input may be damaged, and are found one at a time; more than this is no accident of a disk. */
 const remakesMax = 5;

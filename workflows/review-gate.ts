@@ -1,8 +1,9 @@
 /** Holds one review open: passes decisions to the ledger as they come, and ends when all are there or time is up. */
 
 import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
+import type { OpenedGate } from '../activities/review-labels.ts';
 import type { StepRequest, StepResult } from '../plan/types.ts';
-import { control, type OpenedGate } from './control.ts';
+import { control } from './control.ts';
 import { callStep, type ScopeContext } from './execute-step.ts';
 
 type Call = Parameters<typeof callStep>[0];

@@ -40,20 +40,16 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
   };
   try {
     const trials = await Promise.allSettled(
-      pairs.map(async ([d, w]) => {
-        const trial = await part('capacity-trial', `${path}.trial[${d},${w}]`, { ...training, depth: d, width: w });
-        return { depth: d, width: w, ...trial };
-      }),
+      pairs.map(([d, w]) => part('capacity-trial', `${path}.trial[${d},${w}]`, { ...training, depth: d, width: w })),
     );
     const ended = trials.map((trial) => {
       if (trial.status === 'rejected') throw trial.reason;
       return trial.value;
     });
-    const table = ended.map(({ reused: _, outputs, ...pair }) => ({ ...pair, ...outputs }));
     const chosen = await part('choose-capacity', `${path}.choose`, {
-      dataset: training.dataset!,
-      choose: choose!,
-      trials: table,
+      dataset: training.dataset ?? null,
+      choose: choose ?? 'one-se',
+      trials: ended.map(({ outputs }) => outputs),
     });
     return { outputs: chosen.outputs, reused: chosen.reused && ended.every(({ reused }) => reused) };
   } finally {

@@ -1,0 +1,97 @@
+/** Decisions made earlier that hold for the candidates of a gate, so that nobody is asked twice. */
+
+import { loadLabels } from '../artifacts/codecs.ts';
+import { type LedgerEntry, recallDecisions } from '../artifacts/decision-ledger.ts';
+import type { RecordedDecision } from '../artifacts/gate-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { iou } from '../detection/box.ts';
+import type { Box, Candidate, Category } from '../detection/types.ts';
+
+/** Two boxes from this IoU on are one to a reviewer; below it the evidence has changed. */
+const sameBoxIou = 0.9;
+
+export interface CarryOverScope {
+  readonly categories: readonly Category[];
+  /** Digest of the label version that is reviewed. */
+  readonly labels: string;
+  readonly reviewer: 'human' | 'oracle';
+}
+
+/** At most one decision a candidate, the newest that belongs to it. */
+export async function carryOver(
+  store: Store,
+  candidates: readonly Candidate[],
+  scope: CarryOverScope,
+): Promise<RecordedDecision[]> {
+  const ledger = await recallDecisions(
+    store,
+    candidates.map(({ imageDigest }) => imageDigest),
+  );
+  if (ledger.size === 0) return [];
+  const lineage = scope.reviewer === 'oracle' ? await lineageOf(store, scope.labels) : new Set<string>();
+  const holds = ({ simulatedLabels }: LedgerEntry) => {
+    // People's answers hold everywhere, and a simulation's never for people: it holds where it made the labels, because
+    // a run must not depend on which other simulated runs the store has seen.
+    return scope.reviewer === 'human' ? simulatedLabels === undefined : lineage.has(simulatedLabels ?? '');
+  };
+  const carried: RecordedDecision[] = [];
+  for (const candidate of candidates) {
+    for (const entry of ledger.get(candidate.imageDigest) ?? []) {
+      const decision = holds(entry) ? decisionFor(candidate, entry, scope.categories) : null;
+      if (decision === null) continue;
+      carried.push(decision);
+      break;
+    }
+  }
+  return carried;
+}
+
+/** The label version and all that it was made from. */
+async function lineageOf(store: Store, labels: string): Promise<Set<string>> {
+  const lineage = new Set<string>();
+  for (let digest: string | null = labels; digest !== null; ) {
+    lineage.add(digest);
+    digest = (await loadLabels(store, { artifact: 'labels', digest, bytes: 0 })).parent;
+  }
+  return lineage;
+}
+
+/** The entry's decision about this candidate; null where the entry is about something else. */
+function decisionFor(
+  candidate: Candidate,
+  entry: LedgerEntry,
+  categories: readonly Category[],
+): RecordedDecision | null {
+  if (candidate.type !== entry.type || categoryOf(candidate, categories) !== entry.category) return null;
+  if (!sameLabel(candidate, entry) || !sameBox(candidate.detection?.box, entry.detection?.box)) return null;
+  const { decision, by, at, shown, gate, run } = entry;
+  const { categoryId: _, ...given } = decision;
+  const decided = categories.find(({ name }) => name === entry.decidedCategory)?.id;
+  if (entry.decidedCategory !== undefined && decided === undefined) return null;
+  return {
+    ...given,
+    candidateId: candidate.id,
+    ...(decided === undefined ? {} : { categoryId: decided }),
+    batch: `${run} ${gate}`,
+    by,
+    at,
+    shown,
+  };
+}
+
+/** Name of the category that a candidate is about: what the detection says, else the label. */
+export function categoryOf({ annotation, detection }: Candidate, categories: readonly Category[]): string {
+  const id = detection?.categoryId ?? annotation?.categoryId;
+  return categories.find((category) => category.id === id)?.name ?? '';
+}
+
+function sameLabel({ annotation }: Candidate, { annotation: before }: LedgerEntry): boolean {
+  if (annotation === undefined || before === undefined) return annotation === before;
+  // Ids of labels are those of their import; a box in the same place is the same label under another id.
+  return sameBox(annotation.box, before.box);
+}
+
+function sameBox(box: Box | undefined, before: Box | undefined): boolean {
+  if (box === undefined || before === undefined) return box === before;
+  return iou(box, before) >= sameBoxIou;
+}

@@ -1,0 +1,57 @@
+/** All activities, by the names under which the interpreter calls them. */
+
+import { Context } from '@temporalio/activity';
+import type { StepRequest, StepResult } from '../plan/types.ts';
+import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
+import type { AnyStepImplementation } from './context.ts';
+import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
+import { closeRun, countImages, loadPlan, openRun, recordNotice, recordRun, recordStep } from './run-control.ts';
+import { finishStep, reuseStep, runStep } from './run-step.ts';
+import { stepImplementations } from './step-implementations.ts';
+
+export type { ActivityDeps } from './attempt.ts';
+
+export type Activity = (request: never, policy: never) => Promise<unknown>;
+
+/** What a worker registers. `implementations` are those of the step kinds; tests bring their own. */
+export function createActivities(
+  deps: ActivityDeps,
+  implementations: { readonly [kind: string]: AnyStepImplementation } = stepImplementations,
+): { [name: string]: Activity } {
+  const activities: { [name: string]: Activity } = {};
+  for (const [kind, implementation] of Object.entries(implementations)) {
+    activities[kind] = (request: StepRequest, policy: AttemptPolicy): Promise<StepResult> =>
+      runStep(deps, implementation, request, policy);
+  }
+  const controls = {
+    'open-run': openRun,
+    'load-plan': loadPlan,
+    'record-run': recordRun,
+    'record-step': recordStep,
+    'record-notice': recordNotice,
+    'close-run': closeRun,
+    'count-images': countImages,
+    'reuse-step': reuseStep,
+    'finish-step': finishStep,
+    'append-decisions': appendBatch,
+  };
+  for (const [name, control] of Object.entries(controls)) {
+    const call = control as (deps: ActivityDeps, request: unknown) => Promise<unknown>;
+    activities[name] = (request: unknown) => whileBeating(() => call(deps, request));
+  }
+  activities['open-gate'] = (request: StepRequest, policy: AttemptPolicy) => openGate(deps, request, policy);
+  activities['apply-decisions'] = (request: Parameters<typeof applyDecisions>[1], policy: AttemptPolicy) =>
+    applyDecisions(deps, request, policy);
+  return activities;
+}
+
+/** A heartbeat, so that a worker's death is noticed in seconds also here. */
+async function whileBeating<Result>(call: () => Promise<Result>): Promise<Result> {
+  const temporal = Context.current();
+  const beat = setInterval(() => temporal.heartbeat(), heartbeatInterval(temporal.info.heartbeatTimeoutMs));
+  try {
+    return await call();
+  } finally {
+    clearInterval(beat);
+  }
+}

@@ -1,0 +1,382 @@
+/** `review-labels`: opens its gate, takes decisions into the ledger, and applies them as a new label version. */
+
+import { ApplicationFailure } from '@temporalio/activity';
+import {
+  type LoadedDataset,
+  loadDataset,
+  loadJson,
+  loadLabels,
+  readBytes,
+  saveDataset,
+  saveJson,
+} from '../artifacts/codecs.ts';
+import { type LedgerEntry, rememberDecisions } from '../artifacts/decision-ledger.ts';
+import {
+  appendDecisions,
+  type GateRecord,
+  type RecordedDecision,
+  readDecisions,
+  readGate,
+  writeGate,
+} from '../artifacts/gate-record.ts';
+import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
+import { readStepResult } from '../artifacts/step-results.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { Corrections } from '../artifacts/types.ts';
+import { markOf, problemOfDecisions } from '../detection/decisions.ts';
+import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
+import { oracleDecisions } from '../detection/simulated-reviewer.ts';
+import type { Candidate, Decision, Labels } from '../detection/types.ts';
+import type { ArtifactRef, Json, StepRequest, StepResult } from '../plan/types.ts';
+import { parseDurationMs } from '../spec/duration.ts';
+import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
+import { carryOver, categoryOf } from './carry-over.ts';
+import { endOf, keepResult } from './run-step.ts';
+import { fingerprintOfStep } from './step-identity.ts';
+
+export interface ReviewParameters {
+  readonly dataset: ArtifactRef;
+  readonly candidates: ArtifactRef;
+  readonly reviewer?: 'human' | { readonly oracle: { readonly truth: ArtifactRef; readonly errorRate?: number } };
+  readonly after?: {
+    readonly remind?: string | number;
+    readonly expire?: { readonly in: string | number; readonly then?: 'keep' };
+  };
+  readonly limit?: number;
+}
+
+export type ReviewOutputs = {
+  readonly dataset: ArtifactRef;
+  readonly allImages: ArtifactRef;
+  readonly corrections: ArtifactRef;
+  readonly changed: number;
+};
+
+/** What `open-gate` found: the result of earlier work, or how many decisions people must make. */
+export type OpenedGate =
+  | { readonly result: StepResult }
+  | { readonly undecided: number; readonly remindMs?: number; readonly expiresAt?: string };
+
+/** Decisions on their way into the ledger. */
+export interface IncomingBatch {
+  readonly gate: string;
+  readonly batch: string;
+  readonly by: string;
+  readonly at: string;
+  readonly shown?: string;
+  readonly decisions?: readonly Decision[];
+  /** Digest of a JSON array of decisions in the store. */
+  readonly reference?: string;
+}
+
+/** What became of a batch of decisions. */
+export interface AppendedBatch {
+  readonly undecided: number;
+  readonly refused: readonly { readonly candidateId: string; readonly why: string }[];
+}
+
+const defaultErrorRate = 0.05;
+
+/** Opens the gate, or finds it open after a lost worker; the simulated reviewer decides at once. */
+export async function openGate(deps: ActivityDeps, request: StepRequest, policy: AttemptPolicy): Promise<OpenedGate> {
+  const { store } = deps;
+  const { run, path } = request;
+  const fingerprint = fingerprintOfStep(request);
+  return runAttempt<OpenedGate>(deps, { request, policy, fingerprint }, async (context) => {
+    const earlier = await readStepResult(store, fingerprint);
+    if (earlier !== null) {
+      const { result, record } = endOf(request, earlier);
+      return { result: { result }, record };
+    }
+    const parameters = parametersOf(request);
+    const gate = await openedGate(store, request, parameters);
+    const asked = await askedOf(store, gate);
+    if (oracleOf(parameters) !== null) await askOracle(store, request, parameters, asked, context.seed);
+    const undecided = asked.length - decidedIn(asked, await readDecisions(store, run, path)).size;
+    const { remind } = parameters.after ?? {};
+    return {
+      result: {
+        undecided,
+        remindMs: remind === undefined ? undefined : durationMs(remind, path),
+        expiresAt: gate.expiresAt,
+      },
+      record: undecided === 0 ? {} : { state: 'waiting', waitingFor: waitingFor(run, path, undecided) },
+    };
+  });
+}
+
+/** The gate's record as it is, or a new one: what is asked is fixed once, whatever the ledger learns later. */
+async function openedGate(store: Store, request: StepRequest, parameters: ReviewParameters): Promise<GateRecord> {
+  const { run, path } = request;
+  const existing = await readGate(store, run, path);
+  if (existing?.state === 'open' && existing.dataset.digest === parameters.dataset.digest) return existing;
+  const dataset = await loadDataset(store, parameters.dataset);
+  const candidates = await loadJson(store, 'candidates', parameters.candidates);
+  const reviewer = oracleOf(parameters) === null ? 'human' : 'oracle';
+  const labels = dataset.manifest.labels;
+  const earlier = await carryOver(store, candidates, { categories: dataset.categories, labels, reviewer });
+  const known = new Set(earlier.map(({ candidateId }) => candidateId));
+  const open = candidates.filter(({ id }) => !known.has(id)).sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
+  const asked = open.slice(0, parameters.limit ?? open.length);
+  const openedAt = now();
+  const { remind, expire } = parameters.after ?? {};
+  const later = (duration: string | number) =>
+    new Date(Date.parse(openedAt) + durationMs(duration, path)).toISOString();
+  const gate: GateRecord = {
+    path,
+    state: 'open',
+    openedAt,
+    expiresAt: expire === undefined ? undefined : later(expire.in),
+    remindAt: remind === undefined ? undefined : later(remind),
+    candidates: await saveJson(store, 'candidates', asked),
+    dataset: parameters.dataset,
+    asked: asked.length,
+    carriedOver: earlier.length,
+    earlier: await store.putObject(Buffer.from(JSON.stringify(earlier))),
+    limit: parameters.limit,
+    decided: 0,
+    reviewer,
+  };
+  await writeGate(store, run, gate);
+  return gate;
+}
+
+async function askOracle(
+  store: Store,
+  { run, path }: StepRequest,
+  parameters: ReviewParameters,
+  asked: readonly Candidate[],
+  seed: number,
+): Promise<void> {
+  const { truth, errorRate } = oracleOf(parameters)!;
+  const [right, given] = [await loadLabels(store, truth), await loadDataset(store, parameters.dataset)];
+  const decisions = oracleDecisions(asked, right.annotations, given.labels.annotations, {
+    errorRate: errorRate ?? defaultErrorRate,
+    seed,
+  });
+  await appendDecisions(store, run, path, { batch: 'oracle', by: 'oracle', at: now(), decisions });
+}
+
+/** Takes what is right and new of a batch into the ledger; says what was refused, also to people. */
+export async function appendBatch(
+  { store }: ActivityDeps,
+  { run, batch: incoming }: { run: string; batch: IncomingBatch },
+): Promise<AppendedBatch> {
+  const { gate: path, batch, by, at, shown } = incoming;
+  const gate = await readGate(store, run, path);
+  if (gate === null) throw new Error(`Internal error: the gate ${path} of ${run} has no record.`);
+  const asked = await askedOf(store, gate);
+  const candidates = new Map(asked.map((candidate) => [candidate.id, candidate]));
+  const decided = decidedIn(asked, await readDecisions(store, run, path));
+  const earlier = new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision]));
+
+  const refused: { candidateId: string; why: string }[] = [];
+  const fresh = new Map<string, Decision>();
+  const { decisions, problem } = await decisionsOf(store, incoming);
+  if (problem !== null) refused.push({ candidateId: '', why: problem });
+  for (const decision of decisions) {
+    const { candidateId } = decision;
+    const before = decided.get(candidateId) ?? earlier.get(candidateId);
+    if (before !== undefined) {
+      if (markOf(before) === markOf(decision)) continue;
+      refused.push({
+        candidateId,
+        why: `${before.by} decided it as "${markOf(before)}" on ${before.at}; that counts.`,
+      });
+    } else if (!candidates.has(candidateId)) {
+      refused.push({ candidateId, why: 'No candidate that this gate asks about has this id.' });
+    } else fresh.set(candidateId, decision);
+  }
+
+  if (fresh.size > 0) {
+    const kept = [...fresh.values()];
+    await appendDecisions(store, run, path, { batch, by, at, shown, decisions: kept });
+    const dataset = await loadDataset(store, gate.dataset);
+    const entries = kept.map((decision) => {
+      const candidate = candidates.get(decision.candidateId)!;
+      return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
+    });
+    await rememberDecisions(store, entries);
+  }
+  for (const { candidateId, why } of refused) {
+    await addNotice(
+      store,
+      run,
+      `A decision by ${by} about candidate ${candidateId || '(batch)'} of ${path} was refused. ${why}`,
+    );
+  }
+  const undecided = asked.length - decided.size - fresh.size;
+  await writeGate(store, run, { ...gate, decided: asked.length - undecided });
+  const record = await readStepRecord(store, run, path);
+  if (record?.state === 'waiting') {
+    await writeStepRecord(store, run, { ...record, waitingFor: waitingFor(run, path, undecided) });
+  }
+  return { undecided, refused };
+}
+
+async function decisionsOf(
+  store: Store,
+  { decisions, reference }: IncomingBatch,
+): Promise<{ decisions: readonly Decision[]; problem: string | null }> {
+  if (reference === undefined) return { decisions: decisions ?? [], problem: null };
+  const refuse = (problem: string) => ({ decisions: [], problem: `The list ${reference}: ${problem}` });
+  const bytes = await store.getObject(reference);
+  if (bytes === null) return refuse('it is not in the store.');
+  let listed: unknown;
+  try {
+    listed = JSON.parse(bytes.toString());
+  } catch (error) {
+    return refuse(`it is no JSON (${(error as Error).message}).`);
+  }
+  const problem = problemOfDecisions(listed);
+  return problem === null ? { decisions: listed as Decision[], problem } : refuse(problem);
+}
+
+/** The new label version, and what was done to get it. Labels that nothing changed keep their version. */
+export async function applyDecisions(
+  deps: ActivityDeps,
+  { step, ended }: { step: StepRequest; ended: 'decided' | 'expired' },
+  policy: AttemptPolicy,
+): Promise<StepResult> {
+  const { store } = deps;
+  const { run, path } = step;
+  const fingerprint = fingerprintOfStep(step);
+  return runAttempt(deps, { request: step, policy, fingerprint }, async (context) => {
+    const parameters = parametersOf(step);
+    const gate = await readGate(store, run, path);
+    if (gate === null) {
+      throw ApplicationFailure.nonRetryable(
+        `The gate ${path} of ${run} has no record, so its decisions cannot be applied again. Its labels were taken from another run; run the pipeline under a new run id.`,
+        'NoGate',
+      );
+    }
+    const dataset = await loadDataset(store, parameters.dataset);
+    const candidates = await loadJson(store, 'candidates', parameters.candidates);
+    const earlier = await earlierOf(store, gate);
+    const asked = await askedOf(store, gate);
+    const decided = decidedIn(asked, await readDecisions(store, run, path));
+    const decisions = [...earlier, ...decided.values()];
+    const parent = dataset.manifest.labels;
+    const applied = applyVerdicts(dataset.labels, candidates, decisions, { parent, author: 'review', note: path });
+    if (applied.conflicts.length > 0) {
+      const [first] = applied.conflicts;
+      await context.notice(
+        `${applied.conflicts.length} decisions of ${path} could not be applied, the first to candidate ${first!.candidateId}: ${first!.reason}`,
+      );
+    }
+    const changed = applied.changes.length;
+    const labels = changed > 0 ? applied.labels : dataset.labels;
+    const reviewed = changed > 0 ? await saveDataset(store, { ...dataset, labels }) : parameters.dataset;
+    const after = (await loadDataset(store, reviewed)).manifest.labels;
+    const types = new Map(candidates.map(({ id, type }) => [id, type]));
+    const corrections: Corrections = {
+      before: parent,
+      after,
+      reviewer: gate.reviewer ?? 'human',
+      asked: asked.length,
+      carriedOver: earlier.length,
+      undecided: asked.length - decided.size,
+      decisions: decisions.map(({ batch: _, shown: __, ...decision }) => ({
+        ...decision,
+        type: types.get(decision.candidateId)!,
+      })),
+      changes: applied.changes,
+      againstTruth: await againstTruth(store, parameters, dataset, labels),
+    };
+    const train = dataset.images.filter(({ split }) => split === 'train').map(({ id }) => id);
+    const outputs: ReviewOutputs = {
+      dataset: reviewed,
+      allImages: await saveJson(store, 'selection', { images: train.sort((a, b) => a - b) }),
+      corrections: await saveJson(store, 'corrections', corrections),
+      changed,
+    };
+    if (gate.reviewer === 'oracle' && changed > 0) {
+      const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
+      const entries = [...decided.values()].map((decision) => {
+        const { by, at } = decision;
+        const made = { by, at, run, gate: path, simulatedLabels: after };
+        return entryOf(byId.get(decision.candidateId)!, decision, dataset, made);
+      });
+      await rememberDecisions(store, entries);
+    }
+    await writeGate(store, run, {
+      ...gate,
+      state: 'closed',
+      closedAt: gate.closedAt ?? now(),
+      decided: decided.size,
+      reason: gate.reason ?? ended,
+    });
+    return endOf(step, await keepResult(deps, step, fingerprint, outputs as { [name: string]: Json }));
+  });
+}
+
+async function againstTruth(
+  store: Store,
+  parameters: ReviewParameters,
+  dataset: LoadedDataset,
+  after: Labels,
+): Promise<Corrections['againstTruth']> {
+  const oracle = oracleOf(parameters);
+  if (oracle === null) return undefined;
+  const truth = await loadLabels(store, oracle.truth);
+  const imageIds = dataset.images.map(({ id }) => id);
+  return scoreCorrections({ imageIds }, dataset.labels.annotations, after.annotations, truth.annotations);
+}
+
+type Made = Pick<LedgerEntry, 'by' | 'at' | 'run' | 'gate' | 'shown' | 'simulatedLabels'>;
+
+function entryOf(candidate: Candidate, given: Decision, { categories }: LoadedDataset, made: Made): LedgerEntry {
+  const { candidateId, verdict, box, categoryId, reason } = given;
+  const { annotation, detection } = candidate;
+  return {
+    imageDigest: candidate.imageDigest,
+    type: candidate.type,
+    annotation: annotation && { id: annotation.id, categoryId: annotation.categoryId, box: annotation.box },
+    detection: detection && { categoryId: detection.categoryId, box: detection.box },
+    category: categoryOf(candidate, categories),
+    decision: { candidateId, verdict, box, categoryId, reason },
+    decidedCategory: categories.find(({ id }) => id === categoryId)?.name,
+    ...made,
+  };
+}
+
+async function askedOf(store: Store, gate: GateRecord): Promise<readonly Candidate[]> {
+  return loadJson(store, 'candidates', gate.candidates);
+}
+
+/** Decisions that were made before the gate opened. */
+async function earlierOf(store: Store, { earlier }: GateRecord): Promise<readonly RecordedDecision[]> {
+  return earlier === undefined ? [] : JSON.parse((await readBytes(store, 'earlier decisions', earlier)).toString());
+}
+
+/** The first decision of each candidate that was asked. */
+function decidedIn(asked: readonly Candidate[], decisions: readonly RecordedDecision[]): Map<string, RecordedDecision> {
+  const ids = new Set(asked.map(({ id }) => id));
+  const first = new Map<string, RecordedDecision>();
+  for (const decision of decisions) {
+    const { candidateId } = decision;
+    if (ids.has(candidateId) && !first.has(candidateId)) first.set(candidateId, decision);
+  }
+  return first;
+}
+
+function parametersOf(request: StepRequest): ReviewParameters {
+  return request.with as unknown as ReviewParameters;
+}
+
+function oracleOf({ reviewer }: ReviewParameters) {
+  return typeof reviewer === 'object' ? reviewer.oracle : null;
+}
+
+function durationMs(duration: string | number, path: string): number {
+  const ms = typeof duration === 'number' ? duration : parseDurationMs(duration);
+  if (ms !== null) return ms;
+  throw ApplicationFailure.nonRetryable(
+    `"after" of ${path} has the duration ${JSON.stringify(duration)}; expected one such as 30s, 4h or 7d.`,
+    'BadData',
+  );
+}
+
+function waitingFor(run: string, path: string, undecided: number): string {
+  return `${undecided} ${undecided === 1 ? 'decision' : 'decisions'} of a reviewer: hardcase review list ${run} ${path}`;
+}

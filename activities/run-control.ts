@@ -1,0 +1,104 @@
+/** Keeps the run record for the interpreter: the run's own state, and steps that are decided in the workflow. */
+
+import { ApplicationFailure } from '@temporalio/activity';
+import { loadJson, readBytes } from '../artifacts/codecs.ts';
+import {
+  addNotice,
+  readRun,
+  readStepRecord,
+  readStepRecords,
+  writeRunState,
+  writeStepRecord,
+} from '../artifacts/run-record.ts';
+import {
+  type ArtifactRef,
+  isArtifactRef,
+  type Json,
+  type Plan,
+  type PlannedScope,
+  type RunEnvironment,
+  type StepRecord,
+} from '../plan/types.ts';
+import { type ActivityDeps, now } from './attempt.ts';
+
+/** A change of a step's record that the workflow decides: it gave up, was skipped, a loop began or ended. */
+export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> {
+  readonly error?: string;
+  readonly outputs?: { readonly [name: string]: Json };
+  readonly with?: { readonly [name: string]: Json };
+}
+
+/** The run's state is `running`, and its environment is settled: the first worker's, for good. */
+export async function openRun({ store, describeEnvironment }: ActivityDeps, { run }: { run: string }) {
+  const before = await readRun(store, run);
+  const environment: RunEnvironment = before?.state.environment ?? (await describeEnvironment());
+  const startedAt = before?.state.startedAt ?? now();
+  await writeRunState(store, run, { state: 'running', startedAt, environment, endedAt: undefined, error: undefined });
+  return environment;
+}
+
+export async function loadPlan({ store }: ActivityDeps, { planDigest }: { planDigest: string }): Promise<PlannedScope> {
+  return (JSON.parse((await readBytes(store, 'plan', planDigest)).toString()) as Plan).root;
+}
+
+export async function recordRun(
+  { store }: ActivityDeps,
+  { run, state }: { run: string; state: 'running' | 'waiting' | 'held' },
+): Promise<void> {
+  await writeRunState(store, run, { state });
+}
+
+export async function recordStep(
+  { store }: ActivityDeps,
+  { run, change }: { run: string; change: StepChange },
+): Promise<void> {
+  const before = await readStepRecord(store, run, change.path);
+  const finished = change.state === 'done' || change.state === 'skipped';
+  const record: StepRecord = {
+    reused: false,
+    ...before,
+    startedAt: before?.startedAt ?? now(),
+    ...change,
+    error: change.error,
+    endedAt: finished ? now() : undefined,
+  };
+  // The workflow knows the order of things, so what it says replaces what is there.
+  await writeStepRecord(store, run, record, { again: true });
+}
+
+export async function recordNotice(
+  { store }: ActivityDeps,
+  { run, message }: { run: string; message: string },
+): Promise<void> {
+  await addNotice(store, run, message);
+}
+
+/** Steps that were under way when the run was cancelled are cancelled with it. */
+export async function closeRun(
+  { store }: ActivityDeps,
+  { run, state, error }: { run: string; state: 'done' | 'failed' | 'cancelled'; error?: string },
+): Promise<void> {
+  const endedAt = now();
+  if (state !== 'done') {
+    for (const record of await readStepRecords(store, run)) {
+      if (record.state === 'done' || record.state === 'skipped' || record.state === 'failed') continue;
+      await writeStepRecord(
+        store,
+        run,
+        { ...record, state: 'cancelled', endedAt, waitingFor: undefined },
+        { again: true },
+      );
+    }
+  }
+  await writeRunState(store, run, { state, endedAt, error });
+}
+
+export async function countImages({ store }: ActivityDeps, { selection }: { selection: Json }): Promise<number> {
+  if (!isArtifactRef(selection) || selection.artifact !== 'selection') {
+    throw ApplicationFailure.nonRetryable(
+      `A loop that ends when its selection is empty carries ${JSON.stringify(selection)}; expected a selection.`,
+      'BadData',
+    );
+  }
+  return (await loadJson(store, 'selection', selection as ArtifactRef)).images.length;
+}

@@ -1,0 +1,35 @@
+/** The code of every step kind, and of the parts of a capacity search. */
+
+import { capacityTrial } from './capacity-trial.ts';
+import { chooseCapacity } from './choose-capacity.ts';
+import { compareModels } from './compare-models.ts';
+import type { AnyStepImplementation, StepImplementation } from './context.ts';
+import { detect } from './detect.ts';
+import { evaluate } from './evaluate.ts';
+import { merge } from './merge.ts';
+import { mine } from './mine.ts';
+import { profileLoss } from './profile-loss.ts';
+import { report } from './report.ts';
+import { synthesize } from './synthesize.ts';
+import { train } from './train.ts';
+
+export const stepImplementations: { readonly [kind: string]: AnyStepImplementation } = {
+  'capacity-trial': asStep(capacityTrial),
+  'choose-capacity': chooseCapacity,
+  'compare-models': compareModels,
+  detect,
+  evaluate,
+  merge,
+  mine,
+  'profile-loss': profileLoss,
+  report,
+  synthesize,
+  train,
+};
+
+/** Outputs that are plain data, but whose type the compiler does not know as JSON. */
+export function asStep<With, Outputs extends object>(
+  implementation: StepImplementation<With, Outputs>,
+): AnyStepImplementation {
+  return implementation as unknown as AnyStepImplementation;
+}

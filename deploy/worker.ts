@@ -1,0 +1,118 @@
+/** Starts the workers of one process: a Temporal worker a task queue, stopped together, with a checkpoint. */
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
+import type { AnyStepImplementation } from '../activities/context.ts';
+import { describeEnvironment } from '../activities/environment.ts';
+import { type Activity, createActivities } from '../activities/index.ts';
+import type { Store } from '../artifacts/store.ts';
+import type { RunEnvironment } from '../plan/types.ts';
+import { queueName } from '../workflows/messages.ts';
+
+export type WorkQueue = 'workflows' | 'cpu' | 'train';
+
+export interface WorkerSettings {
+  /** As `@temporalio/envconfig` reads it; `address` alone for a server on this machine. */
+  readonly connection: NativeConnectionOptions | NativeConnection;
+  readonly namespace: string;
+  readonly store: Store;
+  /** `hardcase` unless HARDCASE_QUEUE says otherwise. */
+  readonly queuePrefix: string;
+  readonly queues: readonly WorkQueue[];
+  /** Bundled workflows; the one beside the compiled code where it is not given. */
+  readonly bundlePath?: string;
+  /** In place of the shipped step kinds and this machine's description, for tests. */
+  readonly implementations?: { readonly [kind: string]: AnyStepImplementation };
+  readonly describeEnvironment?: () => Promise<RunEnvironment>;
+}
+
+export interface RunningWorker {
+  /** Resolves when the worker has stopped, and rejects when it failed. */
+  readonly stopped: Promise<void>;
+  /** Asks running steps to save and end, and resolves when all is down: within ten seconds. Harmless when repeated. */
+  shutdown(): Promise<void>;
+}
+
+/** Steps get this long to write a checkpoint. */
+const graceMs = 10_000;
+// Light steps wait for the disk more than for the processor.
+const lightSteps = 4;
+
+/** Connects, and resolves once every queue is polled. */
+export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
+  const given = settings.connection;
+  const connection = given instanceof NativeConnection ? given : await NativeConnection.connect(given);
+  const workers: Worker[] = [];
+  try {
+    const activities = createActivities(
+      { store: settings.store, describeEnvironment: settings.describeEnvironment ?? describeEnvironment },
+      settings.implementations,
+    );
+    for (const queue of settings.queues) workers.push(await createWorker(settings, queue, connection, activities));
+  } catch (error) {
+    if (connection !== given) await connection.close();
+    throw error;
+  }
+  const runs = workers.map((worker) => worker.run());
+  const stopAll = () => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  const stopped = Promise.all(runs)
+    // One that failed must not leave the others behind.
+    .finally(async () => {
+      stopAll();
+      await Promise.allSettled(runs);
+      if (connection !== given) await connection.close();
+    })
+    .then(() => undefined);
+  stopped.catch(() => undefined);
+  return {
+    stopped,
+    shutdown: async () => {
+      stopAll();
+      await stopped;
+    },
+  };
+}
+
+async function createWorker(
+  { namespace, queuePrefix, bundlePath = defaultBundlePath() }: WorkerSettings,
+  queue: WorkQueue,
+  connection: NativeConnection,
+  activities: { readonly [name: string]: Activity },
+): Promise<Worker> {
+  const common: WorkerOptions = {
+    connection,
+    namespace,
+    taskQueue: queueName(queuePrefix, queue),
+    shutdownForceTime: graceMs,
+    // Cancellation travels with the heartbeat's answer, so heartbeats must not be held back for long.
+    maxHeartbeatThrottleInterval: 3_000,
+    defaultHeartbeatThrottleInterval: 3_000,
+  };
+  if (queue === 'workflows') return Worker.create({ ...common, workflowBundle: { codePath: bundlePath } });
+  // One training takes the whole machine.
+  const maxConcurrentActivityTaskExecutions = queue === 'train' ? 1 : lightSteps;
+  return Worker.create({ ...common, activities: activities as object, maxConcurrentActivityTaskExecutions });
+}
+
+/** Beside the compiled code; from source, where the build has put it. */
+function defaultBundlePath(): string {
+  for (const place of ['../workflow-bundle.js', '../dist/workflow-bundle.js']) {
+    const path = fileURLToPath(new URL(place, import.meta.url));
+    if (existsSync(path)) return path;
+  }
+  throw new Error('dist/workflow-bundle.js is missing. Build it with "node deploy/setup.mjs build".');
+}
+
+/** Signals are the command's own matter: without this the SDK would stop every worker of the process by itself. */
+export function installWorkerRuntime(): void {
+  Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+}

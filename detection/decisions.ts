@@ -1,0 +1,64 @@
+/** What a decision may look like, and when two decisions are the same. */
+
+import type { Decision } from './types.ts';
+
+const verdicts: readonly unknown[] = ['accept', 'reject', 'edit', 'ignore'];
+
+/** The first problem of a list of decisions from outside, or null; nothing about them is taken for granted. */
+export function problemOfDecisions(decisions: unknown): string | null {
+  if (!Array.isArray(decisions)) return `"decisions" is a list, not ${kindOf(decisions)}.`;
+  const seen = new Map<string, string>();
+  for (const [index, decision] of decisions.entries()) {
+    const problem = problemOfDecision(decision);
+    if (problem !== null) return `decisions[${index}]: ${problem}`;
+    const { candidateId } = decision as Decision;
+    const mark = markOf(decision as Decision);
+    if ((seen.get(candidateId) ?? mark) !== mark) {
+      return `decisions[${index}]: candidate ${candidateId} is decided twice in the list, and not the same way.`;
+    }
+    seen.set(candidateId, mark);
+  }
+  return null;
+}
+
+function problemOfDecision(decision: unknown): string | null {
+  if (typeof decision !== 'object' || decision === null) return `a decision is an object, not ${kindOf(decision)}.`;
+  const { candidateId, verdict, box, categoryId, reason } = decision as { readonly [name: string]: unknown };
+  if (typeof candidateId !== 'string' || candidateId === '') return '"candidateId" is missing.';
+  const about = `candidate ${candidateId}`;
+  if (!verdicts.includes(verdict)) {
+    return `${about} has the verdict ${JSON.stringify(verdict) ?? 'undefined'}; expected one of ${verdicts.join(', ')}.`;
+  }
+  if (verdict === 'edit' && box === undefined && categoryId === undefined) {
+    return `${about} is edited, but has neither "box" ([x1, y1, x2, y2] in pixels of the image) nor "categoryId".`;
+  }
+  if (verdict !== 'edit' && categoryId !== undefined) return `${about} has a category, which only "edit" takes.`;
+  if ((verdict === 'accept' || verdict === 'reject') && box !== undefined) {
+    return `${about} has a box, which "${verdict}" does not take; the verdict for another box is "edit".`;
+  }
+  if (box !== undefined && !isBox(box)) {
+    return `${about} has the box ${JSON.stringify(box)}; expected [x1, y1, x2, y2] with x2 > x1 and y2 > y1.`;
+  }
+  if (categoryId !== undefined && !(Number.isInteger(categoryId) && (categoryId as number) > 0)) {
+    return `${about} has the category ${JSON.stringify(categoryId)}; expected a category's id.`;
+  }
+  if (reason !== undefined && typeof reason !== 'string') return `${about} has a "reason" that is no text.`;
+  return null;
+}
+
+/** What makes two decisions the same: the verdict and what it changes, not the words given as reason. */
+export function markOf({ verdict, box, categoryId }: Decision): string {
+  return [verdict, ...(box ?? []), ...(categoryId === undefined ? [] : [`category ${categoryId}`])].join(' ');
+}
+
+function isBox(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 4 || !value.every(Number.isFinite)) return false;
+  const [x1, y1, x2, y2] = value as [number, number, number, number];
+  return x2 > x1 && y2 > y1;
+}
+
+/** How a message names a value of the wrong type. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+}
