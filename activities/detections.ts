@@ -7,7 +7,7 @@
 
 import { loadDetections, loadModel, readBytes, saveDetections } from '../artifacts/codecs.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
-import { DamagedObjectError } from '../artifacts/store.ts';
+import { DamagedObjectError, type Store } from '../artifacts/store.ts';
 import type { Model } from '../artifacts/types.ts';
 import { detectionsOfImages, emptyDetections, joinDetections } from '../detection/detections.ts';
 import type { Dataset, Detections, ImageEntry } from '../detection/types.ts';
@@ -52,15 +52,19 @@ export async function detectionsOf(
     dataset,
     [...new Set(imageIds)].sort((a, b) => a - b),
   );
-  const prefix = `detections/${model.digest}/${settingsName(settings)}/`;
   const missing = new Map(entries.map((entry) => [imageKey(entry.id, entry.digest), entry]));
   const parts: Detections[] = [];
-  for (const key of await context.store.listRecords(prefix)) {
+  for (const key of await context.store.listRecords(recordPrefix(model, settings))) {
     if (missing.size === 0) break;
     const part = await readPart(context, key, missing);
     if (part !== null) parts.push(part);
   }
-  if (missing.size > 0) parts.push(await detectAndRecord(context, model, [...missing.values()], settings, prefix));
+  if (missing.size > 0) {
+    const rest = [...missing.values()];
+    const found = await detectEntries(context, await loadModel(context.store, model), rest, settings);
+    await recordDetections(context.store, model, rest, found, settings);
+    parts.push(found);
+  }
   if (parts.length === 0) return emptyDetections([]);
   return parts.length === 1 ? parts[0]! : joinDetections(parts);
 }
@@ -97,23 +101,21 @@ async function readPart(
   }
 }
 
-async function detectAndRecord(
-  context: StepContext,
-  modelRef: ArtifactRef,
-  entries: readonly ImageEntry[],
-  settings: DetectionSettings,
-  prefix: string,
-): Promise<Detections> {
-  const { store } = context;
-  const model = await loadModel(store, modelRef);
-  const found = await detectEntries(context, model, entries, settings);
+/** Keeps what a model saw on these images, for every later step that asks. */
+export async function recordDetections(
+  store: Store,
+  model: ArtifactRef,
+  entries: readonly Pick<ImageEntry, 'id' | 'digest'>[],
+  found: Detections,
+  settings: DetectionSettings = standardDetection,
+): Promise<void> {
   const images = canonicalJson(entries.map((entry) => [entry.id, entry.digest]));
   const record: DetectionRecord = {
     detections: await saveDetections(store, found),
     images: await store.putObject(Buffer.from(images)),
   };
-  await store.writeRecord(`${prefix}${sha256Hex(images)}.json`, Buffer.from(canonicalJson({ ...record })));
-  return found;
+  const key = `${recordPrefix(model, settings)}${sha256Hex(images)}.json`;
+  await store.writeRecord(key, Buffer.from(canonicalJson({ ...record })));
 }
 
 async function detectEntries(
@@ -160,8 +162,9 @@ export function imagePoolOf(context: StepContext, inputSize: number): ImagePool 
   return pool;
 }
 
-function settingsName(settings: DetectionSettings): string {
-  return sha256Hex(canonicalJson({ detectionVersion, nmsIou, ...settings })).slice(0, 16);
+function recordPrefix(model: ArtifactRef, settings: DetectionSettings): string {
+  const name = sha256Hex(canonicalJson({ detectionVersion, nmsIou, ...settings })).slice(0, 16);
+  return `detections/${model.digest}/${name}/`;
 }
 
 function imageKey(id: number, digest: string): string {

@@ -90,7 +90,8 @@ function describeFailure(error: unknown): ChildFailure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), nonRetryable: false };
   const { digest, place, transient } = error as { digest?: string; place?: string; transient?: boolean };
   return {
-    name: error.name,
+    // Some classes leave `name` as Error's own.
+    name: error.name === 'Error' ? error.constructor.name : error.name,
     message: error.message,
     stack: error.stack,
     type: error instanceof ApplicationFailure ? (error.type ?? undefined) : undefined,

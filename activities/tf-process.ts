@@ -199,6 +199,7 @@ function asError(failure: ChildFailure): Error {
     return ApplicationFailure.retryable(message, failure.type ?? name);
   })();
   error.message = message;
+  if (!(error instanceof ApplicationFailure)) error.name = name;
   if (failure.stack !== undefined) error.stack = failure.stack;
   return error;
 }
