@@ -1,10 +1,11 @@
 /** Where labels and a model disagree: candidates for a reviewer, and what decisions make of the labels. */
 
 import { createHash } from 'node:crypto';
+import { groupByImage, sortAnnotations } from './annotations.ts';
 import type { GroundTruth } from './average-precision.ts';
 import { iou } from './box.ts';
 import { detectionAt, rangesByImage } from './detections.ts';
-import { groupByImage, isIgnoredPlace } from './match.ts';
+import { isIgnoredPlace } from './match.ts';
 import type {
   Annotation,
   Candidate,
@@ -286,11 +287,6 @@ export function applyVerdicts(
     changes.push({ candidateId: candidate.id, imageId: candidate.imageId, ...outcome });
   }
   return { labels: { ...made, annotations: sortAnnotations([...annotations.values()]) }, changes, conflicts };
-}
-
-/** In order of image id, then id: the order of `Labels`. */
-export function sortAnnotations(annotations: readonly Annotation[]): Annotation[] {
-  return [...annotations].sort((a, b) => a.imageId - b.imageId || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
 /** Follows from the candidate, so that applying the same decisions again makes the same labels. */

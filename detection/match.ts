@@ -1,5 +1,6 @@
 /** Detections set against labels at one IoU threshold and confidence: found, false, missed. */
 
+import { groupByImage } from './annotations.ts';
 import type { GroundTruth } from './average-precision.ts';
 import { coverage, iou } from './box.ts';
 import { boxAt, rangesByImage } from './detections.ts';
@@ -86,16 +87,6 @@ export function isIgnoredPlace(
       (label.ignore || (label.crowd && label.categoryId === categoryId)) &&
       (iou(box, label.box) >= iouThreshold || coverage(box, label.box) >= iouThreshold),
   );
-}
-
-export function groupByImage(annotations: readonly Annotation[]): Map<number, Annotation[]> {
-  const groups = new Map<number, Annotation[]>();
-  for (const annotation of annotations) {
-    const group = groups.get(annotation.imageId);
-    if (group) group.push(annotation);
-    else groups.set(annotation.imageId, [annotation]);
-  }
-  return groups;
 }
 
 function matchImage(

@@ -1,7 +1,7 @@
 /** Synthetic scenes with known truth: small fruit among leaves, as photos that several images are cut from. */
 
+import { groupByImage } from './annotations.ts';
 import { clip, iou } from './box.ts';
-import { groupByImage } from './match.ts';
 import { createRandom, hashSeed, type Random } from './random.ts';
 import type { Annotation, Box, Category } from './types.ts';
 

@@ -1,8 +1,8 @@
 /** A reviewer that knows the truth and errs at a set rate: for trials of the whole strategy without people. */
 
+import { groupByImage } from './annotations.ts';
 import { iou } from './box.ts';
 import { type Assignment, assignToTruth } from './label-issues.ts';
-import { groupByImage } from './match.ts';
 import { createRandom, hashSeed } from './random.ts';
 import type { Annotation, Box, Candidate, Decision } from './types.ts';
 

@@ -30,16 +30,60 @@ export function parseJson(text: string): unknown {
         // the first error is about the text as it stands
       }
     }
-    throw new JsonSyntaxError(withPosition(plain, error instanceof Error ? error.message : String(error)));
+    throw new JsonSyntaxError(`is not JSON: ${describeFault(plain, error)}`);
   }
 }
 
-/** Newer engines give line and column themselves, older ones only an offset. */
-function withPosition(text: string, message: string): string {
-  const offset = /at position (\d+)/.exec(message);
-  if (!offset || message.includes('line ')) return `is not JSON: ${message}`;
-  const before = text.slice(0, Number(offset[1])).split('\n');
-  return `is not JSON: ${message} (line ${before.length} column ${before.at(-1)!.length + 1})`;
+/** What the text holds where it stops being JSON. Engines give the place in some messages only. */
+function describeFault(text: string, error: unknown): string {
+  const offset = faultOffset(text);
+  if (offset === null) return error instanceof Error ? error.message : String(error);
+  const lines = text.slice(0, offset).split('\n');
+  const place = `at line ${lines.length}, column ${lines.at(-1)!.length + 1}`;
+  if (offset >= text.length) return `it ends too early, ${place}`;
+  const word = /^[\w.+-]+|^./su.exec(text.slice(offset, offset + 20))![0];
+  return `unexpected ${JSON.stringify(word)} ${place}`;
+}
+
+const TOKEN = /\s*(?:([{}[\],:])|("(?:[^"\\\n]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null))/y;
+
+/** Offset of the first token that cannot stand where it stands; null where none is found. */
+function faultOffset(text: string): number | null {
+  const open: ('{' | '[')[] = [];
+  let expected: 'value' | 'value or ]' | 'key' | 'key or }' | ':' | 'end' = 'value';
+  TOKEN.lastIndex = 0;
+  for (;;) {
+    const start = TOKEN.lastIndex;
+    const token = TOKEN.exec(text);
+    const rest = /\S/g;
+    rest.lastIndex = start;
+    const at = rest.exec(text)?.index ?? text.length;
+    if (!token) return at === text.length && expected === 'end' && open.length === 0 ? null : at;
+    const [, sign, string, scalar] = token;
+    const isValue = string !== undefined || scalar !== undefined || sign === '{' || sign === '[';
+    if (expected === 'value' || expected === 'value or ]') {
+      if (isValue) {
+        if (sign === '{' || sign === '[') open.push(sign);
+        expected = sign === '{' ? 'key or }' : sign === '[' ? 'value or ]' : 'end';
+      } else if (sign === ']' && expected === 'value or ]') {
+        open.pop();
+        expected = 'end';
+      } else return at;
+    } else if (expected === 'key' || expected === 'key or }') {
+      if (string !== undefined) expected = ':';
+      else if (sign === '}' && expected === 'key or }') {
+        open.pop();
+        expected = 'end';
+      } else return at;
+    } else if (expected === ':') {
+      if (sign !== ':') return at;
+      expected = 'value';
+    } else if (sign === ',' && open.length > 0) {
+      expected = open.at(-1) === '{' ? 'key' : 'value';
+    } else if ((sign === '}' && open.at(-1) === '{') || (sign === ']' && open.at(-1) === '[')) {
+      open.pop();
+    } else return at;
+  }
 }
 
 export type JsonObject = { readonly [key: string]: unknown };
