@@ -58,8 +58,8 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const state: Record<string, Float32Array> = {};
   let offset = end;
   for (const { name, length } of arrays) {
-    // A copy, because the arrays do not begin at multiples of four.
-    state[name] = new Float32Array(bytes.slice(offset, offset + length * 4).buffer);
+    // A copy, because the arrays do not begin at multiples of four. (`slice` of a Buffer would not be one.)
+    state[name] = new Float32Array(new Uint8Array(bytes.subarray(offset, offset + length * 4)).buffer);
     offset += length * 4;
   }
   return { ...rest, state };

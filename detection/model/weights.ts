@@ -49,7 +49,7 @@ export function decodeWeights(bytes: Uint8Array): NamedTensor[] {
             `"${name}" [${shape}] takes ${size} bytes, but the file holds ${Math.min(to, buffer.length - start) - from}.`,
           );
         }
-        return { name, shape, data: new Float32Array(bytes.slice(start + from, start + to).buffer) };
+        return { name, shape, data: new Float32Array(new Uint8Array(bytes.subarray(start + from, start + to)).buffer) };
       },
     );
 }

@@ -1,0 +1,85 @@
+/** What each ground truth costs a model: its loss terms with given weights, in evaluation mode. */
+
+import { ciou, diou, giou, iou } from '../box.ts';
+import type { Architecture, Box, NamedTensor } from '../types.ts';
+import { cellGrid, decodeBox, sigmoid } from './cells.ts';
+import { createDetectorModel, type DetectorOptions } from './detect.ts';
+import { binaryCrossEntropyOf, focalLossOf, smoothed } from './loss.ts';
+import { createTargetBuilder } from './targets.ts';
+import { defaultTrainOptions } from './train.ts';
+import type { PreparedImage, TrainOptions } from './types.ts';
+
+export interface GroundTruthLoss {
+  readonly imageId: number;
+  readonly annotationId: string;
+  /** Weighted sum of the terms. */
+  readonly total: number;
+  /** Terms are unweighted means over the rows that training asks for this ground truth. */
+  readonly box: number;
+  readonly objectness: number;
+  readonly class: number;
+  /** Probability of an object of the right category, in the row that gives it the highest. */
+  readonly pTrue: number;
+  /** IoU of that row's box with the ground truth. */
+  readonly iou: number;
+}
+
+export type LossProfileOptions = DetectorOptions &
+  Partial<Pick<TrainOptions, 'focal' | 'boxLoss' | 'lossWeights' | 'labelSmoothing' | 'assignment'>>;
+
+/** In the order of the images and their boxes. */
+export function lossPerGroundTruth(
+  architecture: Architecture,
+  weights: readonly NamedTensor[],
+  images: readonly PreparedImage[],
+  options: LossProfileOptions = {},
+): GroundTruthLoss[] {
+  const { focal, boxLoss, lossWeights, labelSmoothing, assignment } = { ...defaultTrainOptions, ...options };
+  const grid = cellGrid(architecture);
+  const buildTargets = createTargetBuilder(architecture, 1, { assignment: assignment ?? 'nearby', labelSmoothing });
+  const similarity = { ciou, diou, giou }[boxLoss];
+  const oneCategory = architecture.categories.length === 1;
+  const detector = createDetectorModel(architecture, weights, options);
+  const result: GroundTruthLoss[] = [];
+  try {
+    detector.forEachImage(images, (image, rows) => {
+      const targets = buildTargets({ boxes: [image.boxes], classes: [image.classes], ignore: [image.ignore] });
+      const sums = image.annotationIds.map(() => ({ rows: 0, box: 0, objectness: 0, class: 0, pTrue: 0, iou: 0 }));
+      for (let k = 0; k < targets.positives; k++) {
+        const truth = targets.truths[k]!;
+        const sum = sums[truth]!;
+        const row = targets.rows[k]!;
+        const offset = row * grid.fields;
+        const predicted = decodeBox(rows, offset, grid, row);
+        const box = Array.from(image.boxes.subarray(truth * 4, truth * 4 + 4)) as unknown as Box;
+        const category = image.classes[truth]!;
+        const pObject = sigmoid(rows[offset + 4]!);
+        const pTrue = oneCategory ? pObject : pObject * sigmoid(rows[offset + 5 + category]!);
+        sum.rows++;
+        sum.box += 1 - similarity(predicted, box);
+        sum.objectness += focalLossOf(rows[offset + 4]!, 1, focal);
+        if (!oneCategory) {
+          for (let c = 0; c < architecture.categories.length; c++) {
+            const target = smoothed(c === category ? 1 : 0, labelSmoothing);
+            sum.class += binaryCrossEntropyOf(rows[offset + 5 + c]!, target);
+          }
+        }
+        if (pTrue > sum.pTrue) Object.assign(sum, { pTrue, iou: iou(predicted, box) });
+      }
+      for (const [i, sum] of sums.entries()) {
+        const mean = { box: sum.box / sum.rows, objectness: sum.objectness / sum.rows, class: sum.class / sum.rows };
+        result.push({
+          imageId: image.imageId,
+          annotationId: image.annotationIds[i]!,
+          ...mean,
+          total: mean.box * lossWeights.box + mean.objectness * lossWeights.objectness + mean.class * lossWeights.class,
+          pTrue: sum.pTrue,
+          iou: sum.iou,
+        });
+      }
+    });
+  } finally {
+    detector.dispose();
+  }
+  return result;
+}
