@@ -45,11 +45,11 @@ export async function encodeJpeg({ width, height, pixels }: DecodedImage, qualit
     .toBuffer();
 }
 
-/** What a file shows, as 64 bits, and whether it shows anything: an even surface has a hash like any other such. */
+/** What a file shows, as 64 bits in two halves. */
 export interface DifferenceHash {
-  readonly hash: bigint;
-  /** Bits of 64 that are set. */
-  readonly bits: number;
+  /** Unsigned, 32 bits each. */
+  readonly high: number;
+  readonly low: number;
 }
 
 /**
@@ -58,29 +58,36 @@ export interface DifferenceHash {
  * `decodeImage` does.
  */
 export async function differenceHash(bytes: Uint8Array): Promise<DifferenceHash> {
-  const { data } = await sharp(bytes, READING)
+  const data = await sharp(bytes, READING)
     .autoOrient()
     .flatten({ background: '#727272' })
     .greyscale()
     .resize(9, 8, { fit: 'fill', fastShrinkOnLoad: false })
     .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
-  let hash = 0n;
-  let bits = 0;
-  for (let y = 0; y < 8; y++) {
-    for (let x = 0; x < 8; x++) {
-      const isBrighter = data[y * 9 + x]! > data[y * 9 + x + 1]!;
-      hash = (hash << 1n) | (isBrighter ? 1n : 0n);
-      if (isBrighter) bits++;
+    .toBuffer();
+  const half = (fromRow: number): number => {
+    let bits = 0;
+    for (let y = fromRow; y < fromRow + 4; y++) {
+      for (let x = 0; x < 8; x++) bits = (bits << 1) | (data[y * 9 + x]! > data[y * 9 + x + 1]! ? 1 : 0);
     }
-  }
-  return { hash, bits };
+    return bits >>> 0;
+  };
+  return { high: half(0), low: half(4) };
 }
 
 /** Bits in which two hashes differ, 0..64. */
-export function hammingDistance(a: bigint, b: bigint): number {
-  let rest = a ^ b;
-  let count = 0;
-  for (; rest !== 0n; rest &= rest - 1n) count++;
-  return count;
+export function hammingDistance(a: DifferenceHash, b: DifferenceHash): number {
+  return countBits(a.high ^ b.high) + countBits(a.low ^ b.low);
+}
+
+/** Bits that are set, 0..64: at both ends are even images, whose hash tells nothing. */
+export function bitsSet({ high, low }: DifferenceHash): number {
+  return countBits(high) + countBits(low);
+}
+
+/** Hacker's Delight (Warren), figure 5-2. */
+function countBits(word: number): number {
+  let sum = word - ((word >>> 1) & 0x55555555);
+  sum = (sum & 0x33333333) + ((sum >>> 2) & 0x33333333);
+  return Math.imul((sum + (sum >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
