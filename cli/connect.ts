@@ -1,14 +1,19 @@
 /** Settings to an open store and a Temporal client: of the given server, or of the embedded engine. */
 
-import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
+import type { Client, Connection, TLSConfig } from '@temporalio/client';
 import type { Store } from '../artifacts/store.ts';
 import type { AttachedEngine } from '../deploy/embedded.ts';
 import { CommandError, exitCodes } from './output.ts';
 import type { Settings } from './settings.ts';
 
 export interface TemporalTarget {
-  /** With `address`; as `@temporalio/envconfig` puts them together. */
-  readonly options: ConnectionOptions & { readonly address: string };
+  /** As `@temporalio/envconfig` puts them together; clients and workers take them alike. */
+  readonly options: {
+    readonly address: string;
+    readonly tls?: TLSConfig | boolean | null;
+    readonly apiKey?: string;
+    readonly metadata?: Record<string, string>;
+  };
   readonly namespace: string;
 }
 

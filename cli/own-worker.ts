@@ -1,1 +1,76 @@
 /** A worker in this process: of the embedded engine while a command lives, or of any server for `hardcase worker`. */
+
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Store } from '../artifacts/store.ts';
+import type { TemporalConnection } from './connect.ts';
+import { CommandError, exitCodes } from './output.ts';
+import type { Settings } from './settings.ts';
+
+export const workerQueues = ['workflows', 'cpu', 'train'] as const;
+export type WorkerQueue = (typeof workerQueues)[number];
+
+export interface OwnWorker {
+  /** Throws when the worker has failed, and so runs no steps any more. */
+  check(): void;
+  /** Steps save and end; resolves within about ten seconds. */
+  stop(): Promise<void>;
+}
+
+export async function startWorker(
+  settings: Settings,
+  temporal: TemporalConnection,
+  store: Store,
+  queues: readonly WorkerQueue[],
+): Promise<OwnWorker> {
+  // The native worker takes half a second to load, and reading commands do not need it.
+  const { DefaultLogger, Runtime } = await import('@temporalio/worker');
+  const worker = await import('../deploy/worker.ts');
+  const logFile = join(settings.folder, 'worker.log');
+  mkdirSync(settings.folder, { recursive: true });
+  const log = createWriteStream(logFile, { flags: 'a' });
+  Runtime.install({
+    // Signals are the command's matter: it saves, stops, and says how to go on.
+    shutdownSignals: [],
+    // The engine's warnings (a step that failed and is tried again) would tear the live view; they go to a file.
+    logger: new DefaultLogger('WARN', ({ level, message, timestampNanos, meta }) => {
+      const at = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
+      log.write(`${at} ${level} ${message} ${meta === undefined ? '' : describe(meta)}\n`);
+    }),
+    telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
+  });
+  const running = await worker.startWorker({
+    connection: temporal.target.options,
+    namespace: temporal.target.namespace,
+    store,
+    queuePrefix: settings.queue,
+    queues,
+  });
+  let failure: unknown;
+  let stopping = false;
+  running.stopped.catch((error: unknown) => {
+    failure = error;
+  });
+  return {
+    check: () => {
+      if (failure === undefined || stopping) return;
+      throw new CommandError(
+        `The worker of this command failed: ${failure instanceof Error ? failure.message : String(failure)}. More is in ${logFile}. Run the same command again to go on.`,
+        exitCodes.engine,
+        failure,
+      );
+    },
+    stop: async () => {
+      stopping = true;
+      await running.shutdown().catch(() => undefined);
+      log.end();
+    },
+  };
+}
+
+function describe(meta: object): string {
+  return JSON.stringify(meta, (_, value: unknown) => {
+    if (value instanceof Error) return value.stack;
+    return typeof value === 'bigint' ? String(value) : value;
+  });
+}
