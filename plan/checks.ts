@@ -1,0 +1,119 @@
+/** Checks of steps against each other: a small function each, which adds to the problems. */
+
+import type { Problem } from '../spec/diagnostic.ts';
+import { type Reference, referencesOf } from '../spec/expression-references.ts';
+import { type ExpressionType, isAssignable, typeName } from '../spec/expression-types.ts';
+import { suggestion } from '../spec/suggest.ts';
+import type { Range } from '../spec/types.ts';
+import type { Draft } from './drafts.ts';
+import { type Compiling, expressionsOf, placeInSlot, type Slot } from './slots.ts';
+import type { ValueType } from './step-kinds.ts';
+
+/** `needs` names steps of the same scope, because only they can be waited for there. */
+export function checkNeeds(compiling: Compiling, draft: Draft, ids: readonly string[]): void {
+  for (const { id, pointer } of draft.needs) {
+    if (ids.includes(id)) continue;
+    compiling.problems.push({
+      code: 'UNKNOWN_STEP',
+      range: placeOf(compiling, pointer),
+      message: `"${draft.id}" needs "${id}", but no step of its scope is named so.`,
+      hint: suggestion(
+        id,
+        ids.filter((other) => other !== draft.id),
+        'Steps here',
+      ),
+    });
+  }
+}
+
+/** Steps that wait for each other, named in a circle; shown where the first of them reads the next. */
+export function checkCycle(compiling: Compiling, circle: readonly Draft[]): void {
+  const first = circle[0]!;
+  const next = circle[1] ?? first;
+  const names = [...circle, first].map((draft) => draft.id).join(' -> ');
+  const itself = circle.length === 1;
+  const message = itself
+    ? `"${first.id}" waits for itself.`
+    : `These steps wait for each other: ${names} (each reads or needs the next).`;
+  const hint = itself ? 'A step reads only what other steps give.' : 'Remove one of these references.';
+  const problem: Problem = { code: 'CYCLE', range: waitPlace(compiling, first, next.id), message, hint };
+  compiling.problems.push(problem);
+}
+
+function waitPlace(compiling: Compiling, draft: Draft, id: string): Range {
+  for (const slot of slotsWithin(draft)) {
+    for (const expression of expressionsOf(slot)) {
+      const reference = expression.references.find(({ root, keys }) => root === 'steps' && keys[0]?.name === id);
+      if (reference !== undefined) return placeInSlot(compiling, slot, expression, reference.range);
+    }
+  }
+  const need = draft.needs.find((each) => each.id === id);
+  if (need !== undefined) return placeOf(compiling, need.pointer);
+  const place = compiling.parsed.places.get(draft.pointer);
+  return place?.key ?? place?.value ?? { start: 0, end: 0 };
+}
+
+function slotsWithin(draft: Draft): Slot[] {
+  const own = [...draft.slots.values()];
+  return draft.type === 'repeat' ? [...own, ...draft.inner.values(), ...draft.body.flatMap(slotsWithin)] : own;
+}
+
+/** Reading the last round where there may be none fails in the run, after hours; so a condition must come before. */
+export function checkGuards(
+  compiling: Compiling,
+  slot: Slot,
+  mayBeEmpty: ReadonlySet<string>,
+  when: Slot | boolean | undefined,
+): void {
+  const outer =
+    typeof when === 'object' && when !== slot ? expressionsOf(when).flatMap(({ references }) => references) : [];
+  for (const expression of expressionsOf(slot)) {
+    for (const { root, keys, range, conditions } of expression.references) {
+      const [step, output] = keys;
+      if (root !== 'steps' || step === undefined || output?.name !== 'last' || !mayBeEmpty.has(step.name)) continue;
+      const asked = [...outer, ...conditions.flatMap(referencesOf)];
+      if (asked.some((reference) => asksForRounds(reference, step.name))) continue;
+      compiling.problems.push({
+        code: 'UNGUARDED_LAST',
+        range: placeInSlot(compiling, slot, expression, range),
+        message: `steps.${step.name}.last is read, but with max 0 "${step.name}" has no round.`,
+        hint: `Ask before: size(steps.${step.name}.all) > 0 ? steps.${step.name}.last.NAME : OTHER.`,
+      });
+    }
+  }
+}
+
+function asksForRounds({ root, keys }: Reference, step: string): boolean {
+  return root === 'steps' && keys[0]?.name === step && ['all', 'last', 'rounds'].includes(keys[1]?.name ?? '');
+}
+
+/** An input takes one kind of artifact. */
+export function checkInput(
+  compiling: Compiling,
+  slot: Slot,
+  type: ExpressionType,
+  expected: ExpressionType,
+  reader: string,
+  name: string,
+): void {
+  if (isAssignable(type, expected)) return;
+  const [expression] = expressionsOf(slot);
+  const given = slot.whole && expression !== undefined ? expression.source : slot.text;
+  const shown = given.length > 60 ? 'this' : given;
+  compiling.problems.push({
+    code: 'WRONG_ARTIFACT',
+    range: placeInSlot(compiling, slot, slot.whole ? expression : undefined),
+    message: `${reader} takes ${typeName(expected)} for "${name}", but ${shown} is ${typeName(type)}.`,
+  });
+}
+
+/** A type of the table of step kinds, as expressions have it. */
+export function expressionType(type: ValueType): ExpressionType {
+  if (typeof type === 'string') return { type };
+  if ('artifact' in type) return { type: 'artifact', artifact: type.artifact };
+  return { type: 'list', item: expressionType(type.list) };
+}
+
+export function placeOf(compiling: Compiling, pointer: string): Range {
+  return compiling.parsed.places.get(pointer)?.value ?? { start: 0, end: 0 };
+}

@@ -1,0 +1,264 @@
+/** A `repeat` step in the plan: what it carries from round to round, its body, and `round.gain`. */
+
+import {
+  anyType,
+  booleanType,
+  type ExpressionType,
+  isAssignable,
+  listType,
+  numberType,
+  type RecordType,
+  stringType,
+  typeName,
+} from '../spec/expression-types.ts';
+import { type PlainValue, pointerTo } from '../spec/types.ts';
+import { checkGuards } from './checks.ts';
+import type { StepFrame } from './compile-kind.ts';
+import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
+import { type Draft, type InsertedDraft, type RepeatDraft, stepsRead } from './drafts.ts';
+import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue, type Slot } from './slots.ts';
+import { stepKinds } from './step-kinds.ts';
+import type { Json, RepeatStep } from './types.ts';
+
+const roundsMax = 1000;
+
+export function compileRepeat(
+  compiling: Compiling,
+  draft: RepeatDraft,
+  frame: StepFrame,
+  outer: ScopeView,
+): RepeatStep | null {
+  const { spec, pointer } = draft;
+  const repeatPointer = pointerTo(pointer, 'repeat');
+  const max = planMax(compiling, draft, outer);
+  if (max.mayBeZero) outer.mayBeEmpty.add(draft.id);
+  else outer.mayBeEmpty.delete(draft.id);
+
+  const carryPointer = pointerTo(repeatPointer, 'carry');
+  const carryTypes = typesOf(compiling, spec.repeat.carry, carryPointer, draft.slots, outer.names, `"${draft.id}"`);
+  const planned = planValue(compiling, spec.repeat.carry ?? {}, carryPointer, draft.slots) as { [name: string]: Json };
+  const nextPointer = pointerTo(pointer, 'next');
+  const gain = draft.bodyReadsGain ? insertGain(compiling, draft, carryTypes, planned) : null;
+  const body: readonly Draft[] = gain === null ? draft.body : [...draft.body, gain.step];
+
+  const compiled = compileScope(
+    compiling,
+    body,
+    {
+      steps: outerSteps(outer, draft.id),
+      mayBeEmpty: outer.mayBeEmpty,
+      carry: { type: 'record', role: 'carry', owner: `carry of "${draft.id}"`, fields: carryTypes },
+      round: roundType(),
+    },
+    gain?.step.id,
+  );
+  const { names } = compiled.view;
+  for (const slot of draft.inner.values()) checkGuards(compiling, slot, compiled.view.mayBeEmpty, undefined);
+  const until = draft.until === undefined ? null : conditionOf(compiling, draft.until, names, `until of "${draft.id}"`);
+  const nextTypes = typesOf(compiling, spec.next, nextPointer, draft.inner, names, `next of "${draft.id}"`);
+  checkNext(compiling, draft, nextPointer, carryTypes, nextTypes);
+  outer.steps.set(draft.id, outputsType(draft.id, nextTypes));
+
+  const emptyKey = hardSelectionKey(draft, nextPointer, carryTypes);
+  if (!compiled.complete) return null;
+  return {
+    type: 'repeat',
+    ...frame,
+    max: max.value,
+    ...(until === null ? {} : { until: until.when ?? 'true' }),
+    carry: gain === null ? planned : { ...planned, ...gain.carry },
+    scope: { steps: compiled.steps },
+    next: planValue(compiling, spec.next ?? {}, nextPointer, draft.inner) as { [name: string]: Json },
+    ...(gain === null ? {} : { gain: gain.step.id }),
+    ...(emptyKey === null ? {} : { endWhenEmpty: emptyKey }),
+  };
+}
+
+function planMax(compiling: Compiling, draft: RepeatDraft, outer: ScopeView): { value: Json; mayBeZero: boolean } {
+  const { max } = draft.spec.repeat;
+  const pointer = pointerTo(draft.pointer, 'repeat', 'max');
+  const slot = draft.slots.get(pointer);
+  if (slot === undefined) return { value: max, mayBeZero: max === 0 };
+  const type = checkSlot(compiling, slot, outer.names, `"${draft.id}"`);
+  const value = planValue(compiling, max, pointer, draft.slots);
+  const isRounds = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= roundsMax;
+  if (isConstant(compiling, slot) ? !isRounds : type.type !== 'number' && type.type !== 'any') {
+    const given = isConstant(compiling, slot) ? JSON.stringify(value) : typeName(type);
+    const message = `"max" is ${given}; expected a whole number from 0 to ${roundsMax}.`;
+    compiling.problems.push({ code: 'INVALID_VALUE', range: placeInSlot(compiling, slot), message });
+  }
+  return { value, mayBeZero: !isAtLeastOne(compiling, slot, value) };
+}
+
+/** Whether no value that the declaration of a param allows makes it 0. */
+function isAtLeastOne(compiling: Compiling, slot: Slot, value: Json): boolean {
+  const references = expressionsOf(slot).flatMap((expression) => expression.references);
+  if (references.length === 0) return value !== 0;
+  const [only] = references;
+  const expression = expressionsOf(slot)[0]!;
+  const bare =
+    references.length === 1 &&
+    only!.root === 'params' &&
+    only!.range.end - only!.range.start === expression.source.length;
+  if (!bare) return false;
+  const params = (compiling.parsed.value as { params?: { [name: string]: { minimum?: PlainValue } } }).params;
+  const minimum = params?.[only!.keys[0]!.name]?.minimum;
+  return typeof minimum === 'number' && minimum >= 1;
+}
+
+/** Types of the values of `carry` and `next`. */
+function typesOf(
+  compiling: Compiling,
+  values: { readonly [name: string]: PlainValue } | undefined,
+  pointer: string,
+  slots: ReadonlyMap<string, Slot>,
+  names: ReadonlyMap<string, ExpressionType>,
+  reader: string,
+): Map<string, ExpressionType> {
+  const typeAt = (value: PlainValue, at: string): ExpressionType => {
+    const slot = slots.get(at);
+    if (slot !== undefined) return checkSlot(compiling, slot, names, reader);
+    if (Array.isArray(value)) {
+      const types = value.map((item, i) => typeAt(item, pointerTo(at, i)));
+      return listType(types[0] ?? anyType);
+    }
+    if (typeof value === 'number') return numberType;
+    if (typeof value === 'string') return stringType;
+    return typeof value === 'boolean' ? booleanType : anyType;
+  };
+  return new Map(Object.entries(values ?? {}).map(([name, value]) => [name, typeAt(value, pointerTo(pointer, name))]));
+}
+
+function outerSteps(outer: ScopeView, id: string): Map<string, ExpressionType> {
+  // The loop itself is not there for its own rounds; that it reads itself is a circle, reported as one.
+  return new Map([...outer.steps].map(([name, type]) => [name, name === id ? anyType : type]));
+}
+
+function roundType(): RecordType {
+  const gain: RecordType = {
+    type: 'record',
+    role: 'round',
+    owner: 'round.gain',
+    fields: new Map(['value', 'low', 'high'].map((name) => [name, numberType])),
+  };
+  const fields = new Map<string, ExpressionType>([
+    ['index', numberType],
+    ['gain', gain],
+  ]);
+  return { type: 'record', role: 'round', owner: 'round', fields };
+}
+
+function outputsType(id: string, next: ReadonlyMap<string, ExpressionType>): ExpressionType {
+  const round: RecordType = { type: 'record', role: 'object', owner: `a round of "${id}"`, fields: next };
+  const fields = new Map<string, ExpressionType>([
+    ['all', listType(round)],
+    ['last', round],
+    ['rounds', numberType],
+    ['ended', stringType],
+    ['reason', stringType],
+  ]);
+  return { type: 'record', role: 'outputs', owner: `loop "${id}"`, fields };
+}
+
+/** What a round hands on must be what the next one expects. */
+function checkNext(
+  compiling: Compiling,
+  draft: RepeatDraft,
+  pointer: string,
+  carry: ReadonlyMap<string, ExpressionType>,
+  next: ReadonlyMap<string, ExpressionType>,
+): void {
+  for (const [name, type] of next) {
+    const expected = carry.get(name);
+    if (expected === undefined || isAssignable(type, expected)) continue;
+    const at = pointerTo(pointer, name);
+    const slot = draft.inner.get(at);
+    const range =
+      slot === undefined
+        ? compiling.parsed.places.get(at)!.value
+        : placeInSlot(compiling, slot, expressionsOf(slot)[0]);
+    const message = `next.${name} is ${typeName(type)}, but carry.${name} begins as ${typeName(expected)}.`;
+    compiling.problems.push({ code: 'WRONG_ARTIFACT', range, message, hint: 'Both must be of one kind.' });
+  }
+}
+
+/** The selection that the next round works on, where a round's own mining finds it: empty, there is nothing to learn. */
+function hardSelectionKey(
+  draft: RepeatDraft,
+  nextPointer: string,
+  carry: ReadonlyMap<string, ExpressionType>,
+): string | null {
+  for (const [name, type] of carry) {
+    if (type.type !== 'artifact' || type.artifact !== 'selection') continue;
+    const slot = draft.inner.get(pointerTo(nextPointer, name));
+    const expression = slot?.whole === true ? expressionsOf(slot)[0] : undefined;
+    const [reference] = expression?.references ?? [];
+    if (reference?.root !== 'steps' || expression?.node?.op !== '.') continue;
+    const [step, output] = reference.keys;
+    const mine = draft.body.find((each) => each.id === step?.name);
+    if (mine !== undefined && mine.type !== 'repeat' && mine.row?.kind === 'mine' && output?.name === 'hardImages') {
+      return name;
+    }
+  }
+  return null;
+}
+
+/**
+ * The step behind `round.gain`: AP of the round's model minus AP of the one before, on the validation images that the
+ * loop began with. Those are carried along under a name of their own, because an inner step may hide the outer one.
+ */
+function insertGain(
+  compiling: Compiling,
+  draft: RepeatDraft,
+  carry: ReadonlyMap<string, ExpressionType>,
+  planned: { readonly [name: string]: Json },
+): { step: InsertedDraft; carry: { readonly [name: string]: Json } } | null {
+  const namesOf = (kind: string) =>
+    [...carry].filter(([, type]) => type.type === 'artifact' && type.artifact === kind).map(([name]) => name);
+  const next = draft.spec.next ?? {};
+  const models = namesOf('model').filter((name) => Object.hasOwn(next, name));
+  const datasets = namesOf('dataset');
+  const [model] = models;
+  const [dataset] = datasets;
+  if (models.length !== 1 || datasets.length !== 1 || model === undefined || dataset === undefined) {
+    const list = (names: readonly string[]) => (names.length === 0 ? 'none' : names.join(', '));
+    const anyUnknown = [...carry.values()].some((type) => type.type === 'any');
+    if (!anyUnknown) {
+      const place = compiling.parsed.places.get(pointerTo(draft.pointer, 'repeat'));
+      compiling.problems.push({
+        code: 'AMBIGUOUS_GAIN',
+        range: place?.key ?? place?.value ?? { start: 0, end: 0 },
+        message: `round.gain compares one model of carry and next on one dataset of carry; here models: ${list(models)}; datasets: ${list(datasets)}.`,
+        hint: 'Carry exactly one model and one dataset, or compare with steps of your own.',
+      });
+    }
+    return null;
+  }
+  const pointer = pointerTo(draft.pointer, 'next', model);
+  const slot = draft.inner.get(pointer);
+  const taken = new Set([...draft.body.map((step) => step.id), ...carry.keys()]);
+  const id = freeName('gain', taken);
+  const datasetKey = freeName('gainDataset', taken);
+  const step: InsertedDraft = {
+    type: 'inserted',
+    id,
+    pointer: '',
+    slots: new Map(),
+    needs: [],
+    reads: new Set(slot === undefined ? [] : stepsRead([slot])),
+    readsGain: false,
+    row: stepKinds.get('compare-models')!,
+    with: {
+      old: { $: `carry.${model}` },
+      new: planValue(compiling, next[model]!, pointer, draft.inner),
+      dataset: { $: `carry.${datasetKey}` },
+    },
+  };
+  return { step, carry: { [datasetKey]: planned[dataset] ?? null } };
+}
+
+function freeName(wanted: string, taken: ReadonlySet<string>): string {
+  let name = wanted;
+  for (let i = 2; taken.has(name); i++) name = `${wanted}${i}`;
+  return name;
+}

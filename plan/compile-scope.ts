@@ -1,0 +1,162 @@
+/** The steps of one scope: their order, the checks of what they read, and their form in the plan. */
+
+import { anyType, type ExpressionType, type RecordType } from '../spec/expression-types.ts';
+import { checkCycle, checkGuards, checkNeeds, expressionType } from './checks.ts';
+import { compileKind, reviewedVersions } from './compile-kind.ts';
+import { compileRepeat } from './compile-repeat.ts';
+import type { Draft } from './drafts.ts';
+import { dependentsOf, orderOf } from './order.ts';
+import { type Compiling, checkSlot, isConstant, placeInSlot, planSlot, type Slot } from './slots.ts';
+import type { Json, PlannedStep } from './types.ts';
+import { expressionOf } from './values.ts';
+
+/** What the steps of a scope see from outside. */
+export interface Surroundings {
+  readonly steps: ReadonlyMap<string, ExpressionType>;
+  /** Loops that may have no round. */
+  readonly mayBeEmpty: ReadonlySet<string>;
+  readonly carry?: RecordType;
+  readonly round?: RecordType;
+}
+
+/** The scope while its steps are compiled one after the other, each after those it reads. */
+export interface ScopeView {
+  /** Types by name, as expressions of the scope see them; steps that come later have no type yet. */
+  readonly names: ReadonlyMap<string, ExpressionType>;
+  readonly steps: Map<string, ExpressionType>;
+  readonly mayBeEmpty: Set<string>;
+  /** Drafts in the order of the plan, so far. */
+  readonly before: Draft[];
+  /** Steps that may be skipped, because of their own `when` or of what they read. */
+  readonly skippable: Set<string>;
+}
+
+export interface CompiledScope {
+  readonly steps: readonly PlannedStep[];
+  readonly view: ScopeView;
+  /** False where a problem leaves steps out. */
+  readonly complete: boolean;
+}
+
+/** `gainId`: the inserted step that `round.gain` stands for. */
+export function compileScope(
+  compiling: Compiling,
+  drafts: readonly Draft[],
+  outer: Surroundings,
+  gainId?: string,
+): CompiledScope {
+  const view = viewOf(compiling, drafts, outer);
+  const edges = edgesOf(compiling, drafts, gainId);
+  const { sorted, cycles } = orderOf(edges);
+  for (const cycle of cycles)
+    checkCycle(
+      compiling,
+      cycle.map((at) => drafts[at]!),
+    );
+
+  const steps: PlannedStep[] = [];
+  let complete = cycles.length === 0;
+  // Steps of a circle come last: their problems are still worth knowing.
+  const rest = drafts.map((_, at) => at).filter((at) => !sorted.includes(at));
+  for (const at of cycles.length === 0 ? sorted : [...sorted, ...rest]) {
+    const draft = drafts[at]!;
+    const needs = [...edges[at]!].sort((a, b) => a - b).map((needed) => drafts[needed]!);
+    if (draft.when !== undefined || [...draft.reads].some((id) => view.skippable.has(id))) view.skippable.add(draft.id);
+    const base = { id: draft.id, needs: needs.map((needed) => needed.id), ...planWhen(compiling, draft, view) };
+    for (const slot of draft.slots.values()) checkGuards(compiling, slot, view.mayBeEmpty, draft.when);
+    const step =
+      draft.type === 'repeat'
+        ? compileRepeat(compiling, draft, base, view)
+        : compileKind(compiling, draft, base, view, reviewedVersions(draft, needs, view));
+    if (step === null) complete = false;
+    else steps.push(step);
+    view.before.push(draft);
+  }
+  return { steps, view, complete };
+}
+
+function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundings): ScopeView {
+  const steps = new Map<string, ExpressionType>();
+  for (const draft of drafts) steps.set(draft.id, draft.type === 'repeat' ? anyType : outputsType(draft));
+  const own = new Set(steps.keys());
+  for (const [id, type] of outer.steps) if (!own.has(id)) steps.set(id, type);
+  const names = new Map<string, ExpressionType>();
+  names.set('steps', { type: 'record', role: 'steps', owner: 'the scope', fields: steps });
+  names.set('params', compiling.paramsType);
+  if (outer.carry !== undefined) names.set('carry', outer.carry);
+  if (outer.round !== undefined) names.set('round', outer.round);
+  const mayBeEmpty = new Set([...outer.mayBeEmpty].filter((id) => !own.has(id)));
+  return { names, steps, mayBeEmpty, before: [], skippable: new Set() };
+}
+
+function outputsType(draft: Exclude<Draft, { type: 'repeat' }>): ExpressionType {
+  if (draft.row === undefined) return anyType;
+  const fields = new Map(Object.entries(draft.row.outputs).map(([name, type]) => [name, expressionType(type)]));
+  return { type: 'record', role: 'outputs', owner: `step "${draft.id}" (${draft.row.kind})`, fields };
+}
+
+/** For each step the steps of the scope that it waits for, as positions in the file. */
+function edgesOf(compiling: Compiling, drafts: readonly Draft[], gainId: string | undefined): Set<number>[] {
+  const positions = new Map(drafts.map((draft, at) => [draft.id, at]));
+  const ids = [...positions.keys()];
+  const edges = drafts.map((draft) => {
+    checkNeeds(compiling, draft, ids);
+    const names = [...draft.reads, ...draft.needs.map(({ id }) => id)];
+    if (gainId !== undefined && draft.readsGain) names.push(gainId);
+    return new Set(names.flatMap((name) => positions.get(name) ?? []));
+  });
+  // An evaluation at all label versions waits for every step that makes one, unless that step waits for it.
+  drafts.forEach((draft, at) => {
+    if (draft.type !== 'kind' || !draft.allVersions) return;
+    const behind = dependentsOf(edges, at);
+    drafts.forEach((other, position) => {
+      if (makesVersions(other) && position !== at && !behind.has(position)) edges[at]!.add(position);
+    });
+  });
+  // A report tells of everything, so it comes after all that does not read it.
+  drafts.forEach((draft, at) => {
+    if (!isReport(draft)) return;
+    const behind = dependentsOf(edges, at);
+    drafts.forEach((other, position) => {
+      if (!isReport(other) && !behind.has(position)) edges[at]!.add(position);
+    });
+  });
+  return edges;
+}
+
+function makesVersions(draft: Draft): boolean {
+  return draft.type === 'repeat' ? draft.reviews : draft.row?.kind === 'review-labels';
+}
+
+function isReport(draft: Draft): boolean {
+  return draft.type === 'kind' && draft.row?.kind === 'report';
+}
+
+/** A condition that params alone decide is decided here. */
+function planWhen(compiling: Compiling, draft: Draft, view: ScopeView): { when?: string } {
+  if (draft.when === undefined || draft.when === true) return {};
+  if (draft.when === false) return { when: 'false' };
+  return conditionOf(compiling, draft.when, view.names, `"${draft.id}"`) ?? {};
+}
+
+/** CEL of a condition in the plan; none where it is always true. */
+export function conditionOf(
+  compiling: Compiling,
+  slot: Slot,
+  names: ReadonlyMap<string, ExpressionType>,
+  reader: string,
+): { when?: string } | null {
+  const type = checkSlot(compiling, slot, names, reader);
+  const planned: Json = planSlot(compiling, slot);
+  const source = expressionOf(planned);
+  const isBoolean = type.type === 'boolean' || type.type === 'any';
+  if (!isBoolean || (source === null && isConstant(compiling, slot) && typeof planned !== 'boolean')) {
+    if (type.type !== 'any') {
+      const message = `A condition is true or false; "${slot.text}" is neither.`;
+      compiling.problems.push({ code: 'EXPRESSION_TYPE', range: placeInSlot(compiling, slot), message });
+    }
+    return null;
+  }
+  if (source !== null) return { when: source };
+  return planned === true ? {} : { when: 'false' };
+}

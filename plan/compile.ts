@@ -1,0 +1,112 @@
+/** A pipeline file to a plan: everything that can be decided before the run, or every problem in the file. */
+
+import { type Diagnostic, hasErrors, locateProblems, type Problem } from '../spec/diagnostic.ts';
+import type { ExpressionType } from '../spec/expression-types.ts';
+import { parseYaml } from '../spec/parse.ts';
+import type { ParamSpec, ParsedSpec, Range, SourceText, Spec } from '../spec/types.ts';
+import { validateSpec } from '../spec/validate.ts';
+import { compileScope } from './compile-scope.ts';
+import { draftScope } from './drafts.ts';
+import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
+import { digestPlan } from './plan-digest.ts';
+import type { Compiling } from './slots.ts';
+import type { Plan } from './types.ts';
+
+/** A file that was read, with the params that it declares: folders among them are digested before it is compiled. */
+export interface ParsedPipeline {
+  readonly source: SourceText;
+  readonly params: { readonly [name: string]: ParamSpec };
+  /** Absent where the YAML is not sound. */
+  readonly parsed?: ParsedSpec;
+  readonly spec?: Spec;
+  readonly broken: ReadonlySet<string>;
+  readonly problems: readonly Problem[];
+}
+
+export interface CompileOptions {
+  /** Text of the command line, or JSON; for a param of type `path` the reference of its tree. */
+  readonly params?: { readonly [name: string]: GivenParams[string] | UnreadablePath };
+  /** False to check a file alone: params without a value are no problem, and there is no plan where they matter. */
+  readonly paramsRequired?: boolean;
+}
+
+export interface Compilation {
+  /** Absent where there are errors or params without a value. */
+  readonly plan?: Plan;
+  readonly planDigest?: string;
+  readonly diagnostics: readonly Diagnostic[];
+  /** Places in the file of steps and their values, by plan path: `rounds.train`, `rounds.train.with.epochs`. */
+  readonly sources: ReadonlyMap<string, Range>;
+}
+
+export function parsePipeline(source: SourceText): ParsedPipeline {
+  const { spec: parsed, problems } = parseYaml(source);
+  if (parsed === undefined) return { source, params: {}, broken: new Set(), problems };
+  const { spec, broken, problems: faults } = validateSpec(parsed);
+  return { source, params: spec.params ?? {}, parsed, spec, broken, problems: faults };
+}
+
+export function compilePipeline(pipeline: ParsedPipeline, options: CompileOptions = {}): Compilation {
+  const { source, parsed, spec, broken } = pipeline;
+  if (parsed === undefined || spec === undefined) {
+    return { diagnostics: locateProblems(pipeline.problems, source), sources: new Map() };
+  }
+  const problems: Problem[] = [...pipeline.problems];
+  const { paramsRequired = true } = options;
+  const params = readParams({ params: pipeline.params, places: parsed.places }, options.params ?? {}, paramsRequired);
+  problems.push(...params.problems);
+
+  const compiling: Compiling = {
+    parsed,
+    params: params.values,
+    paramsType: { type: 'record', role: 'params', owner: 'the pipeline', fields: paramTypes(pipeline, broken) },
+    broken,
+    problems,
+  };
+  const drafts = draftScope(compiling, spec.steps, '/steps');
+  const scope = compileScope(compiling, drafts, { steps: new Map(), mayBeEmpty: new Set() });
+  const diagnostics = locateProblems(problems, source);
+  const sources = sourcesOf(parsed);
+  const allParams = Object.keys(pipeline.params).every((name) => Object.hasOwn(params.values, name));
+  if (!scope.complete || hasErrors(diagnostics) || !allParams) return { diagnostics, sources };
+  const plan: Plan = {
+    format: 1,
+    pipeline: spec.name,
+    seed: spec.seed ?? 1,
+    params: params.values,
+    root: { steps: scope.steps },
+  };
+  return { plan, planDigest: digestPlan(plan), diagnostics, sources };
+}
+
+function paramTypes(pipeline: ParsedPipeline, broken: ReadonlySet<string>): Map<string, ExpressionType> {
+  const types = new Map<string, ExpressionType>();
+  for (const [name, param] of Object.entries(pipeline.params)) types.set(name, paramType(param));
+  for (const pointer of broken) {
+    if (pointer.startsWith('/params/')) types.set(pointer.slice('/params/'.length), { type: 'any' });
+  }
+  return types;
+}
+
+/** `/steps/rounds/steps/train/with/epochs` -> `rounds.train.with.epochs`. */
+function sourcesOf(parsed: ParsedSpec): Map<string, Range> {
+  const sources = new Map<string, Range>();
+  for (const [pointer, place] of parsed.places) {
+    const keys = pointer.split('/').slice(1);
+    if (keys[0] !== 'steps' || keys.length < 2) continue;
+    const path: string[] = [];
+    let at = 0;
+    // Every second key is a step's id for as long as `steps` follows.
+    while (keys[at] === 'steps' && keys[at + 1] !== undefined) {
+      path.push(keys[at + 1]!);
+      at += 2;
+    }
+    const inStep = keys.slice(at);
+    if (inStep[0] === 'steps') continue;
+    sources.set(
+      [...path, ...inStep].join('.'),
+      inStep.length === 0 && place.key !== undefined ? place.key : place.value,
+    );
+  }
+  return sources;
+}

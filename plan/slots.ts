@@ -1,0 +1,240 @@
+/** Expressions of a file where they stand: parsed, with what they read, folded where params alone decide them. */
+
+import type { Problem } from '../spec/diagnostic.ts';
+import { type ASTNode, ExpressionError, evaluateExpression, parseExpression, textOfValue } from '../spec/expression.ts';
+import { checkExpression, type ExpressionNames } from '../spec/expression-check.ts';
+import { type Reference, referencesOf } from '../spec/expression-references.ts';
+import { bareExpression, type EmbeddedExpression, hasExpression, splitExpressions } from '../spec/expression-text.ts';
+import { anyType, type ExpressionType, stringType, typeName } from '../spec/expression-types.ts';
+import { placeInScalar } from '../spec/scalar-place.ts';
+import { isRecord, type ParsedSpec, pointerTo, type Range } from '../spec/types.ts';
+import type { Json, PlannedValue } from './types.ts';
+
+/** What the compiler knows while it goes through a file. */
+export interface Compiling {
+  readonly parsed: ParsedSpec;
+  /** Values of params, as far as they are known. */
+  readonly params: { readonly [name: string]: Json };
+  readonly paramsType: ExpressionType;
+  /** Pointers of steps of which nothing is known. */
+  readonly broken: ReadonlySet<string>;
+  readonly problems: Problem[];
+}
+
+/** One string of the file that holds expressions. */
+export interface Slot {
+  readonly pointer: string;
+  readonly text: string;
+  /** Text and expressions in order; one expression alone where `whole`. */
+  readonly parts: readonly (string | SlotExpression)[];
+  readonly whole: boolean;
+}
+
+export interface SlotExpression extends EmbeddedExpression {
+  /** Null where it cannot be parsed; that was reported. */
+  readonly node: ASTNode | null;
+  readonly references: readonly Reference[];
+}
+
+/** The slots of a value: of a string itself, of a list or mapping those inside. By pointer. */
+export function readSlots(
+  compiling: Compiling,
+  value: Json | undefined,
+  pointer: string,
+  slots: Map<string, Slot>,
+): void {
+  if (Array.isArray(value)) {
+    for (const [i, item] of value.entries()) readSlots(compiling, item, pointerTo(pointer, i), slots);
+  } else if (isRecord(value)) {
+    for (const [key, item] of Object.entries(value)) readSlots(compiling, item, pointerTo(pointer, key), slots);
+  } else if (hasExpression(value)) {
+    const split = splitExpressions(value);
+    if (split.unclosedAt !== undefined) {
+      const range = placeOfText(compiling, pointer, value, { start: split.unclosedAt, end: split.unclosedAt + 3 });
+      compiling.problems.push({
+        code: 'EXPRESSION_SYNTAX',
+        range,
+        message: 'This expression has no end.',
+        hint: 'An expression ends with }}.',
+      });
+      slots.set(pointer, { pointer, text: value, parts: [unreadable()], whole: true });
+      return;
+    }
+    const parts = split.whole === undefined ? split.parts : [split.whole];
+    slots.set(pointer, {
+      pointer,
+      text: value,
+      parts: parts.map((part) => (typeof part === 'string' ? part : readExpression(compiling, value, pointer, part))),
+      whole: split.whole !== undefined,
+    });
+  }
+}
+
+/** The slot of `when` or `until`: an expression, bare or in `${{ }}`. */
+export function readCondition(compiling: Compiling, text: string, pointer: string): Slot {
+  const expression = bareExpression(text);
+  if (expression !== null) {
+    return { pointer, text, parts: [readExpression(compiling, text, pointer, expression)], whole: true };
+  }
+  const range = placeOfText(compiling, pointer, text, { start: 0, end: text.length });
+  compiling.problems.push({
+    code: 'EXPRESSION_SYNTAX',
+    range,
+    message: 'A condition is one expression, bare or in ${{ }}; here is text around it.',
+  });
+  return { pointer, text, parts: [unreadable()], whole: true };
+}
+
+function unreadable(): SlotExpression {
+  return { source: '', range: { start: 0, end: 0 }, node: null, references: [] };
+}
+
+function readExpression(
+  compiling: Compiling,
+  text: string,
+  pointer: string,
+  expression: EmbeddedExpression,
+): SlotExpression {
+  try {
+    const node = parseExpression(expression.source);
+    const references = referencesOf(node);
+    for (const reference of references) {
+      if ((reference.root === 'steps' || reference.root === 'params') && reference.keys.length === 0) {
+        const range = placeOfText(compiling, pointer, text, shift(reference.range, expression.range.start));
+        const message = `"${reference.root}" must be followed by a name, such as ${reference.root}.NAME, because what is read must be known before the run.`;
+        compiling.problems.push({ code: 'EXPRESSION_TYPE', range, message });
+        return { ...expression, node: null, references: [] };
+      }
+    }
+    return { ...expression, node, references };
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    const range = placeOfText(compiling, pointer, text, shift(error.range, expression.range.start));
+    compiling.problems.push({ code: error.code, range, message: error.message });
+    return { ...expression, node: null, references: [] };
+  }
+}
+
+const shift = (range: Range, by: number): Range => ({ start: range.start + by, end: range.end + by });
+
+function placeOfText(compiling: Compiling, pointer: string, text: string, part: Range): Range {
+  const place = compiling.parsed.places.get(pointer);
+  if (place === undefined) return { start: 0, end: 0 };
+  return placeInScalar(compiling.parsed.source.text, place.value, text, part);
+}
+
+/** The place in the file of a part of an expression; of all of it without `part`. */
+export function placeInSlot(compiling: Compiling, slot: Slot, expression?: SlotExpression, part?: Range): Range {
+  const range = part ?? { start: 0, end: expression?.source.length ?? slot.text.length };
+  return placeOfText(compiling, slot.pointer, slot.text, shift(range, expression?.range.start ?? 0));
+}
+
+export function expressionsOf(slot: Slot): SlotExpression[] {
+  return slot.parts.filter((part) => typeof part !== 'string');
+}
+
+/** The type of a slot's value; reports what does not fit inside. */
+export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNames, reader: string): ExpressionType {
+  let type: ExpressionType = stringType;
+  for (const expression of expressionsOf(slot)) {
+    if (expression.node === null) {
+      type = anyType;
+      continue;
+    }
+    const checked = checkExpression(expression.node, expression.source, names, reader);
+    for (const problem of checked.problems) {
+      compiling.problems.push({ ...problem, range: placeInSlot(compiling, slot, expression, problem.range) });
+    }
+    if (slot.whole) return checked.problems.length > 0 ? anyType : checked.type;
+    if (['artifact', 'list', 'record'].includes(checked.type.type)) {
+      const message = `${typeName(checked.type)} cannot be part of a text.`;
+      const range = placeInSlot(compiling, slot, expression);
+      compiling.problems.push({
+        code: 'EXPRESSION_TYPE',
+        range,
+        message: message.charAt(0).toUpperCase() + message.slice(1),
+      });
+    }
+  }
+  return type;
+}
+
+/** Whether params alone decide the slot's value, and it is known. */
+export function isConstant(compiling: Compiling, slot: Slot): boolean {
+  return expressionsOf(slot).every(
+    (expression) =>
+      expression.node !== null &&
+      expression.references.every(
+        ({ root, keys }) => root === 'params' && Object.hasOwn(compiling.params, keys[0]?.name ?? ''),
+      ),
+  );
+}
+
+/** The slot in the plan: its value where params alone decide it, else expressions in which params have their values. */
+export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
+  const parts = slot.parts.map((part): PlannedValue => {
+    if (typeof part === 'string') return part;
+    if (!expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
+    try {
+      return evaluateExpression(part.source, { steps: {}, params: compiling.params });
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      const place = error instanceof ExpressionError ? error.range : undefined;
+      const range = placeInSlot(compiling, slot, part, place);
+      compiling.problems.push({ code: 'EXPRESSION_TYPE', range, message: error.message });
+      return null;
+    }
+  });
+  if (slot.whole) return parts[0]!;
+  const texts = parts.map((part) => (typeof part === 'object' && part !== null ? null : textOfValue(part)));
+  return texts.includes(null) ? { $text: parts } : texts.join('');
+}
+
+function expressionIsConstant(compiling: Compiling, expression: SlotExpression): boolean {
+  return isConstant(compiling, { pointer: '', text: '', parts: [expression], whole: true });
+}
+
+/** The source with the params' values in their places: the run knows no params. */
+function withParamValues(compiling: Compiling, expression: SlotExpression): string {
+  let source = '';
+  let from = 0;
+  for (const { root, keys, range } of expression.references) {
+    if (root !== 'params' || !Object.hasOwn(compiling.params, keys[0]?.name ?? '')) continue;
+    const read = expression.source.slice(range.start, range.end);
+    source += expression.source.slice(from, range.start);
+    source += celLiteral(evaluateExpression(read, { steps: {}, params: compiling.params }));
+    from = range.end;
+  }
+  return source + expression.source.slice(from);
+}
+
+/** JSON is CEL, but for negative numbers, which bind less than what may follow. */
+function celLiteral(value: Json): string {
+  if (typeof value === 'number') return value < 0 ? `(${value})` : String(value);
+  if (Array.isArray(value)) return `[${value.map(celLiteral).join(', ')}]`;
+  if (isRecord(value)) {
+    return `{${Object.entries(value)
+      .map(([key, item]) => `${JSON.stringify(key)}: ${celLiteral(item)}`)
+      .join(', ')}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** A value of the file as the plan has it; what an expression of params makes null is left out. */
+export function planValue(
+  compiling: Compiling,
+  value: Json,
+  pointer: string,
+  slots: ReadonlyMap<string, Slot>,
+): PlannedValue {
+  const slot = slots.get(pointer);
+  if (slot !== undefined) return planSlot(compiling, slot);
+  if (Array.isArray(value)) return value.map((item, i) => planValue(compiling, item, pointerTo(pointer, i), slots));
+  if (!isRecord(value)) return value;
+  const entries: [string, PlannedValue][] = [];
+  for (const [key, item] of Object.entries(value)) {
+    const planned = planValue(compiling, item, pointerTo(pointer, key), slots);
+    if (planned !== null) entries.push([key, planned]);
+  }
+  return Object.fromEntries(entries);
+}

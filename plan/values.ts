@@ -1,0 +1,47 @@
+/** Values of a plan with their expressions: computed in the workflow, once the steps they read have ended. */
+
+import { type ExpressionScope, evaluateExpression, textOfValue } from '../spec/expression.ts';
+import type { Json, PlannedValue } from './types.ts';
+
+/**
+ * The value with every expression in it computed. An expression that gives null leaves its key out, so that an
+ * optional input can depend on a condition. Throws `AbsentValueError` where it reads an output of a skipped step.
+ */
+export function resolveValue(value: PlannedValue, scope: ExpressionScope): Json {
+  if (Array.isArray(value)) return value.map((item) => resolveValue(item, scope));
+  if (typeof value !== 'object' || value === null) return value;
+  const source = expressionOf(value);
+  if (source !== null) return evaluateExpression(source, scope);
+  const parts = textPartsOf(value);
+  if (parts !== null) return parts.map((part) => textOf(resolveValue(part, scope))).join('');
+  const entries: [string, Json][] = [];
+  for (const [key, item] of Object.entries(value as { readonly [key: string]: PlannedValue })) {
+    const resolved = resolveValue(item, scope);
+    if (resolved !== null || item === null) entries.push([key, resolved]);
+  }
+  return Object.fromEntries(entries);
+}
+
+/** The CEL of `{ "$": CEL }`; null for any other value. */
+export function expressionOf(value: PlannedValue): string | null {
+  const source = onlyKey(value, '$');
+  return typeof source === 'string' ? source : null;
+}
+
+/** The parts of `{ "$text": [...] }`; null for any other value. */
+export function textPartsOf(value: PlannedValue): readonly PlannedValue[] | null {
+  const parts = onlyKey(value, '$text');
+  return Array.isArray(parts) ? parts : null;
+}
+
+function onlyKey(value: PlannedValue, key: string): PlannedValue | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const keys = Object.keys(value);
+  return keys.length === 1 && keys[0] === key ? (value as { readonly [key: string]: PlannedValue })[key] : undefined;
+}
+
+function textOf(value: Json): string {
+  const text = textOfValue(value);
+  if (text === null) throw new Error('A list or an object cannot be part of a text.');
+  return text;
+}

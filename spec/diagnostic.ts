@@ -1,0 +1,193 @@
+/** A problem in what a user wrote, and its three printed forms: text with a code frame, JSON, SARIF. */
+
+import type { Range, SourceText } from './types.ts';
+
+export const diagnosticCodes = {
+  YAML_SYNTAX: 'The file is not YAML that can be read.',
+  YAML_LIMIT: 'The file is too large, too deep or expands to too much.',
+  DUPLICATE_KEY: 'A mapping has the same key twice.',
+  UNKNOWN_KEY: 'A key that has no meaning in its place.',
+  MISSING_KEY: 'A key that must be there is not.',
+  INVALID_VALUE: 'A value of the wrong type or out of its range.',
+  INVALID_NAME: 'A name that expressions could not use.',
+  UNKNOWN_KIND: 'A step kind that does not exist.',
+  UNKNOWN_STEP: 'A step that does not exist in the scope.',
+  UNKNOWN_OUTPUT: 'An output that the step does not have.',
+  UNKNOWN_PARAM: 'A param that the pipeline does not declare.',
+  UNKNOWN_NAME: 'A name in an expression that is not known there.',
+  MISSING_PARAM: 'A param without a default was not given.',
+  INVALID_PARAM: 'A param was given a value that its declaration does not allow.',
+  EXPRESSION_SYNTAX: 'An expression that is not CEL.',
+  EXPRESSION_LIMIT: 'An expression that is too long or too deep.',
+  EXPRESSION_TYPE: 'An expression whose types do not fit, or that cannot be computed.',
+  WRONG_ARTIFACT: 'An input was given another kind of artifact, or a value.',
+  CYCLE: 'Steps wait for each other.',
+  UNGUARDED_LAST: 'The last round is read where there may be no round.',
+  AMBIGUOUS_GAIN: '`round.gain` cannot tell which models and which dataset to compare.',
+} as const;
+
+export type DiagnosticCode = keyof typeof diagnosticCodes;
+
+export type Severity = 'error' | 'warning';
+
+/** A problem with its place as offsets; the checks make these. */
+export interface Problem {
+  readonly code: DiagnosticCode;
+  readonly severity?: Severity;
+  readonly range: Range;
+  readonly message: string;
+  /** What to do. */
+  readonly hint?: string;
+}
+
+/** The JSON form: lines and columns count from 1, in UTF-16 units; `endColumn` is the one after the last. */
+export interface Diagnostic {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly endLine: number;
+  readonly endColumn: number;
+  readonly severity: Severity;
+  readonly code: DiagnosticCode;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** Problems in file order; those at one place keep the order in which they were found: cause before consequence. */
+export function locateProblems(problems: readonly Problem[], source: SourceText): Diagnostic[] {
+  const lineStarts = lineStartsOf(source.text);
+  const sorted = problems
+    .map((problem, found) => ({ problem, found }))
+    .sort((a, b) => a.problem.range.start - b.problem.range.start || a.found - b.found);
+  const seen = new Set<string>();
+  const diagnostics: Diagnostic[] = [];
+  for (const { problem } of sorted) {
+    const key = `${problem.range.start} ${problem.code} ${problem.message}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const start = positionAt(lineStarts, problem.range.start);
+    const end = positionAt(lineStarts, Math.max(problem.range.end, problem.range.start));
+    diagnostics.push({
+      file: source.file,
+      line: start.line,
+      column: start.column,
+      endLine: end.line,
+      endColumn: end.column,
+      severity: problem.severity ?? 'error',
+      code: problem.code,
+      message: problem.message,
+      hint: problem.hint ?? null,
+    });
+  }
+  return diagnostics;
+}
+
+export function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
+  return diagnostics.some((diagnostic) => diagnostic.severity === 'error');
+}
+
+/** Offsets at which lines begin. LF, CRLF and a lone CR end a line. */
+export function lineStartsOf(text: string): number[] {
+  const starts = [0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 10 || (code === 13 && text.charCodeAt(i + 1) !== 10)) starts.push(i + 1);
+  }
+  return starts;
+}
+
+/** Line and column of an offset, both from 1. */
+export function positionAt(lineStarts: readonly number[], offset: number): { line: number; column: number } {
+  let low = 0;
+  let high = lineStarts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (lineStarts[middle]! <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: offset - lineStarts[low]! + 1 };
+}
+
+// Longer lines are shown in part, so that one generated line does not fill the screen.
+const frameWidthMax = 160;
+
+/**
+ * One diagnostic as text:
+ *
+ *     pipelines/quickstart.yaml:14:25 UNKNOWN_STEP "mine" reads steps.trian.model, but no step is named "trian".
+ *         model: ${{ steps.trian.model }}
+ *                          ^^^^^
+ *         Did you mean "train"? Steps here: data, train, evaluate.
+ */
+export function printDiagnostic(diagnostic: Diagnostic, text: string): string {
+  const { file, line, column, code, message, hint, severity } = diagnostic;
+  const label = severity === 'warning' ? `${code} (warning)` : code;
+  const lines = [`${file}:${line}:${column} ${label} ${message}`];
+  const whole = lineOf(text, line);
+  if (whole.trim() !== '') {
+    const lineEnd = whole.length;
+    const from = column - 1;
+    const to = diagnostic.endLine === line ? diagnostic.endColumn - 1 : lineEnd;
+    const indent = Math.min(whole.length - whole.trimStart().length, from);
+    const cut = from - indent > frameWidthMax - 40 ? from - 40 : indent;
+    const shown = whole
+      .slice(cut, cut + frameWidthMax)
+      .replaceAll('\t', ' ')
+      .trimEnd();
+    const carets = Math.max(1, Math.min(to, cut + frameWidthMax, lineEnd) - from);
+    lines.push(`    ${shown}`, `    ${' '.repeat(from - cut)}${'^'.repeat(carets)}`);
+  }
+  if (hint !== null) lines.push(`    ${hint}`);
+  return lines.join('\n');
+}
+
+function lineOf(text: string, line: number): string {
+  const starts = lineStartsOf(text);
+  const start = starts[line - 1] ?? text.length;
+  return text.slice(start, starts[line] ?? text.length).replace(/[\r\n]+$/, '');
+}
+
+/** All diagnostics of one file as text, with a closing line that counts them. */
+export function printDiagnostics(diagnostics: readonly Diagnostic[], text: string): string {
+  return diagnostics.map((diagnostic) => printDiagnostic(diagnostic, text)).join('\n');
+}
+
+/** SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html: what code hosts show beside the lines. */
+export function toSarif(diagnostics: readonly Diagnostic[], version: string): object {
+  const used = [...new Set(diagnostics.map((diagnostic) => diagnostic.code))].sort();
+  return {
+    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
+    version: '2.1.0',
+    runs: [
+      {
+        tool: {
+          driver: {
+            name: 'hardcase',
+            version,
+            rules: used.map((code) => ({ id: code, shortDescription: { text: diagnosticCodes[code] } })),
+          },
+        },
+        columnKind: 'utf16CodeUnits',
+        results: diagnostics.map((diagnostic) => ({
+          ruleId: diagnostic.code,
+          ruleIndex: used.indexOf(diagnostic.code),
+          level: diagnostic.severity,
+          message: { text: diagnostic.hint === null ? diagnostic.message : `${diagnostic.message} ${diagnostic.hint}` },
+          locations: [
+            {
+              physicalLocation: {
+                artifactLocation: { uri: encodeURI(diagnostic.file.replaceAll('\\', '/')) },
+                region: {
+                  startLine: diagnostic.line,
+                  startColumn: diagnostic.column,
+                  endLine: diagnostic.endLine,
+                  endColumn: diagnostic.endColumn,
+                },
+              },
+            },
+          ],
+        })),
+      },
+    ],
+  };
+}

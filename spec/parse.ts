@@ -1,0 +1,203 @@
+/** YAML text to a plain value, with the place of every node; bad text gives problems, never an exception. */
+
+import { type Alias, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type YAMLError } from 'yaml';
+import type { Problem } from './diagnostic.ts';
+import { type NodePlace, type ParsedSpec, type PlainValue, pointerTo, type Range, type SourceText } from './types.ts';
+
+/** A pipeline that people wrote is far below; a file beyond is a mistake or an attack. */
+const charactersMax = 8_000_000;
+/** Values after aliases are expanded: ten lines of aliases of aliases can stand for billions. */
+const valuesMax = 500_000;
+const depthMax = 100;
+
+export interface ParseOutcome {
+  /** Absent where there are problems. */
+  readonly spec?: ParsedSpec;
+  readonly problems: readonly Problem[];
+}
+
+export function parseYaml(source: SourceText): ParseOutcome {
+  const { text } = source;
+  if (text.length > charactersMax) {
+    const message = `The file has ${text.length} characters; at most ${charactersMax} are read.`;
+    return { problems: [{ code: 'YAML_LIMIT', range: { start: 0, end: 0 }, message }] };
+  }
+  let documents: ReturnType<typeof parseAllDocuments>;
+  try {
+    // Duplicate keys are found below, in linear time and with both places.
+    documents = parseAllDocuments(text, { prettyErrors: false, uniqueKeys: false, stringKeys: false });
+  } catch (error) {
+    if (error instanceof RangeError) return { problems: [tooDeep({ start: 0, end: 0 })] };
+    throw error;
+  }
+  if ('empty' in documents || documents.length === 0) {
+    return { problems: [{ code: 'YAML_SYNTAX', range: { start: 0, end: 0 }, message: 'The file is empty.' }] };
+  }
+  const [document, second] = documents;
+  const problems = firstOfEachLine([...document!.errors, ...document!.warnings], text);
+  if (second !== undefined) {
+    const start = second.range?.[0] ?? 0;
+    problems.push({
+      code: 'YAML_SYNTAX',
+      range: { start, end: start },
+      message: 'A second YAML document begins here; a pipeline file holds one.',
+      hint: 'Put the second pipeline into a file of its own.',
+    });
+  }
+  if (problems.length > 0) return { problems };
+
+  const places = new Map<string, NodePlace>();
+  const reading: Reading = { text, places, problems, anchors: new Map(), targets: new Map(), values: 0 };
+  const value = readNode(reading, document!.contents, '', { start: 0, end: 0 }, undefined, []);
+  return problems.length > 0 ? { problems } : { spec: { source, value, places }, problems };
+}
+
+interface Reading {
+  readonly text: string;
+  readonly places: Map<string, NodePlace>;
+  readonly problems: Problem[];
+  readonly anchors: Map<string, unknown>;
+  readonly targets: Map<Alias, unknown>;
+  values: number;
+}
+
+/** `outer`: the nodes around this one; an alias of one of them would never end. */
+function readNode(
+  reading: Reading,
+  node: unknown,
+  pointer: string,
+  fallback: Range,
+  key: Range | undefined,
+  outer: readonly unknown[],
+): PlainValue {
+  const range = rangeOf(node) ?? fallback;
+  const { problems, places } = reading;
+  if (++reading.values > valuesMax) {
+    if (reading.values === valuesMax + 1) {
+      const message = `The file stands for more than ${valuesMax} values once its aliases are expanded.`;
+      problems.push({ code: 'YAML_LIMIT', range, message });
+    }
+    return null;
+  }
+  if (outer.length > depthMax) {
+    problems.push({ code: 'YAML_LIMIT', range, message: `Values are nested more than ${depthMax} deep here.` });
+    return null;
+  }
+  if (isAlias(node)) {
+    const target = resolveAlias(reading, node);
+    if (target === undefined || outer.includes(target)) {
+      const message =
+        target === undefined
+          ? `The alias *${node.source} names no anchor above it.`
+          : `The alias *${node.source} stands inside the value that it names.`;
+      problems.push({ code: 'YAML_SYNTAX', range, message });
+      return null;
+    }
+    // Errors in the expanded value are shown where that value was written, not at each alias.
+    return readNode(reading, target, pointer, range, key, outer);
+  }
+  if (!places.has(pointer)) places.set(pointer, key === undefined ? { value: range } : { key, value: range });
+  const anchor = (node as { anchor?: string } | null)?.anchor;
+  if (anchor !== undefined && reading.anchors.get(anchor) !== node) reading.anchors.set(anchor, node);
+  const inside = [...outer, node];
+  if (isMap(node)) {
+    const entries: [string, PlainValue][] = [];
+    const keys = new Map<string, Range>();
+    for (const pair of node.items) {
+      const keyRange = rangeOf(pair.key) ?? range;
+      if (!isScalar(pair.key) || typeof pair.key.value === 'object') {
+        const message = 'A key must be a plain word.';
+        problems.push({ code: 'YAML_SYNTAX', range: keyRange, message });
+        continue;
+      }
+      const name = String(pair.key.value);
+      const first = keys.get(name);
+      if (first !== undefined) {
+        const line = lineNumber(reading.text, first.start);
+        const message = `The key "${name}" is there twice; the first is in line ${line}.`;
+        problems.push({ code: 'DUPLICATE_KEY', range: keyRange, message, hint: 'Remove or rename one of them.' });
+        continue;
+      }
+      keys.set(name, keyRange);
+      const child = readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, inside);
+      entries.push([name, child]);
+    }
+    // Not by assignment: a key `__proto__` would change the object instead of entering it.
+    return Object.fromEntries(entries);
+  }
+  if (isSeq(node)) {
+    return node.items.map((item, i) => readNode(reading, item, pointerTo(pointer, i), range, undefined, inside));
+  }
+  if (isScalar(node)) return readScalar(reading, node.value, range);
+  return null;
+}
+
+function readScalar(reading: Reading, value: unknown, range: Range): PlainValue {
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'boolean' || typeof value === 'string') return value;
+  if (typeof value === 'number') {
+    if (Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))) return value;
+    const written = reading.text.slice(range.start, range.end);
+    const message = `${written} is not a number that can be kept exactly; expected a finite one, integers up to 9007199254740991.`;
+    reading.problems.push({ code: 'INVALID_VALUE', range, message });
+    return 0;
+  }
+  const message = 'Expected a plain value: text, a number, true, false or null.';
+  reading.problems.push({ code: 'YAML_SYNTAX', range, message });
+  return null;
+}
+
+/** The anchored node that an alias means: the last one of that name before it. */
+function resolveAlias(reading: Reading, alias: Alias): unknown {
+  // Kept at the first reading, in file order: an expanded value is read again when later anchors may have its names.
+  if (!reading.targets.has(alias)) reading.targets.set(alias, reading.anchors.get(alias.source));
+  return reading.targets.get(alias);
+}
+
+function rangeOf(node: unknown): Range | undefined {
+  const range = (node as { range?: readonly [number, number, number] | null } | null)?.range;
+  return range == null ? undefined : { start: range[0], end: range[1] };
+}
+
+function lineNumber(text: string, offset: number): number {
+  return text.slice(0, offset).split(/\r\n|\r|\n/).length;
+}
+
+function syntaxProblem(error: YAMLError, text: string): Problem {
+  const [start, end] = error.pos;
+  const range = { start, end: Math.max(end, start) };
+  if (error.code === 'RESOURCE_EXHAUSTION') return tooDeep(range);
+  const hint = hintFor(error, text);
+  return { code: 'YAML_SYNTAX', range, message: sentence(error.message), ...(hint === null ? {} : { hint }) };
+}
+
+function hintFor(error: YAMLError, text: string): string | null {
+  if (error.code === 'TAB_AS_INDENT') return 'Indent with spaces; YAML allows no tabs there.';
+  if (error.code === 'TAG_RESOLVE_FAILED') return 'Remove the tag; a pipeline file uses plain values only.';
+  const lineStart = text.lastIndexOf('\n', error.pos[0] - 1) + 1;
+  const lineEnd = text.indexOf('\n', lineStart);
+  const line = text.slice(lineStart, lineEnd === -1 ? text.length : lineEnd);
+  // In { } and [ ] the braces of an expression would be YAML's own.
+  if (/[{[,][^"']*\$\{\{/.test(line)) return 'Inside { } and [ ], put an expression in quotes: "${{ ... }}".';
+  return null;
+}
+
+function sentence(message: string): string {
+  return /[.!?]$/.test(message) ? message : `${message}.`;
+}
+
+/** Deeply nested text overflows the stack of the YAML library. */
+function tooDeep(range: Range): Problem {
+  return { code: 'YAML_LIMIT', range, message: 'Values are nested too deep to be read.' };
+}
+
+/** One error often makes the parser find more in the same line, which say nothing new. */
+function firstOfEachLine(errors: readonly YAMLError[], text: string): Problem[] {
+  const lines = new Set<number>();
+  return errors
+    .filter((error) => {
+      const line = lineNumber(text, error.pos[0]);
+      return !lines.has(line) && lines.add(line);
+    })
+    .map((error) => syntaxProblem(error, text));
+}

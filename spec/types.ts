@@ -1,0 +1,108 @@
+/** A pipeline file as text with places, then as a value that its schema accepts. */
+
+/** JSON, as YAML gives it and expressions compute it. */
+export type PlainValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly PlainValue[]
+  | { readonly [key: string]: PlainValue };
+
+/** Offsets in UTF-16 units: `start` inclusive, `end` exclusive. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where a value of the file stands; `key` where it is the value of a mapping. */
+export interface NodePlace {
+  readonly key?: Range;
+  readonly value: Range;
+}
+
+export interface SourceText {
+  /** As the user wrote it on the command line. */
+  readonly file: string;
+  readonly text: string;
+}
+
+/** A file whose YAML is sound. Places are found by JSON pointer: `/steps/train/with/epochs`. */
+export interface ParsedSpec {
+  readonly source: SourceText;
+  readonly value: PlainValue;
+  readonly places: ReadonlyMap<string, NodePlace>;
+}
+
+export const paramTypes = ['path', 'string', 'integer', 'number', 'boolean', 'duration', 'list'] as const;
+export type ParamType = (typeof paramTypes)[number];
+
+export interface ParamSpec {
+  readonly type: ParamType;
+  readonly description?: string;
+  readonly default?: PlainValue;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: readonly PlainValue[];
+}
+
+export interface RetrySpec {
+  readonly max: number;
+  readonly initial?: string;
+  readonly factor?: number;
+  readonly longest?: string;
+}
+
+interface StepSpecBase {
+  readonly needs?: readonly string[];
+  readonly when?: string | boolean;
+}
+
+/** A step of a kind. */
+export interface KindStepSpec extends StepSpecBase {
+  readonly uses: string;
+  readonly with?: { readonly [name: string]: PlainValue };
+  /** A string is an expression. */
+  readonly retry?: number | string | RetrySpec;
+  /** A duration or an expression. */
+  readonly timeout?: string;
+  readonly onFailure?: 'hold';
+}
+
+/** A sub-graph that runs again and again. */
+export interface RepeatStepSpec extends StepSpecBase {
+  readonly repeat: {
+    readonly max: number | string;
+    readonly until?: string;
+    readonly carry?: { readonly [name: string]: PlainValue };
+  };
+  readonly steps: StepSpecs;
+  readonly next?: { readonly [name: string]: PlainValue };
+}
+
+export type StepSpec = KindStepSpec | RepeatStepSpec;
+
+export interface StepSpecs {
+  readonly [id: string]: StepSpec;
+}
+
+/** What pipeline.schema.json accepts. */
+export interface Spec {
+  readonly name: string;
+  readonly description?: string;
+  readonly seed?: number;
+  readonly params?: { readonly [name: string]: ParamSpec };
+  readonly steps: StepSpecs;
+}
+
+/** The JSON pointer of a child. */
+export function pointerTo(parent: string, ...keys: readonly (string | number)[]): string {
+  let pointer = parent;
+  for (const key of keys) pointer += `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return pointer;
+}
+
+/** Whether a value is an object with keys, and neither null nor a list. */
+export function isRecord(value: unknown): value is { readonly [key: string]: PlainValue } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,323 @@
+/** A parsed file to a spec: every error of the schemas becomes a problem at its node, and what is wrong is left out. */
+
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { describeSchema, isExpressionSchema, showValue } from './describe-schema.ts';
+import type { Problem } from './diagnostic.ts';
+import { hasExpression } from './expression-text.ts';
+import { kindSchema, type Schema, schemaOf } from './schemas.ts';
+import { nearestName, suggestion } from './suggest.ts';
+import {
+  isRecord,
+  type NodePlace,
+  type ParamSpec,
+  type ParsedSpec,
+  type PlainValue,
+  pointerTo,
+  type Range,
+  type Spec,
+  type StepSpecs,
+} from './types.ts';
+
+export interface Validation {
+  /**
+   * What is sound of the file, so that the checks that follow find the other problems too. Values with a problem are
+   * absent from it; keys that a schema requires may be.
+   */
+  readonly spec: Spec;
+  /** Pointers of steps and params that are there but say too little to be checked: nothing follows from them. */
+  readonly broken: ReadonlySet<string>;
+  readonly problems: readonly Problem[];
+}
+
+const validators = new Map<string, ValidateFunction>();
+
+function validatorOf(name: string, schema: Schema): ValidateFunction {
+  let validator = validators.get(name);
+  if (validator === undefined) {
+    // Not strict: `required` in a branch of `if` names properties that another branch defines.
+    validator = new Ajv2020({ allErrors: true, verbose: true, strict: false }).compile(schema as object);
+    validators.set(name, validator);
+  }
+  return validator;
+}
+
+export function validateSpec(parsed: ParsedSpec): Validation {
+  const validate = validatorOf('pipeline', schemaOf('pipeline.schema.json'));
+  validate(parsed.value);
+  const faults = tellingErrors(validate.errors ?? []).map((error) => faultOf(error, parsed));
+  const sound = withoutPointers(parsed.value, new Set(faults.flatMap((fault) => fault.unsound)), '');
+  const root = isRecord(sound) ? sound : {};
+  const broken = new Set<string>();
+  const spec = {
+    ...root,
+    name: typeof root.name === 'string' ? root.name : '',
+    params: soundParams(root.params, broken),
+    steps: soundSteps(root.steps, '/steps', broken),
+  } as Spec;
+  return { spec, broken, problems: faults.map((fault) => fault.problem) };
+}
+
+/**
+ * Checks the parameters of a step once the values of params stand in them. `places` finds where a value comes from, and
+ * answers null for values that were checked as they stood in the file.
+ */
+export function validateParameters(
+  kind: string,
+  value: PlainValue,
+  placeOf: (pointer: string) => { readonly range: Range; readonly origin: string } | null,
+): Problem[] {
+  const validate = validatorOf(kind, kindSchema(kind));
+  validate(value);
+  return tellingErrors(validate.errors ?? []).flatMap((error) => {
+    const place = placeOf(error.instancePath);
+    if (place === null || error.keyword === 'required' || error.keyword === 'additionalProperties') return [];
+    return [{ code: 'INVALID_VALUE', range: place.range, message: `${valueMessage(error)} ${place.origin}`.trim() }];
+  });
+}
+
+/** The JSON types that a schema accepts, expressions apart. */
+export function acceptedTypes(schema: Schema): ReadonlySet<string> {
+  if (schema.anyOf !== undefined) {
+    return new Set(
+      schema.anyOf.filter((branch) => !isExpressionSchema(branch)).flatMap((branch) => [...acceptedTypes(branch)]),
+    );
+  }
+  if (schema.const !== undefined) return new Set([typeof schema.const]);
+  if (schema.enum !== undefined) return new Set(schema.enum.map((value) => typeof value));
+  const types = typeof schema.type === 'string' ? [schema.type] : (schema.type ?? []);
+  return new Set(types.map((type) => (type === 'integer' ? 'number' : type)));
+}
+
+/** Of all errors, those that say something: of a union, the branch that was meant. */
+function tellingErrors(errors: readonly ErrorObject[]): ErrorObject[] {
+  let telling = errors.filter((error) => error.keyword !== 'if' && error.keyword !== 'propertyNames');
+  const unions = telling
+    .filter((error) => error.keyword === 'anyOf')
+    .sort((a, b) => b.schemaPath.length - a.schemaPath.length);
+  for (const union of unions) {
+    const prefix = `${union.schemaPath}/`;
+    const isInside = (error: ErrorObject) =>
+      error.schemaPath.startsWith(prefix) && isAtOrUnder(error.instancePath, union.instancePath);
+    const branches = new Map<string, ErrorObject[]>();
+    for (const error of telling.filter(isInside)) {
+      const index = error.schemaPath.slice(prefix.length).split('/')[0]!;
+      branches.set(index, [...(branches.get(index) ?? []), error]);
+    }
+    const schemas = (union.parentSchema as Schema | undefined)?.anyOf ?? [];
+    const meant = [...branches].filter(([index, inside]) => {
+      const schema = schemas[Number(index)];
+      if (schema !== undefined && isExpressionSchema(schema)) return hasExpression(union.data);
+      return !inside.some((error) => error.instancePath === union.instancePath && error.keyword === 'type');
+    });
+    const chosen = meant.length === 1 ? meant[0]![1] : null;
+    telling = telling.filter((error) =>
+      chosen === null ? !isInside(error) : error !== union && (!isInside(error) || chosen.includes(error)),
+    );
+  }
+  return telling;
+}
+
+function isAtOrUnder(pointer: string, ancestor: string): boolean {
+  return pointer === ancestor || pointer.startsWith(`${ancestor}/`);
+}
+
+interface Fault {
+  readonly problem: Problem;
+  /** Pointers of what the spec has to do without. */
+  readonly unsound: readonly string[];
+}
+
+function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
+  const { instancePath, keyword, params } = error;
+  const parent = error.parentSchema as Schema;
+  const place = placeOf(parsed, instancePath);
+  if (error.propertyName !== undefined)
+    return nameFault(error.propertyName, pointerTo(instancePath, error.propertyName), parsed);
+  switch (keyword) {
+    case 'additionalProperties': {
+      const key = String(params.additionalProperty);
+      const pointer = pointerTo(instancePath, key);
+      const known = Object.keys(parent.properties ?? {});
+      const where = instancePath === '' ? 'a pipeline' : pathOf(instancePath);
+      const message = `Unknown key "${key}" in ${where}.`;
+      return {
+        problem: { code: 'UNKNOWN_KEY', range: keyRange(parsed, pointer), message, hint: keyHint(key, known) },
+        unsound: [pointer],
+      };
+    }
+    case 'required': {
+      const key = String(params.missingProperty);
+      const where = instancePath === '' ? 'The pipeline' : pathOf(instancePath);
+      const message = `${where} has no "${key}".`;
+      const hint = missingHint(key, instancePath, parent);
+      // What a step lacks in `with` makes the step wrong, but not what the others read from it.
+      const unsound = isParameter(instancePath) || instancePath === '' ? [] : [instancePath];
+      return {
+        problem: { code: 'MISSING_KEY', range: place.key ?? firstLine(place.value, parsed), message, hint },
+        unsound,
+      };
+    }
+    case 'false schema': {
+      const key = lastKey(instancePath);
+      const hint = isParameter(instancePath)
+        ? 'The architecture comes with the weights of `init`.'
+        : 'A step has either `uses` and `with`, or `repeat`, `steps` and `next`.';
+      const message = `"${key}" has no place in ${pathOf(parentPointer(instancePath))}.`;
+      return {
+        problem: { code: 'UNKNOWN_KEY', range: keyRange(parsed, instancePath), message, hint },
+        unsound: [instancePath],
+      };
+    }
+    case 'enum':
+      if (lastKey(instancePath) === 'uses') {
+        const kind = String(error.data);
+        const message = `There is no step kind "${kind}".`;
+        const hint = suggestion(kind, (parent.enum ?? []).map(String), 'Step kinds');
+        return { problem: { code: 'UNKNOWN_KIND', range: place.value, message, hint }, unsound: [instancePath] };
+      }
+      break;
+  }
+  const nearest = typeof error.data === 'string' ? nearestName(error.data, textsOf(parent)) : null;
+  const hint = nearest === null ? {} : { hint: `Did you mean "${nearest}"?` };
+  const range = place.value.end > place.value.start ? firstLine(place.value, parsed) : (place.key ?? place.value);
+  const problem: Problem = { code: 'INVALID_VALUE', range, message: valueMessage(error), ...hint };
+  return { problem, unsound: [propertyOf(instancePath, parsed)] };
+}
+
+function nameFault(name: string, pointer: string, parsed: ParsedSpec): Fault {
+  const better = name.replace(/[^A-Za-z0-9_]+(.)?/g, (_, next: string | undefined) => (next ?? '').toUpperCase());
+  const proposal = /^[a-zA-Z]/.test(better) ? better.charAt(0).toLowerCase() + better.slice(1) : '';
+  const hint = proposal === '' || proposal === name ? {} : { hint: `Call it "${proposal}".` };
+  const message = `"${name}" cannot be a name that expressions read; expected a small letter, then letters, digits and _.`;
+  return { problem: { code: 'INVALID_NAME', range: keyRange(parsed, pointer), message, ...hint }, unsound: [] };
+}
+
+/** `mine.confidence is 3; expected a number from 0 to 1.` */
+function valueMessage(error: ErrorObject): string {
+  const parent = error.parentSchema as Schema;
+  const name = pathOf(error.instancePath);
+  const subject = name === '' ? 'The file' : name;
+  if (error.keyword === 'minProperties')
+    return `${subject} is empty; expected at least ${String(error.params.limit)} entry.`;
+  if (error.keyword === 'uniqueItems')
+    return `${subject} names ${showValue(duplicateOf(error.data))} twice; expected ${describeSchema(parent)}.`;
+  if (hasExpression(error.data)) return `${subject} has text around an expression; expected only the expression here.`;
+  return `${subject} is ${showValue(error.data as PlainValue)}; expected ${describeSchema(parent)}.`;
+}
+
+function duplicateOf(data: unknown): PlainValue {
+  const list = data as readonly PlainValue[];
+  return list.find((item, i) => list.indexOf(item) < i) ?? null;
+}
+
+/** The words that an enum, also one among the branches of a union, accepts. */
+function textsOf(schema: Schema): string[] {
+  const own = (schema.enum ?? [schema.const]).filter((value) => typeof value === 'string');
+  return [...own, ...(schema.anyOf ?? []).flatMap(textsOf)];
+}
+
+function keyHint(key: string, known: readonly string[]): string {
+  return suggestion(key, known, 'Keys here');
+}
+
+function missingHint(key: string, pointer: string, parent: Schema): string {
+  if (key === 'uses') return 'A step names its kind with `uses`, or repeats steps with `repeat`.';
+  if (key === 'with') return 'The inputs of the step go there; docs/steps.md lists them.';
+  const schema = parent.properties?.[key];
+  const description = typeof schema === 'object' ? schema.description : undefined;
+  if (description !== undefined) return description;
+  return pointer === '' ? 'A pipeline has a name and steps.' : `Add "${key}".`;
+}
+
+function isParameter(pointer: string): boolean {
+  return pointer.split('/').includes('with');
+}
+
+function lastKey(pointer: string): string {
+  return keysOf(pointer).at(-1) ?? '';
+}
+
+function keysOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+/** As people write it: `steps.errors.with.splits[0]`. */
+export function pathOf(pointer: string): string {
+  let path = '';
+  for (const key of keysOf(pointer)) path += /^\d+$/.test(key) ? `[${key}]` : path === '' ? key : `.${key}`;
+  return path;
+}
+
+function parentPointer(pointer: string): string {
+  return pointer.slice(0, pointer.lastIndexOf('/'));
+}
+
+/** An entry of a list cannot be left out without changing the others' places, so the list goes. */
+function propertyOf(pointer: string, parsed: ParsedSpec): string {
+  let property = pointer;
+  while (
+    parsed.places.get(property) !== undefined &&
+    parsed.places.get(property)!.key === undefined &&
+    property !== ''
+  ) {
+    property = parentPointer(property);
+  }
+  return property;
+}
+
+/** The place of a value; of its nearest ancestor where the value is none of the file's. */
+function placeOf(parsed: ParsedSpec, pointer: string): NodePlace {
+  for (let at = pointer; ; at = parentPointer(at)) {
+    const place = parsed.places.get(at);
+    if (place !== undefined) return place;
+    if (at === '') return { value: { start: 0, end: 0 } };
+  }
+}
+
+function keyRange(parsed: ParsedSpec, pointer: string): Range {
+  const place = placeOf(parsed, pointer);
+  return place.key ?? place.value;
+}
+
+/** A value may go on for pages; its first line is enough to find it. */
+function firstLine(range: Range, parsed: ParsedSpec): Range {
+  const lineEnd = parsed.source.text.slice(range.start, range.end).search(/[\r\n]/);
+  return lineEnd === -1 ? range : { start: range.start, end: range.start + lineEnd };
+}
+
+function withoutPointers(value: PlainValue, unsound: ReadonlySet<string>, pointer: string): PlainValue {
+  if (unsound.size === 0) return value;
+  if (Array.isArray(value)) return value.map((item, i) => withoutPointers(item, unsound, pointerTo(pointer, i)));
+  if (!isRecord(value)) return value;
+  const sound = Object.entries(value).filter(([key]) => !unsound.has(pointerTo(pointer, key)));
+  return Object.fromEntries(sound.map(([key, item]) => [key, withoutPointers(item, unsound, pointerTo(pointer, key))]));
+}
+
+function soundParams(params: PlainValue | undefined, broken: Set<string>): { readonly [name: string]: ParamSpec } {
+  const sound: { [name: string]: ParamSpec } = {};
+  for (const [name, param] of Object.entries(isRecord(params) ? params : {})) {
+    if (isRecord(param) && typeof param.type === 'string') sound[name] = param as unknown as ParamSpec;
+    else broken.add(pointerTo('/params', name));
+  }
+  return sound;
+}
+
+function soundSteps(steps: PlainValue | undefined, pointer: string, broken: Set<string>): StepSpecs {
+  const sound: { [id: string]: StepSpecs[string] } = {};
+  for (const [id, step] of Object.entries(isRecord(steps) ? steps : {})) {
+    const at = pointerTo(pointer, id);
+    const record = isRecord(step) ? step : {};
+    if (isRecord(record.repeat)) {
+      const inner = soundSteps(record.steps, pointerTo(at, 'steps'), broken);
+      sound[id] = { ...record, steps: inner } as unknown as StepSpecs[string];
+    } else if (typeof record.uses === 'string') sound[id] = record as unknown as StepSpecs[string];
+    else {
+      broken.add(at);
+      sound[id] = { uses: '' };
+    }
+  }
+  return sound;
+}
