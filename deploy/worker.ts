@@ -2,13 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import {
-  NativeConnection,
-  type NativeConnectionOptions,
-  Runtime,
-  Worker,
-  type WorkerOptions,
-} from '@temporalio/worker';
+import { NativeConnection, type NativeConnectionOptions, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { AnyStepImplementation } from '../activities/context.ts';
 import { describeEnvironment } from '../activities/environment.ts';
 import { type Activity, createActivities } from '../activities/index.ts';
@@ -45,7 +39,7 @@ const graceMs = 10_000;
 // Light steps wait for the disk more than for the processor.
 const lightSteps = 4;
 
-/** Connects, and resolves once every queue is polled. */
+/** Connects, and resolves once every queue is polled. Who calls it has installed the SDK's `Runtime` if it needs another. */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   const given = settings.connection;
   const connection = given instanceof NativeConnection ? given : await NativeConnection.connect(given);
@@ -110,9 +104,4 @@ function defaultBundlePath(): string {
     if (existsSync(path)) return path;
   }
   throw new Error('dist/workflow-bundle.js is missing. Build it with "node deploy/setup.mjs build".');
-}
-
-/** Signals are the command's own matter: without this the SDK would stop every worker of the process by itself. */
-export function installWorkerRuntime(): void {
-  Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
 }

@@ -1,0 +1,200 @@
+/** A temporary folder, a store, a Temporal server and workers in one object, and small plans to run on them. */
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { bundleWorkflowCode, DefaultLogger, Runtime } from '@temporalio/worker';
+import type { AnyStepImplementation, StepContext } from '../activities/context.ts';
+import { sha256Hex } from '../artifacts/digest.ts';
+import { openFolderStore } from '../artifacts/folder-store.ts';
+import { createRun, readStepRecord, runSummary } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { type RunningServer, startTemporalDevServer } from '../deploy/servers.ts';
+import { type RunningWorker, startWorker } from '../deploy/worker.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type {
+  ActivityStep,
+  GateStep,
+  Json,
+  Plan,
+  PlannedScope,
+  PlannedStep,
+  RepeatStep,
+  RunEnvironment,
+  SearchStep,
+  StepRecord,
+} from '../plan/types.ts';
+import { queueName, type RunArguments, workflowIdOf } from '../workflows/messages.ts';
+
+export type Steps = { readonly [kind: string]: (context: StepContext, inputs: never) => unknown };
+
+export interface Rig {
+  readonly folder: string;
+  readonly store: Store;
+  readonly server: RunningServer;
+  readonly client: Client;
+  /** Workers of all queues, in this process. */
+  startWorker(steps: Steps): Promise<RunningWorker>;
+  /** Creates the run and starts its workflow. */
+  startRun(run: string, scope: PlannedScope): Promise<WorkflowHandle>;
+  step(run: string, path: string): Promise<StepRecord | null>;
+  /** `path: state` of every step that began, in order of path. */
+  states(run: string): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+export const testEnvironment: RunEnvironment = {
+  threads: 1,
+  tensorflow: 'none',
+  oneDnn: false,
+  cpu: 'test',
+  hardcase: 'test',
+  node: process.version,
+};
+
+const prefix = 'test';
+
+export async function openRig(): Promise<Rig> {
+  const folder = await mkdtemp(join(tmpdir(), 'hardcase-rig-'));
+  const [server, bundlePath, store] = await Promise.all([
+    startTemporalDevServer({ logFile: join(folder, 'temporal.log'), dbFile: join(folder, 'temporal.db') }),
+    bundleWorkflows(folder),
+    openFolderStore(join(folder, 'store')),
+  ]);
+  const connection = await Connection.connect({ address: server.address });
+  const client = new Client({ connection });
+  const workers: RunningWorker[] = [];
+  installRuntimeOnce();
+  return {
+    folder,
+    store,
+    server,
+    client,
+    startWorker: async (steps) => {
+      const worker = await startWorker({
+        connection: { address: server.address },
+        namespace: 'default',
+        store,
+        queuePrefix: prefix,
+        queues: ['workflows', 'cpu', 'train'],
+        bundlePath,
+        implementations: steps as unknown as { [kind: string]: AnyStepImplementation },
+        describeEnvironment: async () => testEnvironment,
+      });
+      workers.push(worker);
+      return worker;
+    },
+    startRun: (run, scope) => startRun(client, store, run, scope),
+    step: (run, path) => readStepRecord(store, run, path),
+    states: async (run) => {
+      const steps = (await runSummary(store, run))?.steps ?? [];
+      return steps.map(({ path, state, reused }) => `${path}: ${state}${reused ? ' (reused)' : ''}`).sort();
+    },
+    close: async () => {
+      await Promise.all(workers.map((worker) => worker.shutdown()));
+      await connection.close();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function startRun(client: Client, store: Store, run: string, root: PlannedScope): Promise<WorkflowHandle> {
+  const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root };
+  const text = canonicalJson(plan);
+  const planDigest = await store.putObject(Buffer.from(text));
+  const createdAt = new Date().toISOString();
+  const header = {
+    run,
+    pipeline: plan.pipeline,
+    planDigest,
+    source: planDigest,
+    file: 'test.yaml',
+    params: {},
+    createdAt,
+  };
+  await createRun(store, header);
+  const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed, scope: root };
+  return client.workflow.start(plan.pipeline, {
+    workflowId: workflowIdOf(run),
+    taskQueue: queueName(prefix, 'workflows'),
+    args: [args],
+  });
+}
+
+/** From source, so that tests never see an older build. */
+async function bundleWorkflows(folder: string): Promise<string> {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    logger: new DefaultLogger('WARN'),
+  });
+  await mkdir(folder, { recursive: true });
+  // Its name is in the bundle's stack traces; the content decides what runs.
+  const path = join(folder, `workflows-${sha256Hex(code).slice(0, 8)}.js`);
+  await writeFile(path, code);
+  return path;
+}
+
+let runtimeInstalled = false;
+
+/** Tests fail steps on purpose, so only the engine's own faults are printed. */
+function installRuntimeOnce(): void {
+  if (runtimeInstalled) return;
+  Runtime.install({
+    shutdownSignals: [],
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
+  });
+  runtimeInstalled = true;
+}
+
+// Small plans. An expression is `cel('steps.a.value')`.
+
+export const cel = (source: string): Json => ({ $: source });
+
+const waits = { timeoutMs: 60_000, heartbeatMs: 3_000, retry: { max: 1, initialMs: 50, factor: 2, maxMs: 1_000 } };
+
+type Changes<Step> = Partial<Omit<Step, 'type' | 'id'>>;
+
+export function activity(id: string, kind: string, changes: Changes<ActivityStep> = {}): ActivityStep {
+  return {
+    type: 'activity',
+    id,
+    kind,
+    version: 1,
+    needs: [],
+    with: {},
+    queue: 'cpu',
+    onFailure: 'hold',
+    ...waits,
+    ...changes,
+  };
+}
+
+export function gate(id: string, changes: Changes<GateStep> = {}): GateStep {
+  return { ...activity(id, 'review-labels'), ...changes, type: 'gate' };
+}
+
+export function search(id: string, changes: Changes<SearchStep> = {}): SearchStep {
+  return { ...activity(id, 'search-capacity', { queue: 'train' }), ...changes, type: 'search' };
+}
+
+export function repeat(id: string, steps: readonly PlannedStep[], changes: Changes<RepeatStep> = {}): RepeatStep {
+  return { type: 'repeat', id, needs: [], max: 1, carry: {}, next: {}, scope: { steps }, ...changes };
+}
+
+/** Polls until the answer is no longer undefined or false. */
+export async function eventually<Answer>(
+  ask: () => Promise<Answer | undefined | false>,
+  timeoutMs = 20_000,
+): Promise<Answer> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer;
+    if (Date.now() > end) throw new Error(`Nothing came in ${timeoutMs} ms.`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
