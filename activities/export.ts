@@ -5,10 +5,11 @@ import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, loadModel, saveJson } from '../artifacts/codecs.ts';
 import type { Store } from '../artifacts/store.ts';
 import { FileInTheWayError, writeTree } from '../artifacts/tree.ts';
+import type { Tree } from '../artifacts/types.ts';
 import { writeDataset } from '../detection/formats/index.ts';
-import { exportTfjs } from '../detection/model/export-tfjs.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext, StepImplementation } from './context.ts';
+import { inTfProcess } from './tf-process.ts';
 
 export interface ExportParameters {
   readonly model?: ArtifactRef;
@@ -22,6 +23,8 @@ export type ExportOutputs = {
   readonly files: ArtifactRef;
 };
 
+type TreeFiles = Tree['files'];
+
 export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = async (
   context: StepContext,
   { model, dataset, to }: ExportParameters,
@@ -32,42 +35,32 @@ export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = 
       'BadData',
     );
   }
-  const contents: { name: string; content: Uint8Array }[] = [];
-  if (model !== undefined) contents.push(...(await modelFiles(context.store, model)));
-  if (dataset !== undefined) contents.push(...(await labelFiles(context, dataset)));
-  const files: { name: string; digest: string; bytes: number }[] = [];
-  for (const { name, content } of contents) {
-    files.push({ name, digest: await context.store.putObject(content), bytes: content.byteLength });
-  }
+  const files: TreeFiles[number][] = [];
+  if (model !== undefined) files.push(...(await exportModel(context, { model })).files);
+  if (dataset !== undefined) files.push(...(await labelFiles(context, dataset)));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const tree = await saveJson(context.store, 'tree', { files });
-  if (to !== undefined) await placeFiles(context.store, tree, to);
+  if (to !== undefined) await orBadData(() => writeTree(context.store, tree, resolve(to)));
   return { files: tree };
 };
 
-/**
- * Writes exported files into the folder; a file with other contents is never overwritten. `to` is no part of the
- * fingerprint, so a reused result is placed by this too.
- */
-export async function placeFiles(store: Store, tree: ArtifactRef, to: string): Promise<void> {
-  try {
-    await writeTree(store, tree, resolve(to));
-  } catch (error) {
-    if (error instanceof FileInTheWayError) throw ApplicationFailure.nonRetryable(error.message, 'BadData');
-    throw error;
-  }
-}
+/** One part of an export, because only the model needs TensorFlow. */
+export const exportModel = inTfProcess<{ readonly model: ArtifactRef }, { readonly files: TreeFiles }>(
+  'export-model',
+  async ({ store }, { model }) => {
+    const { exportTfjs } = await import('../detection/model/export-tfjs.ts');
+    const { architecture, weights } = await loadModel(store, model);
+    const { modelJson, weightsBin } = exportTfjs(architecture, weights);
+    return {
+      files: [
+        await put(store, 'model/model.json', Buffer.from(modelJson)),
+        await put(store, 'model/weights.bin', weightsBin),
+      ],
+    };
+  },
+);
 
-async function modelFiles(store: Store, ref: ArtifactRef) {
-  const { architecture, weights } = await loadModel(store, ref);
-  const { modelJson, weightsBin } = exportTfjs(architecture, weights);
-  return [
-    { name: 'model/model.json', content: Buffer.from(modelJson) },
-    { name: 'model/weights.bin', content: weightsBin },
-  ];
-}
-
-async function labelFiles(context: StepContext, ref: ArtifactRef) {
+async function labelFiles(context: StepContext, ref: ArtifactRef): Promise<TreeFiles> {
   const { categories, images, labels } = await loadDataset(context.store, ref);
   const { files, coercions } = writeDataset({ categories, images, annotations: labels.annotations }, 'coco');
   if (coercions.length > 0) {
@@ -76,5 +69,19 @@ async function labelFiles(context: StepContext, ref: ArtifactRef) {
       `${context.path}: COCO cannot say everything: ${coercions.length} ${coercions.length === 1 ? 'label differs' : 'labels differ'} in the export (first: ${first.place}: ${first.what}, ${first.was} became ${first.became}).`,
     );
   }
-  return files.map(({ name, text }) => ({ name, content: Buffer.from(text) }));
+  return Promise.all(files.map(({ name, text }) => put(context.store, name, Buffer.from(text))));
+}
+
+async function put(store: Store, name: string, content: Uint8Array): Promise<TreeFiles[number]> {
+  return { name, digest: await store.putObject(content), bytes: content.byteLength };
+}
+
+/** A file in the way is for people to move; trying again would find it there again. */
+async function orBadData(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (error instanceof FileInTheWayError) throw ApplicationFailure.nonRetryable(error.message, 'BadData');
+    throw error;
+  }
 }

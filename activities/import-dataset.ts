@@ -203,7 +203,11 @@ async function reportDuplicates(
 
 function sumUp(items: readonly CoercionItem[]): string {
   const counts = new Map<string, number>();
-  for (const { what } of items) counts.set(what, (counts.get(what) ?? 0) + 1);
+  for (const { what } of items) {
+    // What stands in brackets says how many this one item stands for.
+    const kind = what.replace(/ \([^)]*\)$/, '');
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
   const parts = [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} x ${what}`);
   return `${items.length} ${items.length === 1 ? 'change was' : 'changes were'} made while importing: ${parts.join(', ')}. The step's "coercions" lists each.`;
 }

@@ -10,6 +10,7 @@ import type { StepContext } from './context.ts';
 import { detect } from './detect.ts';
 import { describeTensorflow } from './environment.ts';
 import { evaluate } from './evaluate.ts';
+import { exportModel } from './export.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
 import type { ChildFailure, FromChild, StartMessage, ToChild } from './tf-messages.ts';
@@ -22,6 +23,7 @@ const steps: { readonly [kind: string]: (context: StepContext, parameters: never
   'compare-models': compareModels,
   detect,
   evaluate,
+  'export-model': exportModel,
   mine,
   'profile-loss': profileLoss,
   train,

@@ -21,7 +21,7 @@ export interface StepKind {
   readonly outputs: { readonly [name: string]: ValueType };
   /** Whether its seed is part of the fingerprint. */
   readonly seeded: boolean;
-  /** False for a kind that reads the run record, and so must run anew in each run. */
+  /** False for a kind that reads the run record or writes outside of the store, and so must run anew in each run. */
   readonly reusable: boolean;
   readonly queue: 'cpu' | 'train';
   readonly timeoutMs: number;
@@ -201,7 +201,7 @@ const kinds: readonly StepKind[] = [
     inputs: { model: artifact('model'), dataset: artifact('dataset') },
     outputs: { files: artifact('tree') },
     seeded: false,
-    reusable: true,
+    reusable: false,
     ...light,
   },
 ];

@@ -8,7 +8,7 @@ import { loadDataset, loadJson } from '../../artifacts/codecs.ts';
 import { ingestTree } from '../../artifacts/tree.ts';
 import { createRandom } from '../../detection/random.ts';
 import { createMemoryStore } from '../artifacts/memory-store.ts';
-import { createTestContext } from './step-context.ts';
+import { stepContext } from './step-rig.ts';
 
 let folder: string;
 
@@ -58,13 +58,13 @@ const third = { train: 0.5, val: 0.25, test: 0.25 };
 
 async function run(changes: Partial<ImportDatasetParameters> = {}) {
   const store = createMemoryStore();
-  const context = createTestContext(store);
+  const context = stepContext(store);
   const source = await ingestTree(store, folder);
   const split = { keep: true, else: third };
   const outputs = await importDataset(context, { source, format: 'auto', split, onInvalid: 'error', ...changes });
   const dataset = await loadDataset(store, outputs.dataset);
   const { items } = await loadJson(store, 'coercions', outputs.coercions);
-  return { outputs, dataset, items, notices: context.notices, store };
+  return { outputs, dataset, items, notices: context.said.notices, store };
 }
 
 describe('import-dataset', () => {

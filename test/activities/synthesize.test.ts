@@ -3,7 +3,7 @@ import { decodeImage } from '../../activities/image-files.ts';
 import { type SynthesizeParameters, synthesize } from '../../activities/synthesize.ts';
 import { loadDataset, loadJson, loadLabels } from '../../artifacts/codecs.ts';
 import { createMemoryStore } from '../artifacts/memory-store.ts';
-import { createTestContext } from './step-context.ts';
+import { stepContext } from './step-rig.ts';
 
 const parameters: SynthesizeParameters = {
   images: 40,
@@ -18,7 +18,7 @@ const parameters: SynthesizeParameters = {
 describe('synthesize', () => {
   it('puts no photo into two splits, and images into every split', async () => {
     const store = createMemoryStore();
-    const { dataset } = await synthesize(createTestContext(store), parameters);
+    const { dataset } = await synthesize(stepContext(store), parameters);
     const { images } = await loadDataset(store, dataset);
     expect(images).toHaveLength(40);
     const splitsOfPhoto = new Map<string, Set<string>>();
@@ -36,7 +36,7 @@ describe('synthesize', () => {
 
   it('stores images that decode to what the table says', async () => {
     const store = createMemoryStore();
-    const { dataset } = await synthesize(createTestContext(store), { ...parameters, images: 10 });
+    const { dataset } = await synthesize(stepContext(store), { ...parameters, images: 10 });
     const { images } = await loadDataset(store, dataset);
     for (const image of images) {
       const { width, height } = await decodeImage((await store.getObject(image.digest))!);
@@ -47,7 +47,7 @@ describe('synthesize', () => {
 
   it('lists exactly the label errors by which the labels differ from the truth', async () => {
     const store = createMemoryStore();
-    const { dataset, truth, planted } = await synthesize(createTestContext(store), parameters);
+    const { dataset, truth, planted } = await synthesize(stepContext(store), parameters);
     const { labels, images } = await loadDataset(store, dataset);
     const { annotations: right } = await loadLabels(store, truth);
     const { errors } = await loadJson(store, 'planted', planted);
@@ -68,25 +68,24 @@ describe('synthesize', () => {
 
   it('gives the same dataset for the same seed, and another for another', async () => {
     const small = { ...parameters, images: 10 };
-    const one = await synthesize(createTestContext(createMemoryStore()), small);
-    expect(await synthesize(createTestContext(createMemoryStore()), small)).toEqual(one);
-    const other = await synthesize(createTestContext(createMemoryStore(), { seed: 2 }), small);
+    const one = await synthesize(stepContext(createMemoryStore()), small);
+    expect(await synthesize(stepContext(createMemoryStore()), small)).toEqual(one);
+    const other = await synthesize(stepContext(createMemoryStore(), { seed: 2 }), small);
     expect(other.dataset.digest).not.toBe(one.dataset.digest);
   });
 
   it('says that there are too few photos for the splits', async () => {
-    const making = synthesize(createTestContext(createMemoryStore()), { ...parameters, images: 2 });
+    const making = synthesize(stepContext(createMemoryStore()), { ...parameters, images: 2 });
     await expect(making).rejects.toMatchObject({
       type: 'BadData',
       nonRetryable: true,
-      message: expect.stringMatching(/^data: .*cannot fill 3 splits/),
+      message: expect.stringMatching(/^step: .*cannot fill 3 splits/),
     });
   });
 
   it('ends soon after it is cancelled', async () => {
-    const context = createTestContext(createMemoryStore());
-    context.abort();
+    const context = stepContext(createMemoryStore(), { signal: AbortSignal.abort() });
     await expect(synthesize(context, parameters)).rejects.toThrow('aborted');
-    expect(context.messages).toEqual([]);
+    expect(context.said.progress).toEqual([]);
   });
 });
