@@ -1,0 +1,232 @@
+/** The review gate on a real Temporal server: decisions from people, early, repeated, in conflict, and too late. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadDataset, loadJson, saveDataset, saveJson, saveLabels } from '../../artifacts/codecs.ts';
+import { readGate } from '../../artifacts/gate-record.ts';
+import { readRun, readStepRecord } from '../../artifacts/run-record.ts';
+import type { Annotation, Candidate, Decision, ImageEntry } from '../../detection/types.ts';
+import type { ArtifactRef, Json } from '../../plan/types.ts';
+import {
+  type DecideAnswer,
+  type DecideMessage,
+  decideName,
+  type GatesAnswer,
+  gatesName,
+} from '../../workflows/messages.ts';
+import { eventually, gate, openRig, type Rig, repeat } from '../rig.ts';
+
+let rig: Rig;
+
+beforeAll(async () => {
+  rig = await openRig();
+  await rig.startWorker({});
+});
+
+afterAll(async () => {
+  await rig?.close();
+});
+
+const box = (x: number): [number, number, number, number] => [x, 10, x + 20, 30];
+const label = (id: string, x: number): Annotation => ({ id, imageId: 1, categoryId: 1, box: box(x) });
+
+/** An image with the labels a (right) and b (nothing there); the model also found a target at 60 that has no label. */
+async function dataset(name: string) {
+  const digest = await rig.store.putObject(Buffer.from(`image of ${name}`));
+  const image: ImageEntry = { id: 1, fileName: 'a.png', width: 100, height: 100, digest, split: 'train', group: '1' };
+  const labels = { parent: null, author: 'import', note: '', annotations: [label('a', 0), label('b', 30)] };
+  const ref = await saveDataset(rig.store, { categories: [{ id: 1, name: 'apple' }], images: [image], labels });
+  const about = { imageId: 1, imageDigest: digest };
+  const candidates: Candidate[] = [
+    { id: 'spurious-b', type: 'spurious', annotation: label('b', 30), rank: 0.9, ...about },
+    { id: 'missing-60', type: 'missing', detection: { categoryId: 1, box: box(60), score: 0.8 }, rank: 0.8, ...about },
+  ];
+  return { dataset: ref, candidates, saved: await saveJson(rig.store, 'candidates', candidates) };
+}
+
+const reviewOf = (data: { dataset: ArtifactRef; saved: ArtifactRef }, more: { [name: string]: Json } = {}) =>
+  gate('review', {
+    with: { dataset: data.dataset as never, candidates: data.saved as never, reviewer: 'human', ...more },
+  });
+
+const decide = (run: string, decisions: Decision[], more: Partial<DecideMessage> = {}) =>
+  rig.client.workflow.getHandle(`hardcase:${run}`).executeUpdate<DecideAnswer, [DecideMessage]>(decideName, {
+    args: [{ gate: 'review', batch: `b${Math.random().toString(36).slice(2)}`, by: 'Ann', decisions, ...more }],
+  });
+
+const waiting = (run: string, path = 'review') =>
+  eventually(async () => (await readStepRecord(rig.store, run, path))?.state === 'waiting');
+
+const accept = (candidateId: string): Decision => ({ candidateId, verdict: 'accept' });
+const reject = (candidateId: string): Decision => ({ candidateId, verdict: 'reject' });
+
+async function reviewedBoxes(run: string, path = 'review'): Promise<string[]> {
+  const outputs = (await readStepRecord(rig.store, run, path))?.outputs;
+  const { labels } = await loadDataset(rig.store, outputs?.dataset as never);
+  return labels.annotations.map(({ box: [x1] }) => `at ${x1}`).sort();
+}
+
+describe('a gate', () => {
+  test('waits for every decision, then makes a label version of them', async () => {
+    const data = await dataset('all');
+    const handle = await rig.startRun('all', { steps: [reviewOf(data)] });
+    await waiting('all');
+    expect((await rig.step('all', 'review'))?.waitingFor).toBe(
+      '2 decisions of a reviewer: hardcase review list all review',
+    );
+    await eventually(async () => (await readRun(rig.store, 'all'))?.state.state === 'waiting');
+    expect(await handle.query<GatesAnswer>(gatesName)).toEqual({
+      open: [{ gate: 'review', undecided: 2, queued: 0 }],
+      refused: [],
+    });
+
+    expect(await decide('all', [accept('spurious-b')])).toEqual({ accepted: 1, repeated: 0 });
+    expect(await decide('all', [accept('spurious-b'), accept('missing-60')])).toEqual({ accepted: 1, repeated: 1 });
+    await handle.result();
+    expect(await reviewedBoxes('all')).toEqual(['at 0', 'at 60']);
+    const step = await rig.step('all', 'review');
+    expect(step).toMatchObject({ state: 'done', outputs: { changed: 2 } });
+    const corrections = await loadJson(rig.store, 'corrections', step?.outputs?.corrections as never);
+    expect(corrections).toMatchObject({ reviewer: 'human', asked: 2, undecided: 0, carriedOver: 0 });
+    expect(corrections.decisions[0]).toMatchObject({ candidateId: 'spurious-b', by: 'Ann', type: 'spurious' });
+    const { labels, manifest } = await loadDataset(rig.store, step?.outputs?.dataset as never);
+    expect(labels).toMatchObject({ author: 'review', parent: corrections.before });
+    expect(manifest.labels).toBe(corrections.after);
+    expect(await readGate(rig.store, 'all', 'review')).toMatchObject({
+      state: 'closed',
+      reason: 'decided',
+      decided: 2,
+    });
+  });
+
+  test('takes decisions that come before it is open, also inside a round', async () => {
+    const data = await dataset('early');
+    const handle = await rig.startRun('early', { steps: [repeat('rounds', [reviewOf(data)])] });
+    const answer = await decide('early', [accept('spurious-b'), reject('missing-60')], { gate: 'rounds[1].review' });
+    expect(answer).toEqual({ accepted: 2, repeated: 0 });
+    await handle.result();
+    expect(await reviewedBoxes('early', 'rounds[1].review')).toEqual(['at 0']);
+  });
+
+  test('refuses what contradicts an earlier decision, has no known form, or names no gate', async () => {
+    const data = await dataset('conflict');
+    const handle = await rig.startRun('conflict', { steps: [reviewOf(data)] });
+    await waiting('conflict');
+    await decide('conflict', [accept('spurious-b')]);
+    const refusal = async (sent: Promise<unknown>) => {
+      const error = await sent.then(
+        () => undefined,
+        (reason: { cause?: Error }) => reason,
+      );
+      return error?.cause?.message;
+    };
+    expect(await refusal(decide('conflict', [reject('spurious-b'), accept('missing-60')]))).toBe(
+      'Candidate spurious-b of review was decided as "accept" before; "reject" contradicts that. The first decision counts. Nothing of this message was taken.',
+    );
+    expect(await refusal(decide('conflict', [{ candidateId: 'x', verdict: 'maybe' as never }]))).toBe(
+      'decisions[0]: candidate x has the verdict "maybe"; expected one of accept, reject, edit, ignore.',
+    );
+    expect(await refusal(decide('conflict', [{ candidateId: 'x', verdict: 'edit' }]))).toMatch(/has neither "box"/);
+    expect(await refusal(decide('conflict', [accept('x')], { gate: 'reviews' }))).toBe(
+      'The run conflict has no review gate "reviews". Its gates: review.',
+    );
+    expect(
+      await refusal(
+        decide(
+          'conflict',
+          Array.from({ length: 501 }, (_, i) => accept(`c${i}`)),
+        ),
+      ),
+    ).toMatch(/carries 501 decisions; at most 500/);
+    await decide('conflict', [reject('missing-60')]);
+    await handle.result();
+    expect(await reviewedBoxes('conflict')).toEqual(['at 0']);
+  });
+
+  test('reports unknown candidates as a notice of the run', async () => {
+    const data = await dataset('unknown');
+    const handle = await rig.startRun('unknown', { steps: [reviewOf(data)] });
+    await waiting('unknown');
+    await decide('unknown', [accept('nobody'), accept('spurious-b')]);
+    await eventually(async () => (await handle.query<GatesAnswer>(gatesName)).refused.length === 1);
+    expect((await readRun(rig.store, 'unknown'))?.state.notices).toEqual([
+      'A decision by Ann about candidate nobody of review was refused. No candidate that this gate asks about has this id.',
+    ]);
+    await decide('unknown', [accept('missing-60')]);
+    await handle.result();
+  });
+
+  test('takes signals, and says in the run record which it refused', async () => {
+    const data = await dataset('signal');
+    const handle = await rig.startRun('signal', { steps: [reviewOf(data)] });
+    await waiting('signal');
+    const message = { gate: 'review', batch: 's1', by: 'Ben' };
+    await handle.signal(decideName, { ...message, decisions: [{ candidateId: 'spurious-b' }] });
+    await handle.signal(decideName, { ...message, decisions: [reject('spurious-b'), reject('missing-60')] });
+    await handle.result();
+    expect((await readRun(rig.store, 'signal'))?.state.notices?.[0]).toMatch(
+      /^A decide signal was refused. decisions\[0\]/,
+    );
+    // Nothing changed, so the labels keep their version.
+    expect((await rig.step('signal', 'review'))?.outputs).toMatchObject({ changed: 0, dataset: data.dataset });
+  });
+
+  test('takes a long list by reference', async () => {
+    const data = await dataset('reference');
+    const handle = await rig.startRun('reference', { steps: [reviewOf(data)] });
+    const list = [accept('spurious-b'), accept('missing-60')];
+    const reference = await rig.store.putObject(Buffer.from(JSON.stringify(list)));
+    const answer = await decide('reference', [], { decisions: undefined, reference });
+    expect(answer).toEqual({ accepted: 0, repeated: 0 });
+    await handle.result();
+    expect(await reviewedBoxes('reference')).toEqual(['at 0', 'at 60']);
+  });
+
+  test('keeps the labels of the undecided when it expires, after a reminder', async () => {
+    const data = await dataset('expiry');
+    const after = { remind: '200ms', expire: { in: '1500ms' } };
+    const handle = await rig.startRun('expiry', { steps: [reviewOf(data, { after })] });
+    await waiting('expiry');
+    await decide('expiry', [accept('missing-60')]);
+    await handle.result();
+    expect(await reviewedBoxes('expiry')).toEqual(['at 0', 'at 30', 'at 60']);
+    expect(await readGate(rig.store, 'expiry', 'review')).toMatchObject({ reason: 'expired', decided: 1 });
+    expect((await readRun(rig.store, 'expiry'))?.state.notices?.[0]).toMatch(/^"review" has waited for 0 s/);
+  });
+
+  test('asks nobody twice: decisions hold in later runs, for a box in the same place', async () => {
+    const data = await dataset('twice');
+    const first = await rig.startRun('twice', { steps: [reviewOf(data, { limit: 1 })] });
+    await waiting('twice');
+    await decide('twice', [reject('spurious-b')]);
+    await first.result();
+
+    const moved = data.candidates.map((candidate) => ({ ...candidate, id: `${candidate.id}-again` }));
+    moved[0] = { ...moved[0]!, annotation: { ...label('b', 30), box: [30, 10, 50, 31] } };
+    const again = await saveJson(rig.store, 'candidates', moved);
+    const second = await rig.startRun('twice-again', { steps: [reviewOf({ ...data, saved: again })] });
+    await waiting('twice-again');
+    expect(await readGate(rig.store, 'twice-again', 'review')).toMatchObject({ asked: 1, carriedOver: 1 });
+    await decide('twice-again', [accept('missing-60-again')]);
+    await second.result();
+    expect(await reviewedBoxes('twice-again')).toEqual(['at 0', 'at 30', 'at 60']);
+  });
+
+  test('is reused with its decisions by the same review in another run', async () => {
+    const data = await dataset('all');
+    await (await rig.startRun('all-again', { steps: [reviewOf(data, { after: { remind: '9d' } })] })).result();
+    expect(await rig.states('all-again')).toEqual(['review: done (reused)']);
+  });
+});
+
+test('the simulated reviewer decides at once and is named', async () => {
+  const data = await dataset('oracle');
+  const annotations = [label('a', 0), label('c', 60)];
+  const truth = await saveLabels(rig.store, { parent: null, author: 'truth', note: '', annotations });
+  const reviewer = { oracle: { truth: truth as never, errorRate: 0 } };
+  await (await rig.startRun('oracle', { steps: [reviewOf(data, { reviewer })] })).result();
+  expect(await reviewedBoxes('oracle')).toEqual(['at 0', 'at 60']);
+  const step = await rig.step('oracle', 'review');
+  const corrections = await loadJson(rig.store, 'corrections', step?.outputs?.corrections as never);
+  expect(corrections.reviewer).toBe('oracle');
+  expect(corrections.againstTruth).toContainEqual(expect.objectContaining({ type: 'missing', before: 1, after: 0 }));
+});
