@@ -6,6 +6,8 @@ import { compareModels } from './compare-models.ts';
 import type { AnyStepImplementation, StepImplementation } from './context.ts';
 import { detect } from './detect.ts';
 import { evaluate } from './evaluate.ts';
+import { exportFiles } from './export.ts';
+import { importDataset } from './import-dataset.ts';
 import { merge } from './merge.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
@@ -19,6 +21,8 @@ export const stepImplementations: { readonly [kind: string]: AnyStepImplementati
   'compare-models': compareModels,
   detect,
   evaluate,
+  export: exportFiles,
+  'import-dataset': importDataset,
   merge,
   mine,
   'profile-loss': profileLoss,
