@@ -102,7 +102,8 @@ export async function readImageSize(
     const { width, height } = await files.imageSize(fileName);
     size = { width, height };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    // image libraries repeat themselves on further lines
+    const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.replace(/\.$/, '');
     log.error(fileName, '', `Image cannot be read: ${reason}. Replace the file, or remove its entry in ${at.file}.`);
     return null;
   }
