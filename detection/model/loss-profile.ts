@@ -36,7 +36,7 @@ export function lossPerGroundTruth(
 ): GroundTruthLoss[] {
   const { focal, boxLoss, lossWeights, labelSmoothing, assignment } = { ...defaultTrainOptions, ...options };
   const grid = cellGrid(architecture);
-  const buildTargets = createTargetBuilder(architecture, 1, { assignment: assignment ?? 'nearby', labelSmoothing });
+  const buildTargets = createTargetBuilder(architecture, 1, { assignment, labelSmoothing });
   const similarity = { ciou, diou, giou }[boxLoss];
   const oneCategory = architecture.categories.length === 1;
   const detector = createDetectorModel(architecture, weights, options);

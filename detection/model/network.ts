@@ -15,8 +15,6 @@ const BASE_CHANNELS = 64;
 const BASE_BLOCKS = 6;
 /** Probability of an object that the heads start with, so that the many empty places do not drown the few targets (Lin et al., 2017, section 4.1). */
 const OBJECT_PRIOR = 0.01;
-/** Share of the new in the running mean and variance of batch normalisation. */
-export const STATISTICS_RATE = 0.03;
 
 /** How one kind of value (a tensor, a shape) passes through each part of the network. */
 export interface NetworkOps<T> {

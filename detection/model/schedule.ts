@@ -79,3 +79,13 @@ export function clipAfterEpoch(
   if (before === undefined || (before - smoothed) / before >= clip.plateau.improvement) return next;
   return { ...next, switched: { step: nextStep, epoch: epoch + 1, reason: 'plateau' } };
 }
+
+const STATISTICS_RATE = 0.03;
+
+/**
+ * Share of a batch in the running mean and variance of batch normalisation. A fresh network's are made up, so the first batches are
+ * averaged evenly (the running average of n batches has a rate of 1/n) until the usual rate takes over; given ones are kept.
+ */
+export function statisticsRateAt(step: number, isFresh: boolean): number {
+  return isFresh ? Math.max(STATISTICS_RATE, 1 / (step + 1)) : STATISTICS_RATE;
+}

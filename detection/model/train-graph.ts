@@ -4,7 +4,7 @@ import type { Architecture } from '../types.ts';
 import { cellGrid } from './cells.ts';
 import type { GraphDefinition } from './graph-definition.ts';
 import { lossTerms, weightedTotal } from './loss.ts';
-import { joinFlat, networkLayout, STATISTICS_RATE, splitFlat, trainingForward } from './network.ts';
+import { joinFlat, networkLayout, splitFlat, trainingForward } from './network.ts';
 import { adamUpdate, clipByNorm, gradientNorm, momentumUpdate, movingAverage } from './optimizer.ts';
 import { positiveCapacity, type TargetBatch } from './targets.ts';
 import { type Scalar, type Tensor, tf, type Values } from './tf.ts';
@@ -23,6 +23,8 @@ export interface StepSettings {
   /** Bound on the norm of the gradient; infinite while clipping is off. */
   readonly clipNorm: number;
   readonly emaDecay: number;
+  /** Share of this batch in the running mean and variance of batch normalisation. */
+  readonly statisticsRate: number;
   /** Adam's corrections; not used by momentum. */
   readonly correction1: number;
   readonly correction2: number;
@@ -71,6 +73,7 @@ export function traceTrainStep(tracer: Tracer, architecture: Architecture, optio
   const rate = scalar('learningRate');
   const clipNorm = scalar('clipNorm');
   const emaDecay = scalar('emaDecay');
+  const statisticsRate = scalar('statisticsRate');
 
   const weights = tracer.variable('weights', [layout.parameterCount]);
   const statistics = tracer.variable('statistics', [layout.statisticCount]);
@@ -112,7 +115,7 @@ export function traceTrainStep(tracer: Tracer, architecture: Architecture, optio
     slots.slot2 = next.square;
   }
   const seen = joinFlat(batchStatistics);
-  const nextStatistics = tf.add(statistics, tf.mul(tf.sub(seen, statistics), STATISTICS_RATE));
+  const nextStatistics = tf.add(statistics, tf.mul(tf.sub(seen, statistics), statisticsRate));
   tracer.signature(
     'train',
     { report: tf.stack([value, ...terms, norm]) },
@@ -155,6 +158,7 @@ export function stepFeeds(pixels: Uint8Array, targets: TargetBatch, settings: St
     learningRate: scalar(settings.learningRate),
     clipNorm: scalar(settings.clipNorm),
     emaDecay: scalar(settings.emaDecay),
+    statisticsRate: scalar(settings.statisticsRate),
     correction1: scalar(settings.correction1),
     correction2: scalar(settings.correction2),
   };

@@ -12,6 +12,7 @@ import {
   emaForLength,
   type Length,
   learningRateAt,
+  statisticsRateAt,
 } from './schedule.ts';
 import { borrowSession, returnSession } from './sessions.ts';
 import { createTargetBuilder } from './targets.ts';
@@ -25,7 +26,7 @@ import {
 } from './train-graph.ts';
 import type { EpochReport, TrainJob, TrainOptions, TrainResult } from './types.ts';
 
-/** The recipe unless the pipeline says otherwise. `docs/decisions.md` gives the trials behind the numbers. */
+/** The recipe unless the pipeline says otherwise. */
 export const defaultTrainOptions: TrainOptions = {
   epochs: 30,
   batchSize: 16,
@@ -39,6 +40,7 @@ export const defaultTrainOptions: TrainOptions = {
   emaDecay: 0.9999,
   focal: { gamma: 2, alpha: 0.25 },
   labelSmoothing: 0.1,
+  assignment: 'best',
   boxLoss: 'ciou',
   lossWeights: { box: 2, objectness: 1, class: 0.5 },
   clip: { by: 'global-norm', norm: 10, when: 'plateau', plateau: { improvement: 0.01, epochs: 3 } },
@@ -99,7 +101,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
   const key = `train ${JSON.stringify([architecture, graphOptions])}`;
   const session = borrowSession(key, () => buildTrainGraph(architecture, graphOptions), job.folder);
   const buildTargets = createTargetBuilder(architecture, options.batchSize, {
-    assignment: options.assignment ?? 'nearby',
+    assignment: options.assignment,
     labelSmoothing: options.labelSmoothing,
   });
   session.load(start.state);
@@ -128,6 +130,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         learningRate,
         clipNorm,
         emaDecay: emaDecayAt(ema.decay, step + 1, ema.ramp),
+        statisticsRate: statisticsRateAt(step, job.init === null),
         correction1: adamCorrection(options.momentum, step),
         correction2: adamCorrection(ADAM_BETA2, step),
       };

@@ -58,8 +58,8 @@ export interface TrainOptions {
   readonly emaDecay: number;
   readonly focal: { readonly gamma: number; readonly alpha: number };
   readonly labelSmoothing: number;
-  /** Which rows are asked for a ground truth: see targets.ts. `nearby` unless given. */
-  readonly assignment?: 'nearby' | 'best';
+  /** Which cells and anchors are asked for a ground truth: see targets.ts. */
+  readonly assignment: 'nearby' | 'best';
   readonly boxLoss: 'ciou' | 'diou' | 'giou';
   readonly lossWeights: { readonly box: number; readonly objectness: number; readonly class: number };
   readonly clip: {

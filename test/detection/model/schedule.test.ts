@@ -6,6 +6,7 @@ import {
   emaDecayAt,
   emaForLength,
   learningRateAt,
+  statisticsRateAt,
 } from '../../../detection/model/schedule.ts';
 import { defaultTrainOptions } from '../../../detection/model/train.ts';
 import type { TrainOptions } from '../../../detection/model/types.ts';
@@ -73,4 +74,12 @@ test('clipping switches on when the smoothed loss improved by less than 1 % in 3
   // 1.0117 to 1.0015 after epoch 14 is still 1.01 %; 1.0059 to 1.0007 after epoch 15 is 0.51 %.
   expect(switchedAfter).toBe(15);
   expect(state.switched).toEqual({ step: 150, epoch: 16, reason: 'plateau' });
+});
+
+test('statistics of a fresh network start as the plain average of its batches', () => {
+  let average = 123;
+  for (const [step, value] of [4, 8, 6].entries()) average += (value - average) * statisticsRateAt(step, true);
+  expect(average).toBeCloseTo(6);
+  expect(statisticsRateAt(1000, true)).toBe(0.03);
+  expect(statisticsRateAt(0, false)).toBe(0.03);
 });

@@ -21,6 +21,7 @@ const settings = {
   learningRate: 0.01,
   clipNorm: Number.POSITIVE_INFINITY,
   emaDecay: 0.5,
+  statisticsRate: 0.03,
   correction1: 10,
   correction2: 1000,
 };

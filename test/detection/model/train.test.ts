@@ -105,26 +105,23 @@ test.each(['momentum', 'adam'] as const)(
   },
 );
 
-test.each(['momentum', 'adam'] as const)(
-  'resumed in another process, the weights are the same to the bit: %s',
-  (optimizer) => {
-    const run = (name: string, stop: number) => {
-      const here = import.meta.dirname;
-      const loader = join(here, 'typescript-loader.mjs');
-      const path = join(folder, name);
-      mkdirSync(path, { recursive: true });
-      const script = [join(here, 'train-in-process.ts'), path, optimizer, String(stop)];
-      const output = execFileSync(process.execPath, ['--import', loader, ...script], {
-        stdio: ['ignore', 'pipe', 'ignore'],
-      });
-      return JSON.parse(output.toString()) as { steps: number; digest: string };
-    };
-    const unbroken = run(`${optimizer}-unbroken`, 0);
-    expect(unbroken.steps).toBe(12);
-    expect(run(`${optimizer}-broken`, 5).steps).toBe(5);
-    expect(run(`${optimizer}-broken`, 0)).toEqual(unbroken);
-  },
-);
+test('resumed in another process, the weights are the same to the bit', () => {
+  const run = (name: string, stop: number) => {
+    const here = import.meta.dirname;
+    const path = join(folder, name);
+    mkdirSync(path, { recursive: true });
+    const script = [join(here, 'train-in-process.ts'), path, String(stop)];
+    const output = execFileSync(process.execPath, ['--import', join(here, 'typescript-loader.mjs'), ...script], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return JSON.parse(output.toString()) as Record<'momentum' | 'adam', { steps: number; digest: string }>;
+  };
+  const unbroken = run('unbroken', 0);
+  expect(unbroken.adam.steps).toBe(12);
+  expect(unbroken.adam.digest).not.toBe(unbroken.momentum.digest);
+  expect(run('broken', 5).adam.steps).toBe(5);
+  expect(run('broken', 0)).toEqual(unbroken);
+}, 120_000);
 
 test('a checkpoint without a stop changes nothing, and holds everything', async () => {
   const saved: [number, Uint8Array][] = [];
