@@ -8,6 +8,7 @@
 import type { Box, CandidateType, Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { sha256Hex } from './digest.ts';
+import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 export interface LedgerEntry {
@@ -36,10 +37,10 @@ export interface LedgerEntry {
 const LIST_EACH_MAX = 50;
 
 export async function rememberDecisions(store: Store, entries: readonly LedgerEntry[]): Promise<void> {
-  for (const entry of entries) {
+  await mapInParallel(entries, (entry) => {
     const bytes = Buffer.from(canonicalJson(entry));
-    await store.createRecord(`decisions/${entry.imageDigest}/${sha256Hex(bytes).slice(0, 16)}.json`, bytes);
-  }
+    return store.createRecord(`decisions/${entry.imageDigest}/${sha256Hex(bytes).slice(0, 16)}.json`, bytes);
+  });
 }
 
 /** Entries of the given images, newest first within an image. Images nobody decided about are not in the map. */
@@ -50,13 +51,10 @@ export async function recallDecisions(
   const wanted = [...new Set(imageDigests)];
   const known = wanted.length > LIST_EACH_MAX ? new Set(await store.listNames('decisions/')) : null;
   const found = new Map<string, LedgerEntry[]>();
-  for (const digest of wanted) {
-    if (known !== null && !known.has(digest)) continue;
-    const entries: LedgerEntry[] = [];
-    for (const key of await store.listRecords(`decisions/${digest}/`)) {
-      const bytes = await store.readRecord(key);
-      if (bytes !== null) entries.push(JSON.parse(bytes.toString()) as LedgerEntry);
-    }
+  const listed = wanted.filter((digest) => known === null || known.has(digest));
+  const lists = await mapInParallel(listed, (digest) => entriesOf(store, digest));
+  for (const [i, digest] of listed.entries()) {
+    const entries = lists[i]!;
     if (entries.length > 0)
       found.set(
         digest,
@@ -64,4 +62,13 @@ export async function recallDecisions(
       );
   }
   return found;
+}
+
+async function entriesOf(store: Store, imageDigest: string): Promise<LedgerEntry[]> {
+  const entries: LedgerEntry[] = [];
+  for (const key of await store.listRecords(`decisions/${imageDigest}/`)) {
+    const bytes = await store.readRecord(key);
+    if (bytes !== null) entries.push(JSON.parse(bytes.toString()) as LedgerEntry);
+  }
+  return entries;
 }

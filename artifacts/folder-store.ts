@@ -132,7 +132,9 @@ class FolderStore implements Store {
       const keys: string[] = [];
       const walk = async (folder: string, key: string): Promise<void> => {
         for (const entry of await entriesOf(folder)) {
-          const child = key + decodeSegment(entry.name);
+          const segment = decodeSegment(entry.name);
+          if (segment === null) continue;
+          const child = key + segment;
           if (entry.isDirectory()) await walk(join(folder, entry.name), `${child}/`);
           else if (child.startsWith(prefix)) keys.push(child);
         }
@@ -145,7 +147,10 @@ class FolderStore implements Store {
   async listNames(prefix: string): Promise<string[]> {
     return this.#guard('read', async () => {
       const entries = await entriesOf(this.#folderPath(prefix));
-      return entries.map((entry) => decodeSegment(entry.name)).sort();
+      return entries
+        .map((entry) => decodeSegment(entry.name))
+        .filter((name) => name !== null)
+        .sort();
     });
   }
 

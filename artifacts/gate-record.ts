@@ -8,6 +8,7 @@
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 export interface GateRecord {
@@ -89,8 +90,9 @@ export async function appendDecisions(
 /** All decisions of a gate, oldest batch first. Also those that came before it opened. */
 export async function readDecisions(store: Store, run: string, gatePath: string): Promise<RecordedDecision[]> {
   const keys = await store.listRecords(`runs/${run}/gates/${gatePath}/decisions/`);
-  const batches = await Promise.all(
-    keys.map(async (key) => JSON.parse((await store.readRecord(key))?.toString() ?? 'null') as DecisionBatch | null),
+  const batches = await mapInParallel(
+    keys,
+    async (key) => JSON.parse((await store.readRecord(key))?.toString() ?? 'null') as DecisionBatch | null,
   );
   return batches
     .filter((batch) => batch !== null)

@@ -17,8 +17,14 @@ export function encodeSegment(segment: string): string {
     .replace(/^\./, percent);
 }
 
-export function decodeSegment(name: string): string {
-  return decodeURIComponent(name);
+/** Null for a name that no segment has: a file that some tool of the system left there. */
+export function decodeSegment(name: string): string | null {
+  try {
+    const segment = decodeURIComponent(name);
+    return encodeSegment(segment) === name ? segment : null;
+  } catch {
+    return null;
+  }
 }
 
 function percent(character: string): string {

@@ -12,6 +12,7 @@
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Json, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
 import { sha256Hex } from './digest.ts';
+import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 export interface RunRecord {
@@ -64,12 +65,9 @@ export async function readRun(store: Store, run: string): Promise<RunRecord | nu
 
 /** All runs, newest first. */
 export async function listRuns(store: Store): Promise<RunRecord[]> {
-  const runs: RunRecord[] = [];
-  for (const name of await store.listNames('runs/')) {
-    const run = await readRun(store, name);
-    // A folder without a header is the trace of a creation that was cut short.
-    if (run !== null) runs.push(run);
-  }
+  const all = await mapInParallel(await store.listNames('runs/'), (name) => readRun(store, name));
+  // A folder without a header is the trace of a creation that was cut short.
+  const runs = all.filter((run) => run !== null);
   return runs.sort((a, b) => compare(b.header.createdAt, a.header.createdAt) || compare(a.header.run, b.header.run));
 }
 
@@ -186,7 +184,7 @@ async function read<T>(store: Store, key: string): Promise<T | null> {
 
 async function readAll<T>(store: Store, prefix: string): Promise<T[]> {
   const keys = await store.listRecords(prefix);
-  const records = await Promise.all(keys.map((key) => read<T>(store, key)));
+  const records = await mapInParallel(keys, (key) => read<T>(store, key));
   return records.filter((record) => record !== null) as T[];
 }
 

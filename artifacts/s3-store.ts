@@ -134,13 +134,17 @@ class S3Store implements Store {
 
   async listRecords(prefix: string): Promise<string[]> {
     const names = await this.#list(this.#prefixName(prefix), true);
-    return names.map((name) => this.#keyOf(name)).sort();
+    return names
+      .map((name) => this.#keyOf(name))
+      .filter((key) => key !== null)
+      .sort();
   }
 
   async listNames(prefix: string): Promise<string[]> {
     const folder = this.#prefixName(prefix);
     const names = await this.#list(folder, false);
-    return names.map((name) => decodeSegment(name.slice(folder.length).replace(/\/$/, ''))).sort();
+    const segments = names.map((name) => decodeSegment(name.slice(folder.length).replace(/\/$/, '')));
+    return segments.filter((segment) => segment !== null).sort();
   }
 
   #objectName(digest: string): string {
@@ -157,9 +161,10 @@ class S3Store implements Store {
     return `${this.#prefix}records/${prefix.split('/').map(encodeSegment).join('/')}`;
   }
 
-  #keyOf(name: string): string {
+  #keyOf(name: string): string | null {
     const encoded = name.slice(this.#prefix.length + 'records/'.length);
-    return encoded.split('/').map(decodeSegment).join('/');
+    const segments = encoded.split('/').map(decodeSegment);
+    return segments.includes(null) ? null : segments.join('/');
   }
 
   /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */

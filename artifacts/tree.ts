@@ -6,11 +6,9 @@ import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import { loadJson, readBytes, saveJson } from './codecs.ts';
 import { digestFile, sha256Hex } from './digest.ts';
+import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 import type { Tree } from './types.ts';
-
-/** So many files are read at a time: enough to keep a disk busy, few enough for any limit on open files. */
-const FILES_AT_A_TIME = 16;
 
 /** What the folder would be as an artifact; nothing is written. The reference equals that of `ingestTree`. */
 export async function digestTree(folder: string): Promise<ArtifactRef> {
@@ -109,13 +107,7 @@ async function readTree(
       `The folder "${folder}" holds no files (those beginning with a dot do not count). Correct the path.`,
     );
   }
-  const files: { name: string; digest: string; bytes: number }[] = [];
-  for (let i = 0; i < names.length; i += FILES_AT_A_TIME) {
-    const taken = names
-      .slice(i, i + FILES_AT_A_TIME)
-      .map(async (name) => ({ name, ...(await take(join(root, name))) }));
-    files.push(...(await Promise.all(taken)));
-  }
+  const files = await mapInParallel(names, async (name) => ({ name, ...(await take(join(root, name))) }));
   return { files };
 }
 

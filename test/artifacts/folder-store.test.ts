@@ -71,6 +71,16 @@ describe('A folder store', () => {
     expect(await readdir(join(place, 'tmp'))).toEqual(['new']);
   });
 
+  it('passes over files that other tools left among the records', async () => {
+    const place = join(folder, 'littered');
+    const store = await openFolderStore(place);
+    await store.writeRecord('runs/a', Buffer.from('a'));
+    for (const name of ['.DS_Store', '.nfs0001', '100%', 'a b'])
+      await writeFile(join(place, 'records', 'runs', name), '');
+    expect(await store.listRecords('')).toEqual(['runs/a']);
+    expect(await store.listNames('runs/')).toEqual(['a']);
+  });
+
   it('says that something is in the way where the place is a file', async () => {
     await writeFile(join(folder, 'file'), '');
     const error = await openFolderStore(join(folder, 'file')).catch((thrown: unknown) => thrown);

@@ -1,0 +1,28 @@
+/** Asks for many things at a time, but not for all at once. */
+
+/**
+ * The answers in the order of the items. `atATime` keeps a disk or a server busy and stays far below the limits on open
+ * files and connections, which thousands of records would exceed. After a failure nothing new is begun.
+ */
+export async function mapInParallel<Item, Answer>(
+  items: readonly Item[],
+  ask: (item: Item) => Promise<Answer>,
+  atATime = 16,
+): Promise<Answer[]> {
+  const answers = new Array<Answer>(items.length);
+  const queue = items.entries();
+  let failed = false;
+  const runner = async (): Promise<void> => {
+    for (const [i, item] of queue) {
+      if (failed) return;
+      try {
+        answers[i] = await ask(item);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atATime, items.length) }, runner));
+  return answers;
+}
