@@ -107,34 +107,43 @@ export function datasetStats(dataset: StatsDataset): DatasetStats {
     suggestion: suggestInput(
       dataset.images.map(({ width, height }) => Math.max(width, height)),
       // as a share of the longer side, which is what the letterbox keeps
-      boxes.map((annotation) => {
-        const { width, height } = images.get(annotation.imageId)!;
-        return sidePx(annotation) / Math.max(width, height);
-      }),
+      dataset.categories.map(({ id }) =>
+        boxes
+          .filter(({ categoryId }) => categoryId === id)
+          .map((annotation) => {
+            const { width, height } = images.get(annotation.imageId)!;
+            return sidePx(annotation) / Math.max(width, height);
+          }),
+      ),
     ),
   };
 }
 
 /**
- * The smallest input in which three quarters of the targets have 16 pixels or more, never larger than the images are;
- * where that is not enough, a head at stride 4. Null without targets.
+ * The smallest input in which three quarters of the targets of every category have 16 pixels or more, never larger than
+ * the images are; where that is not enough, a head at stride 4. `sharesByCategory` holds the sides of the targets as
+ * shares of their image's longer side. Null without targets.
  */
-export function suggestInput(longerSidesPx: readonly number[], shares: readonly number[]): InputSuggestion | null {
-  const targets = quantiles(shares);
-  if (!targets || longerSidesPx.length === 0) return null;
-  const quarter = targets[1];
+export function suggestInput(
+  longerSidesPx: readonly number[],
+  sharesByCategory: readonly (readonly number[])[],
+): InputSuggestion | null {
+  const quarters = sharesByCategory.flatMap((shares) => quantiles(shares)?.[1] ?? []);
+  if (quarters.length === 0 || longerSidesPx.length === 0) return null;
+  const quarter = Math.min(...quarters);
   const sides = [...longerSidesPx].sort((a, b) => a - b);
   const largest = Math.min(MAX_INPUT_PX, Math.ceil(quantile(sides, 0.5) / 32) * 32);
   const wanted = Math.max(MIN_INPUT_PX, Math.ceil(CLEAR_SIDE_PX / quarter / 32) * 32);
   const imageSize = Math.min(wanted, largest);
   const side = Math.round(quarter * imageSize);
+  const whose = quarters.length > 1 ? ' of the smallest category' : '';
   const isClear = quarter * imageSize >= CLEAR_SIDE_PX;
   return {
     imageSize,
     strides: isClear ? [8, 16, 32] : [4, 8, 16, 32],
     reason: isClear
-      ? `At ${imageSize} px three quarters of the targets have a side of ${side} px or more, which stride 8 resolves.`
-      : `At ${imageSize} px, the size of the images, a quarter of the targets are under ${side} px: they need a head at stride 4.`,
+      ? `At ${imageSize} px three quarters of the targets${whose} have a side of ${side} px or more, which stride 8 resolves.`
+      : `At ${imageSize} px, the size of the images, a quarter of the targets${whose} are under ${side} px: they need a head at stride 4.`,
   };
 }
 

@@ -1,6 +1,6 @@
 /** COCO instances files: read with every change listed, and written. */
 
-import type { Annotation, Box, Category, Split } from '../types.ts';
+import { type Annotation, type Box, type Category, SPLITS, type Split } from '../types.ts';
 import { tidy } from './coco-results.ts';
 import { baseName, findImage, Grouping, ImageIndex, readImageSize, splitInName } from './image-files.ts';
 import { isObject, type JsonObject, JsonSyntaxError, parseJson, quote } from './json.ts';
@@ -43,6 +43,10 @@ export async function readCoco(files: DatasetFiles, options: ReadOptions = {}): 
     const root = await readInstances(files, file, log);
     if (root) sources.push({ file, split: splitInName(baseName(file)) ?? splitInName(file), root });
   }
+
+  // the first file keeps its ids, and train is the one that people look things up in
+  const rank = (split: Split | null): number => (split === null ? SPLITS.length : SPLITS.indexOf(split));
+  sources.sort((a, b) => rank(a.split) - rank(b.split));
 
   const categories = mergeCategories(sources, log);
   const imageIds = new IdMap('images', sources, log);

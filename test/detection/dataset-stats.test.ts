@@ -3,16 +3,25 @@ import { datasetStats, suggestInput } from '../../detection/dataset-stats.ts';
 
 describe('suggestInput', () => {
   it('takes the smallest input in which three quarters of the targets have 16 pixels', () => {
-    expect(suggestInput([640, 640], [0.05, 0.05, 0.05])).toMatchObject({ imageSize: 320, strides: [8, 16, 32] });
+    expect(suggestInput([640, 640], [[0.05, 0.05, 0.05]])).toMatchObject({ imageSize: 320, strides: [8, 16, 32] });
   });
 
   it('never enlarges images, and adds stride 4 where targets stay small', () => {
-    expect(suggestInput([640], [0.01])).toMatchObject({ imageSize: 640, strides: [4, 8, 16, 32] });
-    expect(suggestInput([4000], [0.2])).toMatchObject({ imageSize: 160 });
+    expect(suggestInput([640], [[0.01]])).toMatchObject({ imageSize: 640, strides: [4, 8, 16, 32] });
+    expect(suggestInput([4000], [[0.2]])).toMatchObject({ imageSize: 160 });
+  });
+
+  it('goes by the smallest category', () => {
+    expect(suggestInput([640], [[0.4, 0.4, 0.4, 0.4], [0.1], []])).toEqual({
+      imageSize: 160,
+      strides: [8, 16, 32],
+      reason:
+        'At 160 px three quarters of the targets of the smallest category have a side of 16 px or more, which stride 8 resolves.',
+    });
   });
 
   it('suggests nothing without targets', () => {
-    expect(suggestInput([640], [])).toBeNull();
+    expect(suggestInput([640], [[]])).toBeNull();
   });
 });
 
