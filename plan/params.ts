@@ -64,7 +64,8 @@ export function readParams(
   const section = places.get('/params')?.key ?? { start: 0, end: 0 };
 
   for (const name of Object.keys(given)) {
-    if (Object.hasOwn(params, name)) continue;
+    // One whose declaration is wrong was reported there.
+    if (Object.hasOwn(params, name) || places.has(pointerTo('/params', name))) continue;
     const message = `-p ${name}=${typeof given[name] === 'string' ? given[name] : '...'}: the pipeline has no param "${name}".`;
     problems.push({ code: 'UNKNOWN_PARAM', range: section, message, hint: suggestion(name, names, 'Params') });
   }

@@ -91,6 +91,7 @@ const tokenWords: { readonly [token: string]: string } = {
 
 function readableSyntaxError(error: ParseError, source: string): string {
   if (source.trim() === '') return 'The expression is empty.';
+  if (/^Unexpected token: EOF/.test(error.summary)) return 'The expression ends too early.';
   const summary = error.summary.replace(/\b[A-Z]{2,}\b/g, (token) => tokenWords[token] ?? token.toLowerCase());
   return /[.!?]$/.test(summary) ? summary : `${summary}.`;
 }

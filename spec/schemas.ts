@@ -80,6 +80,13 @@ export function schemaOf(name: string): Schema {
   return schema;
 }
 
+/** pipeline.schema.json but for the parameters of the kinds: compiling all of those takes longer than most checks. */
+export function structureSchema(): Schema {
+  const whole = schemaOf('pipeline.schema.json') as unknown as { $defs: { step: { allOf: unknown } } };
+  const { allOf: _, ...step } = whole.$defs.step;
+  return { ...whole, $defs: { ...whole.$defs, step } } as Schema;
+}
+
 /** Parameters of a step kind. */
 export const kindSchema = (kind: string): Schema => schemaOf(`steps/${kind}.schema.json`);
 
@@ -106,4 +113,9 @@ function resolvePath(from: string, path: string): string {
     else parts.push(part);
   }
   return parts.join('/');
+}
+
+/** Step kinds that have a schema, which are those that a file may use. */
+export function stepKindNames(): string[] {
+  return Object.keys(files).flatMap((name) => /^steps\/(.+)\.schema\.json$/.exec(name)?.[1] ?? []);
 }

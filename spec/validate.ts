@@ -4,7 +4,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import { describeSchema, isExpressionSchema, showValue } from './describe-schema.ts';
 import type { Problem } from './diagnostic.ts';
 import { hasExpression } from './expression-text.ts';
-import { kindSchema, type Schema, schemaOf } from './schemas.ts';
+import { kindSchema, type Schema, stepKindNames, structureSchema } from './schemas.ts';
 import { nearestName, suggestion } from './suggest.ts';
 import {
   isRecord,
@@ -34,17 +34,19 @@ const validators = new Map<string, ValidateFunction>();
 function validatorOf(name: string, schema: Schema): ValidateFunction {
   let validator = validators.get(name);
   if (validator === undefined) {
-    // Not strict: `required` in a branch of `if` names properties that another branch defines.
-    validator = new Ajv2020({ allErrors: true, verbose: true, strict: false }).compile(schema as object);
+    // Not strict: `required` in a branch of `if` names properties that another branch defines. The schemas themselves
+    // are checked by a test, and optimizing the generated code takes longer than running it once.
+    const options = { allErrors: true, verbose: true, strict: false, validateSchema: false, code: { optimize: false } };
+    validator = new Ajv2020(options).compile(schema as object);
     validators.set(name, validator);
   }
   return validator;
 }
 
 export function validateSpec(parsed: ParsedSpec): Validation {
-  const validate = validatorOf('pipeline', schemaOf('pipeline.schema.json'));
-  validate(parsed.value);
-  const faults = tellingErrors(validate.errors ?? []).map((error) => faultOf(error, parsed));
+  const faults = [...structureErrors(parsed.value), ...parameterErrors(parsed.value, '')].map((error) =>
+    faultOf(error, parsed),
+  );
   const sound = withoutPointers(parsed.value, new Set(faults.flatMap((fault) => fault.unsound)), '');
   const root = isRecord(sound) ? sound : {};
   const broken = new Set<string>();
@@ -52,9 +54,51 @@ export function validateSpec(parsed: ParsedSpec): Validation {
     ...root,
     name: typeof root.name === 'string' ? root.name : '',
     params: soundParams(root.params, broken),
-    steps: soundSteps(root.steps, '/steps', broken),
+    steps: soundSteps(stepsOf(parsed.value), root.steps, '/steps', broken),
   } as Spec;
   return { spec, broken, problems: faults.map((fault) => fault.problem) };
+}
+
+function structureErrors(value: PlainValue): ErrorObject[] {
+  const validate = validatorOf('', structureSchema());
+  validate(value);
+  return tellingErrors(validate.errors ?? []);
+}
+
+/** Errors of the parameters of every step, in rounds too. */
+function parameterErrors(scope: PlainValue, pointer: string): ErrorObject[] {
+  const steps = isRecord(scope) ? scope.steps : undefined;
+  if (!isRecord(steps)) return [];
+  return Object.entries(steps).flatMap(([id, step]) => {
+    const at = pointerTo(pointer, 'steps', id);
+    if (!isRecord(step)) return [];
+    if (isRecord(step.repeat)) return parameterErrors(step, at);
+    if (typeof step.uses !== 'string' || !stepKindNames().includes(step.uses)) return [];
+    const { required = [], minProperties = 0 } = kindSchema(step.uses);
+    const given = step.with ?? (required.length + minProperties > 0 ? undefined : {});
+    if (given === undefined) return [missingWith(at, required)];
+    // Something else than a mapping is an error of the structure.
+    return isRecord(given)
+      ? errorsOf(step.uses, given).map((error) => ({ ...error, instancePath: `${at}/with${error.instancePath}` }))
+      : [];
+  });
+}
+
+function errorsOf(kind: string, value: PlainValue): ErrorObject[] {
+  const validate = validatorOf(kind, kindSchema(kind));
+  validate(value);
+  return tellingErrors(validate.errors ?? []);
+}
+
+function missingWith(instancePath: string, required: readonly string[]): ErrorObject {
+  const params = { missingProperty: 'with' };
+  const parentSchema = { properties: { with: { description: withHint(required) } } };
+  return { keyword: 'required', instancePath, schemaPath: '#/required', params, parentSchema };
+}
+
+function withHint(required: readonly string[]): string {
+  const names = required.length === 0 ? '' : ` It needs ${required.join(' and ')}.`;
+  return `The inputs of the step go there; docs/steps.md lists them.${names}`;
 }
 
 /**
@@ -66,9 +110,7 @@ export function validateParameters(
   value: PlainValue,
   placeOf: (pointer: string) => { readonly range: Range; readonly origin: string } | null,
 ): Problem[] {
-  const validate = validatorOf(kind, kindSchema(kind));
-  validate(value);
-  return tellingErrors(validate.errors ?? []).flatMap((error) => {
+  return errorsOf(kind, value).flatMap((error) => {
     const place = placeOf(error.instancePath);
     if (place === null || error.keyword === 'required' || error.keyword === 'additionalProperties') return [];
     return [{ code: 'INVALID_VALUE', range: place.range, message: `${valueMessage(error)} ${place.origin}`.trim() }];
@@ -151,7 +193,7 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
       const message = `${where} has no "${key}".`;
       const hint = missingHint(key, instancePath, parent);
       // What a step lacks in `with` makes the step wrong, but not what the others read from it.
-      const unsound = isParameter(instancePath) || instancePath === '' ? [] : [instancePath];
+      const unsound = isParameter(instancePath) || key === 'with' || instancePath === '' ? [] : [instancePath];
       return {
         problem: { code: 'MISSING_KEY', range: place.key ?? firstLine(place.value, parsed), message, hint },
         unsound,
@@ -222,7 +264,6 @@ function keyHint(key: string, known: readonly string[]): string {
 
 function missingHint(key: string, pointer: string, parent: Schema): string {
   if (key === 'uses') return 'A step names its kind with `uses`, or repeats steps with `repeat`.';
-  if (key === 'with') return 'The inputs of the step go there; docs/steps.md lists them.';
   const schema = parent.properties?.[key];
   const description = typeof schema === 'object' ? schema.description : undefined;
   if (description !== undefined) return description;
@@ -305,19 +346,27 @@ function soundParams(params: PlainValue | undefined, broken: Set<string>): { rea
   return sound;
 }
 
-function soundSteps(steps: PlainValue | undefined, pointer: string, broken: Set<string>): StepSpecs {
-  const sound: { [id: string]: StepSpecs[string] } = {};
-  for (const [id, step] of Object.entries(isRecord(steps) ? steps : {})) {
+function stepsOf(value: PlainValue | undefined): { readonly [id: string]: PlainValue } {
+  return isRecord(value) && isRecord(value.steps) ? value.steps : {};
+}
+
+/** Every step that the file names is known to the others, even where nothing else of it is. */
+function soundSteps(
+  written: { readonly [id: string]: PlainValue },
+  steps: PlainValue | undefined,
+  pointer: string,
+  broken: Set<string>,
+): StepSpecs {
+  const entries = Object.entries(written).map(([id, original]): [string, StepSpecs[string]] => {
     const at = pointerTo(pointer, id);
-    const record = isRecord(step) ? step : {};
-    if (isRecord(record.repeat)) {
-      const inner = soundSteps(record.steps, pointerTo(at, 'steps'), broken);
-      sound[id] = { ...record, steps: inner } as unknown as StepSpecs[string];
-    } else if (typeof record.uses === 'string') sound[id] = record as unknown as StepSpecs[string];
-    else {
-      broken.add(at);
-      sound[id] = { uses: '' };
+    const step = isRecord(steps) ? steps[id] : undefined;
+    if (isRecord(step) && isRecord(step.repeat)) {
+      const inner = soundSteps(stepsOf(original), step.steps, pointerTo(at, 'steps'), broken);
+      return [id, { ...step, steps: inner } as unknown as StepSpecs[string]];
     }
-  }
-  return sound;
+    if (isRecord(step) && typeof step.uses === 'string') return [id, step as unknown as StepSpecs[string]];
+    broken.add(at);
+    return [id, { uses: '' }];
+  });
+  return Object.fromEntries(entries);
 }

@@ -1,0 +1,191 @@
+/** Which steps of a plan a run would reuse, which it would run, and which nobody can tell before others ended. */
+
+import { fingerprintOf, stepSeed } from '../artifacts/fingerprint.ts';
+import { readStepResult } from '../artifacts/step-results.ts';
+import type { Store } from '../artifacts/store.ts';
+import { stepKinds } from '../plan/step-kinds.ts';
+import type { Json, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
+import { resolveValue } from '../plan/values.ts';
+import { AbsentValueError, type ExpressionScope, evaluateExpression, parseExpression } from '../spec/expression.ts';
+import { referencesOf } from '../spec/expression-references.ts';
+
+export type Outlook = 'reuse' | 'run' | 'unknown' | 'skip';
+
+export interface Forecast {
+  readonly path: string;
+  readonly kind: string;
+  readonly outlook: Outlook;
+  /** For `run` and `unknown`. */
+  readonly reason?: string;
+}
+
+/** What is known of the steps that others read. */
+interface Known {
+  readonly scope: ExpressionScope;
+  /** Steps whose outputs are not known, with their paths. */
+  readonly open: ReadonlyMap<string, string>;
+  readonly skipped: ReadonlySet<string>;
+}
+
+/** Every step of the root, and of each round as far as earlier rounds are known; then one line for the rest. */
+export async function forecastPlan(plan: Plan, store: Store | null): Promise<Forecast[]> {
+  const forecasts: Forecast[] = [];
+  await forecastScope({ plan, store, forecasts }, plan.root, '', {
+    scope: { steps: {} },
+    open: new Map(),
+    skipped: new Set(),
+  });
+  return forecasts;
+}
+
+interface Forecasting {
+  readonly plan: Plan;
+  readonly store: Store | null;
+  readonly forecasts: Forecast[];
+}
+
+type End =
+  | { readonly outputs: { readonly [name: string]: Json } }
+  | { readonly open: true }
+  | { readonly skipped: true };
+
+async function forecastScope(context: Forecasting, scope: PlannedScope, prefix: string, outer: Known): Promise<Known> {
+  const own = new Set(scope.steps.map(({ id }) => id));
+  const steps = new Map(
+    Object.entries(outer.scope.steps as { readonly [id: string]: Json }).filter(([id]) => !own.has(id)),
+  );
+  const open = new Map([...outer.open].filter(([id]) => !own.has(id)));
+  const skipped = new Set([...outer.skipped].filter((id) => !own.has(id)));
+  const known = (): Known => ({ scope: { ...outer.scope, steps: Object.fromEntries(steps) }, open, skipped });
+  for (const step of scope.steps) {
+    const path = `${prefix}${step.id}`;
+    const end = await forecastStep(context, step, path, known());
+    if ('outputs' in end) steps.set(step.id, end.outputs);
+    else if ('skipped' in end) skipped.add(step.id);
+    else open.set(step.id, path);
+  }
+  return known();
+}
+
+async function forecastStep(context: Forecasting, step: PlannedStep, path: string, known: Known): Promise<End> {
+  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
+  const values: Json = step.type === 'repeat' ? { carry: step.carry, max: step.max } : step.with;
+  const waitsFor = firstOpen({ values, when: step.when === undefined ? null : { $: step.when } }, known.open);
+  if (waitsFor !== null) return unknownUntil(context, step, path, waitsFor);
+  try {
+    if (step.when !== undefined && evaluateExpression(step.when, known.scope) === false) {
+      context.forecasts.push({ path, kind, outlook: 'skip', reason: `when: ${step.when}` });
+      return { skipped: true };
+    }
+    const resolved = resolveValue(values, known.scope) as { readonly [name: string]: Json };
+    return step.type === 'repeat'
+      ? await forecastRepeat(context, step, path, resolved, known)
+      : await forecastKind(context, step, path, resolved);
+  } catch (error) {
+    if (!(error instanceof AbsentValueError)) throw error;
+    context.forecasts.push({ path, kind, outlook: 'skip', reason: `it reads ${error.reference}, which is skipped` });
+    return { skipped: true };
+  }
+}
+
+async function forecastKind(
+  { plan, store, forecasts }: Forecasting,
+  step: Exclude<PlannedStep, RepeatStep>,
+  path: string,
+  resolved: { readonly [name: string]: Json },
+): Promise<End> {
+  const { kind, version } = step;
+  const row = stepKinds.get(kind)!;
+  if (!row.reusable) {
+    forecasts.push({ path, kind, outlook: 'run', reason: 'runs anew in each run' });
+    return { open: true };
+  }
+  const seed = row.seeded ? stepSeed(plan.seed, path) : undefined;
+  const found =
+    store === null ? null : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed }));
+  if (found !== null) {
+    forecasts.push({ path, kind, outlook: 'reuse' });
+    return { outputs: found.outputs };
+  }
+  forecasts.push({ path, kind, outlook: 'run', reason: 'no result of the same inputs and parameters is in the store' });
+  return { open: true };
+}
+
+async function forecastRepeat(
+  context: Forecasting,
+  step: RepeatStep,
+  path: string,
+  resolved: { readonly [name: string]: Json },
+  known: Known,
+): Promise<End> {
+  const max = resolved.max as number;
+  let carry = resolved.carry as { readonly [name: string]: Json };
+  const all: { readonly [name: string]: Json }[] = [];
+  for (let index = 1; index <= max; index++) {
+    const round = await forecastRound(context, step, `${path}[${index}]`, {
+      ...known,
+      scope: { ...known.scope, carry, round: { index } },
+    });
+    if (round === null) {
+      if (index < max) {
+        const reason = `unknown until ${path}[${index}] has ended`;
+        context.forecasts.push({
+          path: `${path}[${index + 1}${index + 1 < max ? `..${max}` : ''}]`,
+          kind: 'round',
+          outlook: 'unknown',
+          reason,
+        });
+      }
+      return { open: true };
+    }
+    carry = { ...carry, ...round.next };
+    all.push(round.next);
+    if (round.over) break;
+  }
+  const last = all.at(-1);
+  return { outputs: { all, rounds: all.length, ...(last === undefined ? {} : { last }) } };
+}
+
+/** Null where the round's end is not known. */
+async function forecastRound(
+  context: Forecasting,
+  step: RepeatStep,
+  path: string,
+  outer: Known,
+): Promise<{ next: { readonly [name: string]: Json }; over: boolean } | null> {
+  const ended = await forecastScope(context, step.scope, `${path}.`, outer);
+  const until = step.until === undefined ? null : { $: step.until };
+  const gainIsOpen = step.gain !== undefined && ended.open.has(step.gain);
+  if (firstOpen([step.next, until], ended.open) !== null || gainIsOpen) return null;
+  const steps = ended.scope.steps as { readonly [id: string]: Json };
+  const round: { [name: string]: Json } = { ...(outer.scope.round as { readonly [name: string]: Json }) };
+  if (step.gain !== undefined) round.gain = steps[step.gain]!;
+  const scope: ExpressionScope = { ...ended.scope, round };
+  const next = resolveValue(step.next, scope) as { readonly [name: string]: Json };
+  return { next, over: step.until !== undefined && evaluateExpression(step.until, scope) === true };
+}
+
+function unknownUntil(context: Forecasting, step: PlannedStep, path: string, waitsFor: string): End {
+  const reason = `unknown until ${waitsFor} has ended`;
+  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
+  context.forecasts.push({ path, kind, outlook: 'unknown', reason });
+  return { open: true };
+}
+
+/** Path of the first step that a value reads and whose outputs are not known. */
+function firstOpen(value: Json, open: ReadonlyMap<string, string>): string | null {
+  if (open.size === 0) return null;
+  for (const source of expressionsIn(value)) {
+    for (const { root, keys } of referencesOf(parseExpression(source))) {
+      const path = root === 'steps' ? open.get(keys[0]?.name ?? '') : undefined;
+      if (path !== undefined) return path;
+    }
+  }
+  return null;
+}
+
+function expressionsIn(value: Json): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const entries = Object.entries(value as { readonly [key: string]: Json });
+  return entries.flatMap(([key, item]) => (key === '$' && typeof item === 'string' ? [item] : expressionsIn(item)));
+}

@@ -1,0 +1,133 @@
+/** `hardcase plan`: steps, their order, scopes and gates, and which of them a run would reuse. */
+
+import type { Store } from '../artifacts/store.ts';
+import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
+import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
+import { openSettingsStore } from './connect.ts';
+import { loadPipeline } from './load-pipeline.ts';
+import { CommandError, type ExitCode, exitCodes, note, paintState, print, printJson, table } from './output.ts';
+import { type Forecast, forecastPlan } from './plan-forecast.ts';
+import type { Settings } from './settings.ts';
+
+export interface PlanOptions {
+  readonly params: readonly string[];
+  readonly format: string;
+  readonly settings: Settings;
+}
+
+export async function runPlan(file: string, { params, format, settings }: PlanOptions): Promise<ExitCode> {
+  if (!['text', 'json', 'mermaid'].includes(format)) {
+    throw new CommandError(`--format ${format}: expected text, json or mermaid.`, exitCodes.usage);
+  }
+  const { text, compilation } = await loadPipeline(file, { params, paramsRequired: true, digestFolders: true });
+  const { plan, planDigest, diagnostics } = compilation;
+  if (plan === undefined || hasErrors(diagnostics)) {
+    if (format === 'json') printJson(diagnostics);
+    else note(printDiagnostics(diagnostics, text));
+    return exitCodes.input;
+  }
+  if (format === 'mermaid') {
+    print(toMermaid(plan));
+    return exitCodes.done;
+  }
+  const forecasts = await forecastPlan(plan, await openIfReachable(settings));
+  if (format === 'json') {
+    printJson({
+      pipeline: plan.pipeline,
+      planDigest,
+      params: plan.params,
+      steps: describeSteps(plan.root, ''),
+      forecasts,
+    });
+  } else print(toText(plan, planDigest!, forecasts));
+  return exitCodes.done;
+}
+
+/** A plan is worth seeing also where the store cannot be reached; then nothing counts as reused. */
+async function openIfReachable(settings: Settings): Promise<Store | null> {
+  try {
+    return await openSettingsStore(settings);
+  } catch (error) {
+    note(
+      `The store ${settings.store} cannot be read, so every step is shown as to be run: ${(error as Error).message}`,
+    );
+    return null;
+  }
+}
+
+interface StepDescription {
+  readonly path: string;
+  readonly kind: string;
+  readonly needs: readonly string[];
+  readonly gate: boolean;
+  readonly when?: string;
+  readonly repeat?: { readonly max: PlannedStepMax; readonly until?: string };
+}
+
+type PlannedStepMax = Extract<PlannedStep, { type: 'repeat' }>['max'];
+
+/** Rounds are alike before the run, so a loop's steps stand once, with `[]` in their paths. */
+function describeSteps(scope: PlannedScope, prefix: string): StepDescription[] {
+  return scope.steps.flatMap((step) => {
+    const { id, needs, when } = step;
+    const common = {
+      path: `${prefix}${id}`,
+      needs: needs.map((need) => `${prefix}${need}`),
+      gate: step.type === 'gate',
+      when,
+    };
+    if (step.type !== 'repeat') return [{ ...common, kind: step.kind }];
+    const repeat = { max: step.max, until: step.until };
+    return [{ ...common, kind: 'repeat', repeat }, ...describeSteps(step.scope, `${prefix}${id}[].`)];
+  });
+}
+
+function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]): string {
+  const lines = [`${plan.pipeline}  plan ${planDigest.slice(0, 12)}`, ''];
+  const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat }) => [
+    `${'  '.repeat(path.split('].').length - 1)}${path}`,
+    kind,
+    [
+      needs.length === 0 ? '' : `after ${needs.map((need) => need.split('.').at(-1)).join(', ')}`,
+      when === undefined ? '' : `when ${when}`,
+      repeat === undefined
+        ? ''
+        : `at most ${showMax(repeat.max)} rounds${repeat.until === undefined ? '' : `, until ${repeat.until}`}`,
+      gate ? 'waits for a reviewer' : '',
+    ]
+      .filter((part) => part !== '')
+      .join('; '),
+  ]);
+  lines.push(table(rows), '', 'A run would now');
+  const outlooks = forecasts.map(({ path, kind, outlook, reason = '' }) => [
+    paintState({ reuse: 'done', run: 'running', skip: 'skipped', unknown: 'pending' }[outlook], outlook),
+    path,
+    kind,
+    reason,
+  ]);
+  lines.push(table(outlooks));
+  return lines.join('\n');
+}
+
+function showMax(max: PlannedStepMax): string {
+  return typeof max === 'object' && max !== null && '$' in max ? String(max.$) : String(max);
+}
+
+/** https://mermaid.js.org/syntax/flowchart.html: loops as boxes around their steps, gates as hexagons. */
+function toMermaid(plan: Plan): string {
+  return ['flowchart TD', ...mermaidScope(plan.root, '', '  ')].join('\n');
+}
+
+function mermaidScope(scope: PlannedScope, prefix: string, indent: string): string[] {
+  return scope.steps.flatMap((step) => {
+    const node = `${prefix}${step.id}`;
+    const edges = step.needs.map((need) => `${indent}${prefix}${need} --> ${node}`);
+    if (step.type === 'repeat') {
+      const title = `"${step.id}: at most ${showMax(step.max).replaceAll('"', "'")} rounds"`;
+      const body = mermaidScope(step.scope, `${node}__`, `${indent}  `);
+      return [`${indent}subgraph ${node}[${title}]`, ...body, `${indent}end`, ...edges];
+    }
+    const label = `"${step.id}<br/>${step.kind}"`;
+    return [`${indent}${node}${step.type === 'gate' ? `{{${label}}}` : `[${label}]`}`, ...edges];
+  });
+}
