@@ -193,8 +193,9 @@ describe('import-dataset', () => {
       'valid/4': await picture(4),
     };
     for (const [name, bytes] of Object.entries(photos)) {
-      await put(name.replace('/', '/images/') + '.jpg', bytes);
-      await put(name.replace('/', '/labels/') + '.txt', '');
+      const [split, id] = name.split('/');
+      await put(`${split}/images/${id}.jpg`, bytes);
+      await put(`${split}/labels/${id}.txt`, '');
     }
     await put(
       'test/images/5.jpg',
