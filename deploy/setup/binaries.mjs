@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -17,7 +17,7 @@ import {
   TEMPORAL,
 } from './parts.mjs';
 import { SetupError } from './remedies.mjs';
-import { missingSpace, runTool, withTemporaryFolder } from './tools.mjs';
+import { discard, missingSpace, runTool, withTemporaryFolder } from './tools.mjs';
 
 const goRemedy = 'Install Go 1.25 or newer (Debian, Ubuntu: apt-get install golang, or the archive from go.dev)';
 
@@ -72,7 +72,7 @@ export function minioStage() {
 
 /** What Go downloaded and compiled on the way is of no use once the binaries are there: more than 4 GB. */
 export function removeGoFolders() {
-  rmSync(join(cacheFolder(), 'go'), { recursive: true, force: true });
+  discard(join(cacheFolder(), 'go'));
 }
 
 async function goInstall({ module, minimumGo }, version, binary, target) {

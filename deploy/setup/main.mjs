@@ -11,7 +11,7 @@ import { linkCommand, packagesStage } from './packages.mjs';
 import { cacheFolder } from './parts.mjs';
 import { explain, renderError } from './remedies.mjs';
 import { addonStage, libraryStage } from './tensorflow.mjs';
-import { stopTools } from './tools.mjs';
+import { discard, stopTools } from './tools.mjs';
 
 const usage = 'usage: node deploy/setup.mjs [build] [--test]';
 
@@ -54,7 +54,6 @@ async function runMissing(root, words) {
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    removeLeftovers();
     // Whatever is missing on this machine is said at once, before minutes are spent on the rest.
     const packagesMissing = isMissing(lanes[0][0]);
     const problems = lanes.flatMap((lane, index) =>
@@ -62,6 +61,8 @@ async function runMissing(root, words) {
       lane.filter((stage) => isMissing(stage) || (index === 0 && packagesMissing)).flatMap((stage) => stage.problems()),
     );
     if (problems.length > 0) throw new AggregateError(problems);
+    // What an interrupted set-up had not finished; nobody else works there while the lock is held.
+    discard(join(cacheFolder(), 'tmp'));
     const count = await runLanes(lanes);
     linkCommand(root);
     removeGoFolders();
@@ -173,9 +174,4 @@ function isSetUp(pid) {
   } catch {
     return false;
   }
-}
-
-/** What an interrupted set-up had not finished; nobody else works here while the lock is held. */
-function removeLeftovers() {
-  rmSync(join(cacheFolder(), 'tmp'), { recursive: true, force: true });
 }

@@ -43,6 +43,7 @@ export function packagesStage(root) {
       }
       // A package that was half unpacked when something was interrupted would count as installed.
       rmSync(modules, { recursive: true, force: true });
+      await askRegistry(root, lockFile);
       // Not `npm ci`: it refuses a lock file that leaves out optional packages for other platforms, and a registry that
       // mirrors only some platforms makes such lock files. What is locked is installed and verified all the same.
       const flags = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--no-progress'];
@@ -67,6 +68,15 @@ export function linkCommand(root) {
   if (lstatSync(link, { throwIfNoEntry: false })) return;
   mkdirSync(join(root, 'node_modules', '.bin'), { recursive: true });
   symlinkSync('../../dist/cli/main.js', link);
+}
+
+/** Without a network, npm asks for hundreds of packages one after the other, each again and again, for a quarter of an hour. */
+async function askRegistry(root, lockFile) {
+  const [name, version] = Object.entries(readPackages(lockFile)[''].dependencies)[0];
+  const flags = ['--fetch-retries=2', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=4000'];
+  // Online even where the user's settings prefer a cache, which would hide that nobody answers.
+  flags.push('--prefer-online', '--update-notifier=false', '--cache', join(cacheFolder(), 'npm'));
+  await runTool('npm view', 'npm', ['view', `${name}@${version}`, 'version', ...flags], { cwd: root, log: 'npm-view' });
 }
 
 /** Null, or the first direct dependency whose wish in package.json is another one than when the lock file was written. */

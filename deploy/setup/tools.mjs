@@ -1,7 +1,16 @@
 /** Runs the tools of the set-up, keeps what they print, and keeps what they write inside the cache folder. */
 
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { cacheFolder } from './parts.mjs';
 import { explain, SetupError } from './remedies.mjs';
@@ -71,6 +80,23 @@ export async function withTemporaryFolder(make) {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * Removes a folder of the cache in the background: the thousands of files that Go leaves take minutes on a slow disk. It
+ * is renamed first, so that nobody sees it half gone; what an earlier removal did not finish goes with it.
+ */
+export function discard(folder) {
+  if (!existsSync(folder) || readdirSync(folder).length === 0) return;
+  renameSync(folder, join(cacheFolder(), `discarded-${process.pid}-${Date.now()}`));
+  const program = `
+    const fs = require('node:fs');
+    for (const name of fs.readdirSync('.')) if (name.startsWith('discarded-')) fs.rmSync(name, { recursive: true, force: true, maxRetries: 3 });
+  `;
+  const options = { cwd: cacheFolder(), detached: true, stdio: 'ignore' };
+  spawn(process.execPath, ['--eval', program], options)
+    .on('error', () => {})
+    .unref();
 }
 
 /** Null, or the error that says how much space is missing for this. */
