@@ -198,49 +198,84 @@ function drawRegion(
   const mirror = placement.flip ? inputSize : null;
   const columns = tapsOf(region.x1, region.x2, scale, offsetX, mirror, image.padX, image.padX + contentWidth);
   const rows = tapsOf(region.y1, region.y2, scale, offsetY, null, image.padY, image.padY + contentHeight);
-  const source = image.pixels;
-  // Stores into a clamped array round and clamp in one instruction.
+  // Stores into a clamped array round and clamp: colours may have left 0..255.
   const target = new Uint8ClampedArray(out.buffer, out.byteOffset, out.byteLength);
-  const [rr, rg, rb, gr, gg, gb, br, bg, bb] = colour ?? [1, 0, 0, 0, 1, 0, 0, 0, 1];
-  const plain = colour === null;
+  const sourceRow = rowReader(image.pixels, inputSize, columns, region.x1, colour);
+  const from = (columns.first - region.x1) * 3;
+  const to = (columns.end - region.x1) * 3;
   for (let y = region.y1; y < region.y2; y++) {
-    const rowStart = y * inputSize * 3;
+    const start = (y * inputSize + region.x1) * 3;
+    const end = (y * inputSize + region.x2) * 3;
     if (y < rows.first || y >= rows.end) {
-      target.fill(paddingGrey, rowStart + region.x1 * 3, rowStart + region.x2 * 3);
+      target.fill(paddingGrey, start, end);
       continue;
     }
-    target.fill(paddingGrey, rowStart + region.x1 * 3, rowStart + columns.first * 3);
-    target.fill(paddingGrey, rowStart + columns.end * 3, rowStart + region.x2 * 3);
-    const above = rows.low[y - region.y1]! * inputSize;
-    const below = rows.high[y - region.y1]! * inputSize;
+    target.fill(paddingGrey, start, start + from);
+    target.fill(paddingGrey, start + to, end);
+    const above = sourceRow(rows.low[y - region.y1]!);
+    const below = sourceRow(rows.high[y - region.y1]!);
     const down = rows.weight[y - region.y1]!;
-    for (let x = columns.first; x < columns.end; x++) {
-      const left = columns.low[x - region.x1]!;
-      const right = columns.high[x - region.x1]!;
-      const across = columns.weight[x - region.x1]!;
-      const a = (above + left) * 3;
-      const b = (above + right) * 3;
-      const c = (below + left) * 3;
-      const d = (below + right) * 3;
-      const wd = across * down;
-      const wb = across - wd;
-      const wc = down - wd;
-      const wa = 1 - across - wc;
-      const red = source[a]! * wa + source[b]! * wb + source[c]! * wc + source[d]! * wd;
-      const green = source[a + 1]! * wa + source[b + 1]! * wb + source[c + 1]! * wc + source[d + 1]! * wd;
-      const blue = source[a + 2]! * wa + source[b + 2]! * wb + source[c + 2]! * wc + source[d + 2]! * wd;
-      const to = rowStart + x * 3;
-      if (plain) {
-        target[to] = red;
-        target[to + 1] = green;
-        target[to + 2] = blue;
-      } else {
-        target[to] = rr * red + rg * green + rb * blue;
-        target[to + 1] = gr * red + gg * green + gb * blue;
-        target[to + 2] = br * red + bg * green + bb * blue;
-      }
-    }
+    blendRows(above, below, down, from, to, target, start);
   }
+}
+
+/** Rows of the source as the region's columns see them; the last two are kept, because two rows make one. */
+function rowReader(
+  source: Uint8Array,
+  inputSize: number,
+  taps: Taps,
+  regionStart: number,
+  colour: ColourMatrix | null,
+): (row: number) => Float32Array {
+  const kept = [0, 1].map(() => ({ row: -1, values: new Float32Array(taps.low.length * 3) }));
+  return (row) => {
+    const [older, newer] = kept as [(typeof kept)[number], (typeof kept)[number]];
+    if (newer.row === row) return newer.values;
+    if (older.row === row) return older.values;
+    older.row = row;
+    readRow(source, row * inputSize, taps, regionStart, older.values);
+    if (colour !== null) recolour(older.values, colour);
+    kept.reverse();
+    return older.values;
+  };
+}
+
+function readRow(source: Uint8Array, rowStart: number, taps: Taps, regionStart: number, values: Float32Array): void {
+  const { low, high, weight } = taps;
+  const end = taps.end - regionStart;
+  for (let i = taps.first - regionStart; i < end; i++) {
+    const a = (rowStart + low[i]!) * 3;
+    const b = (rowStart + high[i]!) * 3;
+    const across = weight[i]!;
+    values[i * 3] = source[a]! + (source[b]! - source[a]!) * across;
+    values[i * 3 + 1] = source[a + 1]! + (source[b + 1]! - source[a + 1]!) * across;
+    values[i * 3 + 2] = source[a + 2]! + (source[b + 2]! - source[a + 2]!) * across;
+  }
+}
+
+/** Bilinear steps and colours are linear maps, so they may come in any order, and a source row pays for its colours once. */
+function recolour(values: Float32Array, colour: ColourMatrix): void {
+  const [rr, rg, rb, gr, gg, gb, br, bg, bb] = colour;
+  for (let i = 0; i < values.length; i += 3) {
+    const red = values[i]!;
+    const green = values[i + 1]!;
+    const blue = values[i + 2]!;
+    values[i] = rr * red + rg * green + rb * blue;
+    values[i + 1] = gr * red + gg * green + gb * blue;
+    values[i + 2] = br * red + bg * green + bb * blue;
+  }
+}
+
+function blendRows(
+  above: Float32Array,
+  below: Float32Array,
+  down: number,
+  from: number,
+  to: number,
+  target: Uint8ClampedArray,
+  start: number,
+): void {
+  for (let i = from; i < to; i++) target[start + i] = above[i]! + (below[i]! - above[i]!) * down;
 }
 
 /** Gathers the labels of the images that make up an output. */
