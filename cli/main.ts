@@ -70,18 +70,26 @@ function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
 }
 
+/** `--json` is short for `--format json`. */
+const formatOf = (flags: Flags): string => (flags.json === true ? 'json' : (text(flags.format) ?? 'text'));
+
+function number(value: string): number {
+  if (value.trim() === '' || !Number.isFinite(Number(value))) throw new InvalidArgumentError('Expected a number.');
+  return Number(value);
+}
+
 function wholeNumber(value: string): number {
   if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Expected a whole number.');
   return Number(value);
 }
 
 add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {
-  withParams(command)
+  withJson(withParams(command))
     .argument('<file...>', 'pipeline files')
     .option('--format <format>', 'text, json or sarif', 'text');
   act(command, async ([files], flags) => {
     const { runCheck } = await import('./check.ts');
-    return await runCheck(list(files), { format: text(flags.format) ?? 'text', params: list(flags.param) });
+    return await runCheck(list(files), { format: formatOf(flags), params: list(flags.param), version: ownVersion() });
   });
 });
 
@@ -91,13 +99,13 @@ add(
   'show the steps of a pipeline, their order, and which will be reused and why',
   'hardcase plan pipelines/quickstart.yaml -p rounds=1',
   (command) => {
-    withStore(withParams(command))
+    withJson(withStore(withParams(command)))
       .argument('<file>', 'pipeline file')
       .option('--format <format>', 'text, json or mermaid', 'text');
     act(command, async ([file], flags) => {
       const { runPlan } = await import('./plan.ts');
       return await runPlan(file!, {
-        format: text(flags.format) ?? 'text',
+        format: formatOf(flags),
         params: list(flags.param),
         settings: settingsOf(flags),
       });
@@ -291,6 +299,126 @@ add(program, 'doctor', 'check every part: there, working, and what to do if not'
     return await runDoctor({ json: flags.json === true });
   });
 });
+
+add(
+  program,
+  'schema',
+  "print the JSON Schema of pipeline files, or of one step kind's parameters",
+  'hardcase schema train',
+  (command) => {
+    command.argument('[kind]', 'a step kind');
+    act(command, async ([kind]) => {
+      const { runSchema } = await import('./schema.ts');
+      return await runSchema(kind);
+    });
+  },
+);
+
+add(
+  program,
+  'evaluate',
+  'AP of a results file, as COCO or Pascal VOC count it',
+  'hardcase evaluate --ground-truth instances.json --detections results.json --protocol voc2012 --iou 0.5',
+  (command) => {
+    withJson(command)
+      .requiredOption('--ground-truth <file>', 'COCO instances file')
+      .requiredOption('--detections <file>', 'COCO results file')
+      .option('--protocol <name>', 'coco, voc2007 or voc2012', 'coco')
+      .option('--iou <threshold>', 'IoU that counts as found (VOC; 0.5)', number);
+    act(command, async (_, flags) => {
+      const { runEvaluate } = await import('./evaluate.ts');
+      return await runEvaluate({
+        groundTruth: text(flags.groundTruth)!,
+        detections: text(flags.detections)!,
+        protocol: text(flags.protocol)!,
+        iou: flags.iou as number | undefined,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  program,
+  'merge',
+  'merge the results files of several models into one',
+  'hardcase merge model-1.json model-2.json --method nms --iou 0.5 --out merged.json',
+  (command) => {
+    withJson(command)
+      .argument('<file...>', 'COCO results files')
+      .option('--method <name>', 'nms', 'nms')
+      .option('--iou <threshold>', 'boxes that overlap more are one', number, 0.5)
+      .requiredOption('--out <file>', 'COCO results file to write');
+    act(command, async ([files], flags) => {
+      const { runMerge } = await import('./merge.ts');
+      return await runMerge({
+        files: list(files),
+        method: text(flags.method)!,
+        iou: flags.iou as number,
+        out: text(flags.out)!,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+const dataset = program.command('dataset').description('look at a dataset folder, or write it in another format');
+
+const withDataset = (command: Command): Command =>
+  withJson(command)
+    .argument('<path>', 'folder in COCO, Pascal VOC or YOLO layout')
+    .option('--format <name>', 'auto, coco, voc or yolo', 'auto')
+    .option('--group-by <rule>', 'a field, "folder", or a regular expression over file names');
+
+const datasetFlags = (flags: Flags) => ({
+  format: text(flags.format)!,
+  groupBy: text(flags.groupBy),
+  json: flags.json === true,
+});
+
+add(dataset, 'check', 'list every problem; decodes every image', 'hardcase dataset check ./cherries', (command) => {
+  withDataset(command);
+  act(command, async ([path], flags) => {
+    const { runDatasetCheck } = await import('./dataset.ts');
+    return await runDatasetCheck(path!, datasetFlags(flags));
+  });
+});
+
+add(
+  dataset,
+  'convert',
+  'write it in another format, into a new folder',
+  'hardcase dataset convert ./cherries --to coco --out ./cherries-coco',
+  (command) => {
+    withDataset(command)
+      .requiredOption('--to <format>', 'coco, voc or yolo')
+      .requiredOption('--out <folder>', 'a folder that is new or empty')
+      .option('--on-invalid <rule>', 'what to do about boxes that cannot be: error or drop', 'error');
+    act(command, async ([path], flags) => {
+      const { runDatasetConvert } = await import('./dataset.ts');
+      return await runDatasetConvert(path!, {
+        ...datasetFlags(flags),
+        to: text(flags.to)!,
+        out: text(flags.out)!,
+        onInvalid: text(flags.onInvalid)!,
+      });
+    });
+  },
+);
+
+add(
+  dataset,
+  'stats',
+  'images, boxes, sizes and categories by split',
+  'hardcase dataset stats ./cherries',
+  (command) => {
+    withDataset(command);
+    act(command, async ([path], flags) => {
+      const { runDatasetStats } = await import('./dataset.ts');
+      return await runDatasetStats(path!, datasetFlags(flags));
+    });
+  },
+);
 
 await main();
 

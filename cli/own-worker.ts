@@ -68,9 +68,14 @@ export async function startWorker(
   };
 }
 
-function describe(meta: object): string {
-  return JSON.stringify(meta, (_, value: unknown) => {
-    if (value instanceof Error) return value.stack;
-    return typeof value === 'bigint' ? String(value) : value;
-  });
+/** What tells where it happened; whole tasks, which come along, would fill the disk. */
+function describe(meta: { readonly [name: string]: unknown }): string {
+  const told = ['taskQueue', 'workflowId', 'workflowType', 'activityType', 'attempt', 'error'] as const;
+  return told
+    .filter((name) => meta[name] !== undefined)
+    .map((name) => {
+      const value = meta[name];
+      return `${name}=${value instanceof Error ? value.stack : String(value)}`.slice(0, 2_000);
+    })
+    .join(' ');
 }

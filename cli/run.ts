@@ -30,8 +30,8 @@ export interface RunOptions {
 export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
   const loaded = await loadForRun(settings, file, options.params);
   if (loaded === null) return exitCodes.input;
-  const { store, plan, source } = loaded;
-  const planDigest = await store.putObject(Buffer.from(canonicalJson(plan)));
+  const { store, plan, planDigest, source } = loaded;
+  await store.putObject(Buffer.from(canonicalJson(plan)));
   const chosen = await chooseRun(store, { run: options.run, forceNew: options.forceNew }, plan, {
     planDigest,
     source,
