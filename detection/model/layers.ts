@@ -1,7 +1,7 @@
 /** The layers of the network as tfjs ops, with gradients that cost less than tfjs's own. */
 
 import type { Architecture } from '../types.ts';
-import { attribute, DATA_TYPE, nodeBackend, type Scalar, type Tensor, type Tensor4D, tf } from './tf.ts';
+import { attribute, DATA_TYPE, nodeBackend, type Tensor, type Tensor4D, tf } from './tf.ts';
 
 /** Added to the variance in batch normalisation. */
 export const NORM_EPSILON = 1e-3;
@@ -115,9 +115,4 @@ export function stopGradient(x: Tensor): Tensor {
     value: tf.add(value as Tensor, 0),
     gradFunc: (dy) => tf.zerosLike(dy),
   }))(x);
-}
-
-/** Sum of all elements as a scalar. */
-export function total(x: Tensor): Scalar {
-  return tf.sum(x);
 }

@@ -1,7 +1,7 @@
 /** The loss as named terms, unweighted: tensors for training, and plain numbers for the loss of single targets. */
 
 import { stopGradient } from './layers.ts';
-import { type Scalar, type Tensor, tf } from './tf.ts';
+import { type Scalar, type Tensor, type Tensor1D, tf } from './tf.ts';
 import type { TrainOptions } from './types.ts';
 
 export interface LossTerms {
@@ -38,7 +38,7 @@ export type LossOptions = Pick<TrainOptions, 'boxLoss' | 'focal'>;
 export function lossTerms(predictions: Tensor, targets: TargetTensors, { boxLoss, focal }: LossOptions): LossTerms {
   const fields = predictions.shape[2]!;
   const flat = tf.reshape(predictions, [-1, fields]);
-  const asked = tf.gather(flat, targets.rows as never);
+  const asked = tf.gather(flat, targets.rows as Tensor1D);
   const [xy, wh, , classLogits] = tf.split(asked, [2, 2, 1, fields - 5], 1) as [Tensor, Tensor, Tensor, Tensor];
   const [corner, stride, anchor] = tf.split(targets.cells, [2, 1, 2], 1) as [Tensor, Tensor, Tensor];
 
