@@ -60,7 +60,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     parsed,
     params: params.values,
     paramsType: { type: 'record', role: 'params', owner: 'the pipeline', fields: paramTypes(pipeline, broken) },
-    broken,
+    faulty: new Set(),
     problems,
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');

@@ -16,8 +16,8 @@ export interface Compiling {
   /** Values of params, as far as they are known. */
   readonly params: { readonly [name: string]: Json };
   readonly paramsType: ExpressionType;
-  /** Pointers of steps of which nothing is known. */
-  readonly broken: ReadonlySet<string>;
+  /** Slots with a type that does not fit: to compute them would only repeat that. */
+  readonly faulty: Set<Slot>;
   readonly problems: Problem[];
 }
 
@@ -145,6 +145,7 @@ export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNam
     for (const problem of checked.problems) {
       compiling.problems.push({ ...problem, range: placeInSlot(compiling, slot, expression, problem.range) });
     }
+    if (checked.problems.length > 0) compiling.faulty.add(slot);
     if (slot.whole) return checked.problems.length > 0 ? anyType : checked.type;
     if (['artifact', 'list', 'record'].includes(checked.type.type)) {
       const message = `${typeName(checked.type)} cannot be part of a text.`;
@@ -161,6 +162,7 @@ export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNam
 
 /** Whether params alone decide the slot's value, and it is known. */
 export function isConstant(compiling: Compiling, slot: Slot): boolean {
+  if (compiling.faulty.has(slot)) return false;
   return expressionsOf(slot).every(
     (expression) =>
       expression.node !== null &&
@@ -172,9 +174,10 @@ export function isConstant(compiling: Compiling, slot: Slot): boolean {
 
 /** The slot in the plan: its value where params alone decide it, else expressions in which params have their values. */
 export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
+  const faulty = compiling.faulty.has(slot);
   const parts = slot.parts.map((part): PlannedValue => {
     if (typeof part === 'string') return part;
-    if (!expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
+    if (faulty || !expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
     try {
       return evaluateExpression(part.source, { steps: {}, params: compiling.params });
     } catch (error) {

@@ -372,8 +372,10 @@ class Checker {
   ): boolean {
     const range = Object.hasOwn(known, name) ? known[name] : undefined;
     if (range === undefined) {
-      const hint = suggestion(name, Object.keys(known), `${what === 'method' ? 'Methods' : 'Functions'}`);
-      this.#problem(node, 'UNKNOWN_NAME', `There is no ${what} "${name}".`, hint);
+      const hint = suggestion(name, Object.keys(known), what === 'method' ? 'Methods' : 'Functions');
+      const start = this.#source.indexOf(name, node.op === 'rcall' ? node.args[1].end : node.start);
+      const range = { start, end: start + name.length };
+      this.#problem({ range }, 'UNKNOWN_NAME', `There is no ${what} "${name}".`, hint);
       return false;
     }
     const [least, most] = range;

@@ -46,6 +46,7 @@ export function typeName(type: ExpressionType): string {
 
 function artifactName(kind: string): string {
   if (kind === 'tree') return 'a folder';
+  if (kind === 'planted') return 'planted errors';
   // Words that are plural already.
   if (/s$/.test(kind)) return kind;
   return /^[aeiou]/.test(kind) ? `an ${kind}` : `a ${kind}`;

@@ -174,7 +174,7 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
   const parent = error.parentSchema as Schema;
   const place = placeOf(parsed, instancePath);
   if (error.propertyName !== undefined)
-    return nameFault(error.propertyName, pointerTo(instancePath, error.propertyName), parsed);
+    return nameFault(error.propertyName, parent, pointerTo(instancePath, error.propertyName), parsed);
   switch (keyword) {
     case 'additionalProperties': {
       const key = String(params.additionalProperty);
@@ -226,11 +226,12 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
   return { problem, unsound: [propertyOf(instancePath, parsed)] };
 }
 
-function nameFault(name: string, pointer: string, parsed: ParsedSpec): Fault {
+function nameFault(name: string, schema: Schema, pointer: string, parsed: ParsedSpec): Fault {
   const better = name.replace(/[^A-Za-z0-9_]+(.)?/g, (_, next: string | undefined) => (next ?? '').toUpperCase());
   const proposal = /^[a-zA-Z]/.test(better) ? better.charAt(0).toLowerCase() + better.slice(1) : '';
   const hint = proposal === '' || proposal === name ? {} : { hint: `Call it "${proposal}".` };
-  const message = `"${name}" cannot be a name that expressions read; expected a small letter, then letters, digits and _.`;
+  const first = schema.pattern?.startsWith('^[A-Za-z]') === true ? 'a letter' : 'a small letter';
+  const message = `"${name}" cannot be a name that expressions read; expected ${first}, then letters, digits and _.`;
   return { problem: { code: 'INVALID_NAME', range: keyRange(parsed, pointer), message, ...hint }, unsound: [] };
 }
 
