@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
@@ -224,16 +224,13 @@ function launch(
   child.on('error', (error) => {
     failure = error;
   });
-  // Otherwise a test that throws, or a command that ends early, would leave its server behind.
-  const killWithUs = () => child.kill('SIGKILL');
   if (options.detached) child.unref();
-  else process.once('exit', killWithUs);
+  else if (child.pid !== undefined) endWithUs(child, child.pid);
 
   const log = () =>
     existsSync(options.logFile) ? readFileSync(options.logFile).subarray(logStart).toString('utf8') : '';
   const ended = () => failure !== undefined || child.exitCode !== null || child.signalCode !== null;
   const stop = async () => {
-    process.off('exit', killWithUs);
     if (child.pid !== undefined && !ended()) await stopChild(child);
   };
   return {
@@ -241,10 +238,7 @@ function launch(
     address,
     log,
     stop,
-    kill: () => {
-      process.off('exit', killWithUs);
-      child.kill('SIGKILL');
-    },
+    kill: () => void child.kill('SIGKILL'),
     until: async (check) => {
       const deadline = Date.now() + startTimeoutMs;
       let reason: unknown;
@@ -268,6 +262,23 @@ function launch(
       throw new Error(message, { cause: reason });
     },
   };
+}
+
+/**
+ * Lets a server end when this process ends in any way, SIGKILL included: a shell waits for the pipe to it to close, and
+ * then kills the server. Neither server watches its parent by itself.
+ */
+function endWithUs(server: ChildProcess, pid: number): void {
+  const watch = spawn('/bin/sh', ['-c', 'read -r _; kill -KILL "$1"', 'sh', `${pid}`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  // Where there is no shell, the server is stopped by whoever started it, as always, but outlives a crash.
+  watch.on('error', () => {});
+  watch.unref();
+  (watch.stdin as Socket | null)?.unref();
+  // A number that is free again may soon be another process.
+  server.on('exit', () => watch.kill('SIGKILL'));
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {

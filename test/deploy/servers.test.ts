@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { Client as MinioClient } from 'minio';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -46,6 +48,24 @@ test('what a Temporal server stored is there again after it was killed', async (
   } finally {
     await second.stop();
   }
+});
+
+test('a server does not outlive the process that started it, even where that is killed', async () => {
+  // Compiled by the set-up: a process of its own cannot read TypeScript.
+  const compiled = new URL('../../dist/deploy/servers.js', import.meta.url).href;
+  const program = `
+    const { startTemporalDevServer } = await import(${JSON.stringify(compiled)});
+    const server = await startTemporalDevServer({ logFile: process.argv[1] });
+    console.log(server.pid);
+    setInterval(() => {}, 1000);
+  `;
+  const flags = ['--input-type=module', '--eval', program, join(folder, 'temporal.log')];
+  const starter = spawn(process.execPath, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const pid = await new Promise<number>((resolve) => starter.stdout.once('data', (text) => resolve(Number(text))));
+  expect(isRunning(pid)).toBe(true);
+  starter.kill('SIGKILL');
+  for (let tries = 0; tries < 250 && isRunning(pid); tries++) await sleep(20);
+  expect(isRunning(pid)).toBe(false);
 });
 
 test('a port that is taken is an error with the end of the log', async () => {
