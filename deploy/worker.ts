@@ -87,6 +87,8 @@ async function createWorker(
     namespace,
     taskQueue: queueName(queuePrefix, queue),
     shutdownForceTime: graceMs,
+    // A run goes on this long after its worker was killed; the default of ten seconds is for slow networks.
+    stickyQueueScheduleToStartTimeout: 5_000,
     // Cancellation travels with the heartbeat's answer, so heartbeats must not be held back for long.
     maxHeartbeatThrottleInterval: 3_000,
     defaultHeartbeatThrottleInterval: 3_000,

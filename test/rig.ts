@@ -14,19 +14,9 @@ import type { Store } from '../artifacts/store.ts';
 import { type RunningServer, startTemporalDevServer } from '../deploy/servers.ts';
 import { type RunningWorker, startWorker } from '../deploy/worker.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import type {
-  ActivityStep,
-  GateStep,
-  Json,
-  Plan,
-  PlannedScope,
-  PlannedStep,
-  RepeatStep,
-  RunEnvironment,
-  SearchStep,
-  StepRecord,
-} from '../plan/types.ts';
+import type { Plan, PlannedScope, StepRecord } from '../plan/types.ts';
 import { queueName, type RunArguments, workflowIdOf } from '../workflows/messages.ts';
+import { testEnvironment, testQueuePrefix } from './small-plans.ts';
 
 export type Steps = { readonly [kind: string]: (context: StepContext, inputs: never) => unknown };
 
@@ -34,6 +24,9 @@ export interface Rig {
   readonly folder: string;
   readonly store: Store;
   readonly server: RunningServer;
+  /** The bundled workflows, and the store's folder: for workers in other processes. */
+  readonly bundlePath: string;
+  readonly storeFolder: string;
   readonly client: Client;
   /** Workers of all queues, in this process. */
   startWorker(steps: Steps): Promise<RunningWorker>;
@@ -45,31 +38,23 @@ export interface Rig {
   close(): Promise<void>;
 }
 
-export const testEnvironment: RunEnvironment = {
-  threads: 1,
-  tensorflow: 'none',
-  oneDnn: false,
-  cpu: 'test',
-  hardcase: 'test',
-  node: process.version,
-};
-
-const prefix = 'test';
-
 export async function openRig(): Promise<Rig> {
+  installRuntimeOnce();
   const folder = await mkdtemp(join(tmpdir(), 'hardcase-rig-'));
-  const [server, bundlePath, store] = await Promise.all([
-    startTemporalDevServer({ logFile: join(folder, 'temporal.log'), dbFile: join(folder, 'temporal.db') }),
-    bundleWorkflows(folder),
-    openFolderStore(join(folder, 'store')),
-  ]);
+  const bundlePath = await bundleWorkflows(folder);
+  const store = await openFolderStore(join(folder, 'store'));
+  const server = await startTemporalDevServer({
+    logFile: join(folder, 'temporal.log'),
+    dbFile: join(folder, 'temporal.db'),
+  });
   const connection = await Connection.connect({ address: server.address });
   const client = new Client({ connection });
   const workers: RunningWorker[] = [];
-  installRuntimeOnce();
   return {
     folder,
     store,
+    storeFolder: join(folder, 'store'),
+    bundlePath,
     server,
     client,
     startWorker: async (steps) => {
@@ -77,7 +62,7 @@ export async function openRig(): Promise<Rig> {
         connection: { address: server.address },
         namespace: 'default',
         store,
-        queuePrefix: prefix,
+        queuePrefix: testQueuePrefix,
         queues: ['workflows', 'cpu', 'train'],
         bundlePath,
         implementations: steps as unknown as { [kind: string]: AnyStepImplementation },
@@ -119,7 +104,7 @@ export async function startRun(client: Client, store: Store, run: string, root: 
   const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed, scope: root };
   return client.workflow.start(plan.pipeline, {
     workflowId: workflowIdOf(run),
-    taskQueue: queueName(prefix, 'workflows'),
+    taskQueue: queueName(testQueuePrefix, 'workflows'),
     args: [args],
   });
 }
@@ -148,41 +133,6 @@ function installRuntimeOnce(): void {
     telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
   });
   runtimeInstalled = true;
-}
-
-// Small plans. An expression is `cel('steps.a.value')`.
-
-export const cel = (source: string): Json => ({ $: source });
-
-const waits = { timeoutMs: 60_000, heartbeatMs: 3_000, retry: { max: 1, initialMs: 50, factor: 2, maxMs: 1_000 } };
-
-type Changes<Step> = Partial<Omit<Step, 'type' | 'id'>>;
-
-export function activity(id: string, kind: string, changes: Changes<ActivityStep> = {}): ActivityStep {
-  return {
-    type: 'activity',
-    id,
-    kind,
-    version: 1,
-    needs: [],
-    with: {},
-    queue: 'cpu',
-    onFailure: 'hold',
-    ...waits,
-    ...changes,
-  };
-}
-
-export function gate(id: string, changes: Changes<GateStep> = {}): GateStep {
-  return { ...activity(id, 'review-labels'), ...changes, type: 'gate' };
-}
-
-export function search(id: string, changes: Changes<SearchStep> = {}): SearchStep {
-  return { ...activity(id, 'search-capacity', { queue: 'train' }), ...changes, type: 'search' };
-}
-
-export function repeat(id: string, steps: readonly PlannedStep[], changes: Changes<RepeatStep> = {}): RepeatStep {
-  return { type: 'repeat', id, needs: [], max: 1, carry: {}, next: {}, scope: { steps }, ...changes };
 }
 
 /** Polls until the answer is no longer undefined or false. */

@@ -13,7 +13,8 @@ import {
   type GatesAnswer,
   gatesName,
 } from '../../workflows/messages.ts';
-import { eventually, gate, openRig, type Rig, repeat } from '../rig.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { gate, repeat } from '../small-plans.ts';
 
 let rig: Rig;
 

@@ -6,7 +6,8 @@ import type { StepContext } from '../../activities/context.ts';
 import { saveJson } from '../../artifacts/codecs.ts';
 import { readRun, readStepRecords } from '../../artifacts/run-record.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
-import { activity, cel, eventually, openRig, type Rig, repeat, search } from '../rig.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { activity, cel, repeat, search } from '../small-plans.ts';
 
 let rig: Rig;
 /** Paths in the order in which their code ran. */

@@ -1,0 +1,55 @@
+/** Steps and plans for tests, with short waits; an expression is `cel('steps.a.value')`. */
+
+import type {
+  ActivityStep,
+  GateStep,
+  Json,
+  PlannedStep,
+  RepeatStep,
+  RunEnvironment,
+  SearchStep,
+} from '../plan/types.ts';
+
+export const testEnvironment: RunEnvironment = {
+  threads: 1,
+  tensorflow: 'none',
+  oneDnn: false,
+  cpu: 'test',
+  hardcase: 'test',
+  node: process.version,
+};
+
+export const testQueuePrefix = 'test';
+
+export const cel = (source: string): Json => ({ $: source });
+
+const waits = { timeoutMs: 60_000, heartbeatMs: 3_000, retry: { max: 1, initialMs: 50, factor: 2, maxMs: 1_000 } };
+
+type Changes<Step> = Partial<Omit<Step, 'type' | 'id'>>;
+
+export function activity(id: string, kind: string, changes: Changes<ActivityStep> = {}): ActivityStep {
+  return {
+    type: 'activity',
+    id,
+    kind,
+    version: 1,
+    needs: [],
+    with: {},
+    queue: 'cpu',
+    onFailure: 'hold',
+    ...waits,
+    ...changes,
+  };
+}
+
+export function gate(id: string, changes: Changes<GateStep> = {}): GateStep {
+  return { ...activity(id, 'review-labels'), ...changes, type: 'gate' };
+}
+
+export function search(id: string, changes: Changes<SearchStep> = {}): SearchStep {
+  return { ...activity(id, 'search-capacity', { queue: 'train' }), ...changes, type: 'search' };
+}
+
+export function repeat(id: string, steps: readonly PlannedStep[], changes: Changes<RepeatStep> = {}): RepeatStep {
+  return { type: 'repeat', id, needs: [], max: 1, carry: {}, next: {}, scope: { steps }, ...changes };
+}
