@@ -24,13 +24,13 @@ function alignOffsets(written: string, value: string): number[] {
     if (isSpace(character)) {
       // Line breaks and indentation stand for one space or break of the value.
       offsets.push(at);
-      if (isSpace(written[at])) at++;
+      if (quote === '"' && written[at] === '\\') at += escapeLength(written, at);
+      else if (isSpace(written[at])) at++;
       continue;
     }
     while (isSpace(written[at])) at++;
     offsets.push(at);
-    if (quote === '"' && written[at] === '\\' && written[at] !== character) at += escapeLength(written, at);
-    else if (quote === '"' && written[at] === '\\') at += 2;
+    if (quote === '"' && written[at] === '\\') at += escapeLength(written, at);
     else if (quote === "'" && written[at] === "'" && written[at + 1] === "'") at += 2;
     else at++;
   }

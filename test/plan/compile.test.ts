@@ -123,7 +123,8 @@ describe('params in the plan', () => {
       params: { images: { type: integer } }
       steps: { data: { uses: synthesize, with: { images: "\${{ params.images }}" } } }`;
     expect(problemsOf(open)).toEqual(['2 MISSING_PARAM images']);
-    expect(compileText(open, { paramsRequired: false })).toMatchObject({ diagnostics: [], plan: undefined });
+    const checked = compileText(open, { paramsRequired: false });
+    expect([checked.diagnostics, checked.plan]).toEqual([[], undefined]);
   });
 });
 

@@ -1,0 +1,107 @@
+/** YAML of every kind of wrong, and the places of what is right. */
+
+import { describe, expect, test } from 'vitest';
+import { parseYaml } from '../../spec/parse.ts';
+import { placeInScalar } from '../../spec/scalar-place.ts';
+
+const parse = (text: string) => parseYaml({ file: 'test.yaml', text });
+
+/** Code and underlined text. */
+const problemsIn = (text: string) =>
+  parse(text).problems.map(({ code, range }) => `${code} ${text.slice(range.start, range.end)}`);
+
+describe('sound text', () => {
+  test.each([
+    ['BOM and CRLF', '\uFEFFa: 1\r\nb: "x"\r\n', { a: 1, b: 'x' }],
+    ['anchors and aliases', 'a: &x { b: 1 }\nc: *x\nd: [*x]\n', { a: { b: 1 }, c: { b: 1 }, d: [{ b: 1 }] }],
+    ['an anchor that is named anew', 'a: &x 1\nb: *x\nc: &x 2\nd: *x\n', { a: 1, b: 1, c: 2, d: 2 }],
+    [
+      'a key that JavaScript treats in its own way',
+      '__proto__: { a: 1 }',
+      Object.fromEntries([['__proto__', { a: 1 }]]),
+    ],
+    ['YAML 1.2 words', 'a: yes\nb: true\nc: ~\nd: 0o17\n', { a: 'yes', b: true, c: null, d: 15 }],
+  ])('%s', (_, text, value) => {
+    const { spec, problems } = parse(text);
+    expect(problems).toEqual([]);
+    expect(JSON.stringify(spec?.value)).toBe(JSON.stringify(value));
+  });
+
+  test('places are found by pointer, for keys and values', () => {
+    const text = 'steps:\n  a/b: { "x": [1, two] }\n';
+    const { places } = parse(text).spec!;
+    const at = (pointer: string) => {
+      const { key, value } = places.get(pointer)!;
+      return [key && text.slice(key.start, key.end), text.slice(value.start, value.end)];
+    };
+    expect(at('/steps/a~1b')).toEqual(['a/b', '{ "x": [1, two] }']);
+    expect(at('/steps/a~1b/x/1')).toEqual([undefined, 'two']);
+  });
+});
+
+describe('bad text', () => {
+  test.each([
+    ['', ['YAML_SYNTAX ']],
+    ['# only a comment\n', ['YAML_SYNTAX ']],
+    ['a: 1\nb: [1, 2\nc: 3\n', ['YAML_SYNTAX c']],
+    ['a:\n\tb: 1\n', ['YAML_SYNTAX \t']],
+    ['a: 1\n---\nb: 2\n', ['YAML_SYNTAX ']],
+    ['a: !secret x\n', ['YAML_SYNTAX !secret']],
+    ['a: *nowhere\n', ['YAML_SYNTAX *nowhere']],
+    ['a: &x [*x]\n', ['YAML_SYNTAX *x']],
+    ['? [a]\n: 1\n', ['YAML_SYNTAX [a]']],
+    ['a: 1\nb: 2\na: 3\n', ['DUPLICATE_KEY a']],
+    [
+      'a: .nan\nb: 1e999\nc: 12345678901234567890\n',
+      ['INVALID_VALUE .nan', 'INVALID_VALUE 1e999', 'INVALID_VALUE 12345678901234567890'],
+    ],
+  ])('%j', (text, expected) => {
+    expect(problemsIn(text)).toEqual(expected);
+  });
+
+  test('an expression without quotes inside braces comes with the remedy', () => {
+    const { problems } = parse('with: { model: ${{ steps.a.model }} }\n');
+    expect(problems[0]?.hint).toBe('Inside { } and [ ], put an expression in quotes: "${{ ... }}".');
+  });
+
+  test.each([
+    ['nested a little too deep', `${'['.repeat(103)}${']'.repeat(103)}`],
+    ['nested beyond the stack', '['.repeat(20_000)],
+    ['aliases of aliases of aliases', bomb()],
+    ['too long', `a: ${'x'.repeat(8_000_000)}`],
+  ])('%s', (_, text) => {
+    const started = Date.now();
+    expect(parse(text).problems.map(({ code }) => code)).toEqual(['YAML_LIMIT']);
+    expect(Date.now() - started).toBeLessThan(20_000);
+  });
+});
+
+/** Ten lines that stand for 10^12 values. */
+function bomb(): string {
+  const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x, x]'];
+  for (let i = 1; i < 12; i++)
+    lines.push(
+      `a${i}: &a${i} [${Array(10)
+        .fill(`*a${i - 1}`)
+        .join(', ')}]`,
+    );
+  return `${lines.join('\n')}\n`;
+}
+
+describe('a part of a scalar in the text', () => {
+  test.each([
+    ['plain', 'a: ${{ steps.x }}\n'],
+    ['double quotes', 'a: "${{ steps.x }}"\n'],
+    ['escapes before it', 'a: "\\u00e9\\n\\"${{ steps.x }}"\n'],
+    ['single quotes', "a: 'it''s ${{ steps.x }}'\n"],
+    ['a block', 'a: |\n    text\n    ${{ steps.x }}\n'],
+    ['a folded block', 'a: >-\n  some\n  ${{\n  steps.x\n  }}\n'],
+    ['a plain scalar of two lines', 'a: ${{ 1 +\n    steps.x }}\n'],
+  ])('%s', (_, text) => {
+    const { spec } = parse(text);
+    const value = (spec!.value as { a: string }).a;
+    const start = value.indexOf('steps.x');
+    const range = placeInScalar(text, spec!.places.get('/a')!.value, value, { start, end: start + 7 });
+    expect(text.slice(range.start, range.end)).toBe('steps.x');
+  });
+});
