@@ -46,16 +46,18 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
   return { report: await saveJson(store, 'report', pages) };
 };
 
-/** Every artifact of one kind among the outputs of the steps, in their order. */
+/** Every artifact of one kind among the outputs of the steps, in their order; one that two steps gave, only once. */
 async function load<K extends keyof JsonArtifacts>(
   store: Store,
   steps: readonly StepRecord[],
   kind: K,
 ): Promise<(Made<JsonArtifacts[K]> & { readonly digest: string })[]> {
   const made: (Made<JsonArtifacts[K]> & { readonly digest: string })[] = [];
+  const seen = new Set<string>();
   for (const step of steps) {
     for (const output of Object.values(step.outputs ?? {})) {
-      if (!isArtifactRef(output) || output.artifact !== kind) continue;
+      if (!isArtifactRef(output) || output.artifact !== kind || seen.has(output.digest)) continue;
+      seen.add(output.digest);
       made.push({ path: step.path, value: await loadJson(store, kind, output), digest: output.digest });
     }
   }

@@ -55,7 +55,7 @@ function summarize(input: ReportInput): string[] {
       );
     }
     const best = final ?? metrics.rows.filter((row) => row.role === 'model').at(-1);
-    for (const cell of best?.cells.filter((one) => one.split === 'test') ?? []) {
+    for (const cell of best?.cells.filter((one) => one.split === 'test' && isShown(one.labels)) ?? []) {
       sentences.push(
         `On test at the ${cell.labels} labels ${best!.name} reaches AP50 ${interval(cell.AP50)} and AP ${interval(cell.AP)}.`,
       );
@@ -94,6 +94,11 @@ function verdict(gain: Interval): string {
   return 'not distinguishable from test sampling noise';
 }
 
+/** The versions in between are in the metrics, but side by side a reader needs the ends: the ruler that moved. */
+function isShown(labels: string): boolean {
+  return !labels.startsWith('version ');
+}
+
 function lastMerged(metrics: Metrics): Metrics['rows'][number] | undefined {
   return metrics.rows.filter((row) => row.role === 'merged').at(-1);
 }
@@ -102,7 +107,7 @@ function resultsSection(tables: readonly Made<Metrics>[]): Section | null {
   if (tables.length === 0) return null;
   const blocks: Block[] = [];
   for (const { path, value: metrics } of tables) {
-    const cells = metrics.rows[0]?.cells ?? [];
+    const cells = (metrics.rows[0]?.cells ?? []).filter((cell) => isShown(cell.labels));
     const columns = cells.map((cell) => ({ split: cell.split, labels: cell.labels }));
     blocks.push({
       type: 'table',

@@ -29,7 +29,7 @@ export function capacityFigure(trials: Trials): string {
   return draw({
     height: 280,
     marginRight: 110,
-    x: { type: 'log', label: 'Parameters', nice: true },
+    x: { type: 'log', label: 'Parameters', ticks: 4, tickFormat: 's', insetLeft: 30, insetRight: 30 },
     y: { label: 'AP on validation', grid: true, zero: true },
     marks: [
       Plot.ruleX(rows, { x: 'parameters', y1: 'low', y2: 'high', stroke: palette[0], strokeWidth: 2 }),
@@ -54,7 +54,7 @@ export function capacityLossFigure(trials: Trials): string {
   return draw({
     height: 220,
     marginRight: 110,
-    x: { type: 'log', label: 'Parameters', nice: true },
+    x: { type: 'log', label: 'Parameters', ticks: 4, tickFormat: 's', insetLeft: 30, insetRight: 30 },
     y: { label: 'Training loss, last epoch', grid: true, zero: true },
     marks: [
       Plot.dot(rows, { x: 'parameters', y: 'loss', r: 5, fill: palette[2] }),
@@ -72,6 +72,7 @@ export function tableFigure(metrics: Metrics, split: string, labels: string): st
   return draw({
     height: 60 + 30 * rows.length,
     marginLeft: 120,
+    marginBottom: 44,
     x: { label: `AP on ${split}, ${labels} labels, with 95 % interval`, grid: true },
     y: { label: null, domain: rows.map((row) => row.name) },
     color: { domain: ['baseline', 'model', 'merged', 'control'], range: palette.slice(0, 4), legend: false },

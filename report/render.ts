@@ -20,7 +20,7 @@ nav { margin: 20px 0 0; font-size: 14px; }
 nav a { color: var(--mark); margin-right: 16px; text-decoration: none; }
 .scroll { overflow-x: auto; margin: 16px 0; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 6px; font-size: 14px; }
+.caption { color: var(--soft); padding-bottom: 6px; font-size: 14px; max-width: 760px; }
 th, td { padding: 5px 12px 5px 0; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; }
 td.grey { color: var(--soft); }
@@ -83,7 +83,7 @@ function blockToHtml(block: Block): string {
 function tableToHtml(table: Table): string {
   const head = table.columns.map((column) => `<th scope="col">${escapeText(column)}</th>`).join('');
   const rows = table.rows.map((row) => `<tr>${row.map(cellToHtml).join('')}</tr>`).join('\n');
-  return `<div class="scroll"><table><caption>${escapeText(table.caption)}</caption><thead><tr>${head}</tr></thead><tbody>\n${rows}\n</tbody></table></div>`;
+  return `<div class="scroll"><div class="caption">${escapeText(table.caption)}</div><table aria-label="${escapeText(table.caption)}"><thead><tr>${head}</tr></thead><tbody>\n${rows}\n</tbody></table></div>`;
 }
 
 function cellToHtml(cell: Cell): string {
