@@ -6,15 +6,18 @@ import { smoothed } from './loss.ts';
 
 /**
  * Which rows are asked for a ground truth.
- * - `best`: darknet's rule. The anchor of the best shape, and all above an IoU of shapes of 0.213, at the cell of the centre.
- * - `nearby`: YOLOv5's rule. Every anchor that is within a factor of 4 in width and height, at the cell of the centre and the
- *   two cells nearest to it. Many more positives, but small targets are asked of coarse cells too, which several of them
- *   share: on scenes of targets of 5 to 16 pixels, 300 steps gave AP50 .74, and `best` .87.
+ * - `nearby`, the default: as YOLOv5, every anchor of a similar shape, at the cell of the centre and the two cells nearest to it.
+ * - `best`: as darknet, the anchor of the best shape, and all above an IoU of shapes of 0.213, at the cell of the centre.
+ *
+ * On scenes of targets of 5 to 16 pixels, 300 steps gave AP at IoU .5 and .75 of .87 and .59 with `nearby`, .86 and .49 with `best`.
  */
 export type Assignment = 'nearby' | 'best';
 
-/** YOLOv5's `anchor_t`. Widths and heights up to 4 anchors are what `decodeBox` can reach. */
-const SHAPE_RATIO_LIMIT = 4;
+/**
+ * Anchors within this factor in width and height are similar. YOLOv5 takes 4, with which small targets are asked of coarse cells too
+ * that several of them share: the same scenes then gave .74 and .31.
+ */
+const SHAPE_RATIO_LIMIT = 2;
 /** `iou_thresh` of darknet's yolov4.cfg. */
 const SHAPE_IOU_THRESHOLD = 0.213;
 /** `ignore_thresh` of darknet's yolov4.cfg. */

@@ -58,8 +58,8 @@ test('raw zeros decode to the anchor at the centre of the cell', () => {
   expect(decodeBox(new Float32Array(5), 0, grid, (2 * 8 + 1) * 2 + 1)).toEqual([6, 14, 18, 26]);
 });
 
-test('nearby: the cell of the centre and the two nearest, with every anchor within a factor of 4', () => {
-  // Centre (21, 29) is in cell (2, 3) at 5/8, 5/8: nearer to the right and below. The anchor of 40 is 4 times 10.
+test('nearby: the cell of the centre and the two nearest, with every anchor within a factor of 2', () => {
+  // Centre (21, 29) is in cell (2, 3) at 5/8, 5/8: nearer to the right and below. The anchor of 40 is 4 times as large.
   expect(placesOf(build([16, 24, 26, 34]))).toEqual([
     '8 2,3 12',
     '8 2,3 8',
