@@ -7,12 +7,10 @@ import { CommandError, type ExitCode, exitCodes, print, printJson } from './outp
 export interface CheckOptions {
   readonly format: string;
   readonly params?: readonly string[];
-  /** Version of this tool, for SARIF. */
-  readonly version?: string;
 }
 
 export async function runCheck(files: readonly string[], options: CheckOptions): Promise<ExitCode> {
-  const { format, params = [], version = '0' } = options;
+  const { format, params = [] } = options;
   if (!['text', 'json', 'sarif'].includes(format)) {
     throw new CommandError(`--format ${format}: expected text, json or sarif.`, exitCodes.usage);
   }
@@ -23,7 +21,7 @@ export async function runCheck(files: readonly string[], options: CheckOptions):
   }
   const all = checked.flatMap(({ diagnostics }) => diagnostics);
   if (format === 'json') printJson(all);
-  else if (format === 'sarif') printJson(toSarif(all, version));
+  else if (format === 'sarif') printJson(toSarif(all));
   else {
     for (const { file, text, diagnostics } of checked) {
       print(diagnostics.length === 0 ? `${file}: no problems.` : printDiagnostics(diagnostics, text));

@@ -153,7 +153,7 @@ export function printDiagnostics(diagnostics: readonly Diagnostic[], text: strin
 }
 
 /** SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html: what code hosts show beside the lines. */
-export function toSarif(diagnostics: readonly Diagnostic[], version: string): object {
+export function toSarif(diagnostics: readonly Diagnostic[]): object {
   const used = [...new Set(diagnostics.map((diagnostic) => diagnostic.code))].sort();
   return {
     $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
@@ -163,7 +163,6 @@ export function toSarif(diagnostics: readonly Diagnostic[], version: string): ob
         tool: {
           driver: {
             name: 'hardcase',
-            version,
             rules: used.map((code) => ({ id: code, shortDescription: { text: diagnosticCodes[code] } })),
           },
         },
