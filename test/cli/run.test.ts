@@ -1,0 +1,179 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { readStepRecord } from '../../artifacts/run-record.ts';
+import { readEngine } from '../../deploy/embedded.ts';
+import { stopProcess } from '../../deploy/servers.ts';
+import { type RunningCommand, runCommand, startCommand } from './command.ts';
+
+const pipeline = `
+name: small
+params:
+  steps: { type: integer, default: 4 }
+  images: { type: integer, default: 16 }
+steps:
+  data: { uses: synthesize, with: { images: "\${{ params.images }}", imageSize: 64, targets: 3, targetSize: 0.2 } }
+  model:
+    uses: train
+    with: { dataset: "\${{ steps.data.dataset }}", imageSize: 64, width: 0.125, steps: "\${{ params.steps }}", batchSize: 4, checkpointEvery: 1s }
+  errors: { uses: mine, with: { model: "\${{ steps.model.model }}", dataset: "\${{ steps.data.dataset }}", splits: [train, val, test] } }
+  review: { uses: review-labels, with: { dataset: "\${{ steps.data.dataset }}", candidates: "\${{ steps.errors.candidates }}", limit: 3 } }
+  table:
+    uses: evaluate
+    with: { models: ["\${{ steps.model.model }}"], dataset: "\${{ steps.review.dataset }}", splits: [test], replicates: 20 }
+  report: { uses: report, with: { tables: ["\${{ steps.table.metrics }}"] } }
+`;
+
+// Servers, workers and training start in every test, on machines that may have other things to do.
+vi.setConfig({ testTimeout: 300_000 });
+
+let folder: string;
+const started: RunningCommand[] = [];
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-run-'));
+  writeFileSync(join(folder, 'small.yaml'), pipeline);
+});
+afterEach(async () => {
+  for (const { child, outcome } of started.splice(0)) {
+    child.kill('SIGKILL');
+    await outcome;
+  }
+});
+afterAll(async () => {
+  const left = readEngine(join(folder, '.hardcase'));
+  if (left) await stopProcess(left.server.pid);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const hardcase = (...words: string[]) => runCommand(folder, words);
+const start = (...words: string[]): RunningCommand => {
+  const command = startCommand(folder, words);
+  started.push(command);
+  return command;
+};
+const engine = () => readEngine(join(folder, '.hardcase'));
+
+test('a run waits at its gate until the review is answered from another terminal, and ends with a report', async () => {
+  const run = start('run', 'small.yaml', '--run', 'first');
+  await run.until(/review {2}waiting\n/);
+
+  const second = start('run', 'small.yaml', '--no-wait');
+  expect((await second.outcome).code).toBe(3);
+  expect((await second.outcome).stdout).toContain('Run first of the same plan is unfinished; joining it');
+
+  const listed = JSON.parse((await hardcase('review', 'list', 'first', '--json')).stdout);
+  const ids: string[] = listed[0].candidates.map(({ id }: { id: string }) => id);
+  expect(ids).toHaveLength(3);
+  const decided = await hardcase('review', 'decide', 'first', 'review', `${ids[0]!.slice(0, 8)}=accept`, '--by', 'ada');
+  expect(decided).toMatchObject({ code: 0, stdout: '1 accepted, 0 repeated, 0 refused (first review, by ada).\n' });
+  const again = await hardcase(
+    'review',
+    'decide',
+    'first',
+    'review',
+    `${ids[0]}=ignore`,
+    `${ids[1]}=reject`,
+    '--by',
+    'bob',
+  );
+  expect(again).toMatchObject({ code: 1, stderr: `${ids[0]} is decided already: accept by ada, not ignore\n` });
+  expect(again.stdout).toContain('1 accepted, 0 repeated, 1 refused');
+  const rest = await hardcase('review', 'decide', 'first', 'review', '--all', 'reject', '--json');
+  expect(JSON.parse(rest.stdout)).toMatchObject({ accepted: 1, repeated: 0, conflicts: [] });
+
+  const { code, stdout } = await run.outcome;
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/\d\d:\d\d:\d\d {2}model {2}done in /);
+  const report = /^Report: (.*)$/m.exec(stdout)![1]!;
+  expect(readFileSync(report, 'utf8')).toContain('<html');
+  expect(existsSync(report.replace('.html', '.md'))).toBe(true);
+  expect(engine()).toBe(null);
+
+  const status = JSON.parse((await hardcase('status', 'latest', '--json')).stdout);
+  expect(status).toMatchObject({ run: 'first', pipeline: 'small', state: 'done' });
+  expect(status.steps.map(({ path, state }: { path: string; state: string }) => `${path} ${state}`)).toEqual(
+    ['data', 'model', 'errors', 'review', 'table', 'report'].map((path) => `${path} done`),
+  );
+});
+
+test('the same id and plan again only shows the report; another plan under that id is an error with the difference', async () => {
+  const began = Date.now();
+  const same = await hardcase('run', 'small.yaml', '--run', 'first');
+  expect(same).toMatchObject({ code: 0, stdout: expect.stringContaining('Run first is done already.') });
+  expect(same.stdout).toMatch(/^Report: /m);
+  expect(Date.now() - began).toBeLessThan(20_000);
+
+  const other = await hardcase('run', 'small.yaml', '--run', 'first', '-p', 'steps=5');
+  expect(other.code).toBe(1);
+  expect(other.stderr).toContain('The run id "first" belongs to another plan (of small.yaml).');
+  expect(other.stderr).toContain('  params.steps: 4 -> 5\n  steps.model.with.steps: 4 -> 5\n');
+  expect(engine()).toBe(null);
+});
+
+test('a new run of the same plan reuses every result, decisions included', async () => {
+  const { code, stdout } = await hardcase('run', 'small.yaml', '--new', '--json');
+  expect(code).toBe(0);
+  const { run, state, steps } = JSON.parse(stdout);
+  expect(run).toMatch(/^small-\d{8}-[a-z2-9]{4}$/);
+  expect(state).toBe('done');
+  const reused = steps.filter((step: { reused: boolean }) => step.reused).map(({ path }: { path: string }) => path);
+  expect(reused).toEqual(['data', 'model', 'errors', 'review', 'table']);
+});
+
+test('Ctrl-C saves and leaves the run open; it goes on, also when the command that runs it is killed', async () => {
+  const words = ['run', 'small.yaml', '-p', 'steps=900', '--run', 'long', '--no-wait'];
+  const first = start(...words);
+  await first.until(/model {2}train started/);
+  await sleep(2_500);
+  const interruptedAt = Date.now();
+  first.child.kill('SIGINT');
+  const { code, stdout } = await first.outcome;
+  expect(code).toBe(130);
+  expect(Date.now() - interruptedAt).toBeLessThan(12_000);
+  expect(stdout).toMatch(/Run long stays open. It goes on with: .*run small.yaml --run long\n$/);
+  expect(engine()).toBe(null);
+  expect(JSON.parse((await hardcase('status', 'long', '--json')).stdout).state).toBe('running');
+
+  const owner = start(...words);
+  await owner.until(/Run long, continued/);
+  await owner.until(/model {2}train started/);
+  const server = engine()!.server;
+  const helper = start(...words);
+  await helper.until(/model {2}train started/);
+  owner.child.kill('SIGKILL');
+  await helper.until(/The command that ran the steps has ended; this one takes over./);
+  expect(engine()!.server).toEqual(server);
+  expect((await helper.outcome).code).toBe(3);
+  expect(engine()).toBe(null);
+  const store = await openFolderStore(join(folder, '.hardcase', 'store'));
+  const record = (await readStepRecord(store, 'long', 'model'))!;
+  expect(record.outputs?.steps).toBe(900);
+  expect(record.attempts!.length).toBeGreaterThan(1);
+});
+
+test('what is waiting can be cancelled while no engine runs', async () => {
+  const { code, stdout } = await hardcase('cancel', 'long');
+  expect(code).toBe(0);
+  expect(stdout).toContain('Run long is cancelled.');
+  expect(JSON.parse((await hardcase('status', 'long', '--json')).stdout).state).toBe('cancelled');
+  expect(engine()).toBe(null);
+});
+
+test('a pipeline with a mistake starts nothing', async () => {
+  writeFileSync(join(folder, 'wrong.yaml'), pipeline.replace('steps.data.dataset', 'steps.dat.dataset'));
+  const before = (await hardcase('runs', '--json')).stdout;
+  const { code, stderr } = await hardcase('run', 'wrong.yaml');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^wrong.yaml:10:.* UNKNOWN_STEP /m);
+  expect((await hardcase('runs', '--json')).stdout).toBe(before);
+  expect(await hardcase('run', 'nowhere.yaml')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('nowhere.yaml cannot be read: there is no such file.'),
+  });
+});
+
+async function sleep(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
