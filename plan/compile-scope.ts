@@ -57,8 +57,8 @@ export function compileScope(
   const steps: PlannedStep[] = [];
   let complete = cycles.length === 0;
   // Steps of a circle come last: their problems are still worth knowing.
-  const rest = drafts.map((_, at) => at).filter((at) => !sorted.includes(at));
-  for (const at of cycles.length === 0 ? sorted : [...sorted, ...rest]) {
+  const inOrder = new Set([...sorted, ...drafts.keys()]);
+  for (const at of inOrder) {
     const draft = drafts[at]!;
     const needs = [...edges[at]!].sort((a, b) => a - b).map((needed) => drafts[needed]!);
     if (draft.when !== undefined || [...draft.reads].some((id) => view.skippable.has(id))) view.skippable.add(draft.id);
