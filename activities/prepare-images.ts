@@ -8,6 +8,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import sharp from 'sharp';
 import { readBytes } from '../artifacts/codecs.ts';
 import type { Store } from '../artifacts/store.ts';
+import { groupByImage } from '../detection/annotations.ts';
 import { type Frame, frameOf, letterbox, prepareLabels } from '../detection/model/input.ts';
 import type { PreparedImage } from '../detection/model/types.ts';
 import type { Annotation, Category, ImageEntry } from '../detection/types.ts';
@@ -67,16 +68,6 @@ export function createImagePool(options: PoolOptions): ImagePool {
       });
     },
   };
-}
-
-function groupByImage(annotations: readonly Annotation[]): Map<number, Annotation[]> {
-  const groups = new Map<number, Annotation[]>();
-  for (const annotation of annotations) {
-    const group = groups.get(annotation.imageId);
-    if (group) group.push(annotation);
-    else groups.set(annotation.imageId, [annotation]);
-  }
-  return groups;
 }
 
 function prepared(

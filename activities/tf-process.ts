@@ -3,6 +3,7 @@
  * its thread count once when it loads, and may be killed for its memory. The activity only supervises.
  */
 
+import { AsyncResource } from 'node:async_hooks';
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ApplicationFailure } from '@temporalio/common';
@@ -60,12 +61,13 @@ async function runInChild(kind: string, context: StepContext, parameters: Json):
   context.signal.addEventListener('abort', stop, { once: true });
   try {
     return await converse(child, start, {
-      progress(message, share) {
+      // Temporal finds the activity by its asynchronous context, which events from a child need not have.
+      progress: AsyncResource.bind((message: string, share?: number) => {
         latest = { message, share };
         context.progress(message, share);
-      },
-      resumed: (step, exact) => context.resumed(step, exact),
-      notice: (message) => context.notice(message),
+      }),
+      resumed: AsyncResource.bind((step: number, exact: boolean) => context.resumed(step, exact)),
+      notice: AsyncResource.bind((message: string) => context.notice(message)),
       label: `the TensorFlow process of ${context.path}`,
     });
   } catch (error) {

@@ -11,7 +11,7 @@ import type { ArtifactRef } from '../plan/types.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import type { StepContext } from './context.ts';
 import { imagePoolOf } from './detections.ts';
-import { describeCpu, trainingThreads, useThreads } from './environment.ts';
+import { describeCpu, describeTensorflow, trainingThreads, useThreads } from './environment.ts';
 import { entriesOf, groundTruthOf, imagesOfSplits } from './ground-truth.ts';
 import { inTfProcess } from './tf-process.ts';
 
@@ -69,13 +69,15 @@ export async function trainModel(context: StepContext, parameters: TrainParamete
     imageSize: init?.architecture.imageSize ?? parameters.imageSize ?? 320,
     width: init?.architecture.width ?? parameters.width ?? 0.25,
   };
+  const threads = trainingThreads(shape, context.environment);
+  useThreads(threads);
+  // What is really here: the run's environment may have been settled on another machine.
   const environment = {
-    threads: trainingThreads(shape, context.environment),
-    tensorflow: context.environment.tensorflow,
+    threads,
+    ...(await describeTensorflow()),
     oneDnn: context.environment.oneDnn,
     cpu: describeCpu(),
   };
-  useThreads(environment.threads);
 
   const selected = await selectedImages(context, dataset, parameters);
   const images = await prepareAll(context, dataset, selected, shape.imageSize);
