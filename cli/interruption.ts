@@ -2,6 +2,9 @@
 
 import { exitCodes, note } from './output.ts';
 
+/** Where steps run in this process. */
+export const stoppingWords = 'Stopping at a checkpoint; once more ends it at once.';
+
 export interface Interruption {
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
@@ -9,15 +12,15 @@ export interface Interruption {
   restore(): void;
 }
 
-/** `leaveNow` frees what would outlive the process; it must not wait. */
-export function listenForInterruption(leaveNow: () => void): Interruption {
+/** `leaveNow` frees what would outlive the process, and must not wait; `words` say what the first signal does. */
+export function listenForInterruption(leaveNow: () => void, words: () => string): Interruption {
   const controller = new AbortController();
   const interrupt = () => {
     if (controller.signal.aborted) {
       leaveNow();
       process.exit(exitCodes.interrupted);
     }
-    note('Stopping at a checkpoint; once more ends it at once.');
+    note(words());
     controller.abort();
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

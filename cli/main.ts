@@ -89,7 +89,7 @@ add(program, 'check', 'find every problem of pipeline files', 'hardcase check pi
     .option('--format <format>', 'text, json or sarif', 'text');
   act(command, async ([files], flags) => {
     const { runCheck } = await import('./check.ts');
-    return await runCheck(list(files), { format: formatOf(flags), params: list(flags.param), version: ownVersion() });
+    return await runCheck(list(files), { format: formatOf(flags), params: list(flags.param) });
   });
 });
 

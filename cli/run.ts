@@ -3,13 +3,14 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { listRuns, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { workerOwner } from '../deploy/embedded.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
 import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { type ChosenRun, chooseRun } from './choose-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
-import { listenForInterruption } from './interruption.ts';
+import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { loadForRun } from './load-for-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker } from './own-worker.ts';
@@ -48,8 +49,10 @@ export async function runRun(settings: Settings, file: string, options: RunOptio
   }
   say(greeting(chosen, before.state));
   const view = await keepGoing(settings, store, header, plan, options, output, say);
-  if (view === null) {
-    say(`Run ${header.run} stays open. It goes on with: ${ownCommand('run', file, '--run', header.run)}`);
+  if (view === 'stopped' || view === 'elsewhere') {
+    if (view === 'stopped')
+      say(`Run ${header.run} stays open. It goes on with: ${ownCommand('run', file, '--run', header.run)}`);
+    else say(`Run ${header.run} goes on without this command. Look at it: ${ownCommand('watch', header.run)}`);
     return exitCodes.interrupted;
   }
   return await finish(settings, store, view, options, say);
@@ -62,7 +65,7 @@ function greeting({ header, how }: ChosenRun, state: StepState): string {
   return `Run ${header.run}, continued`;
 }
 
-/** Null when it was interrupted. */
+/** Interrupted: `stopped`, where nothing runs it now, or `elsewhere`, where another process does. */
 async function keepGoing(
   settings: Settings,
   store: Store,
@@ -71,11 +74,17 @@ async function keepGoing(
   options: RunOptions,
   output: NodeJS.WriteStream,
   say: (line: string) => void,
-): Promise<RunView | null> {
+): Promise<RunView | 'stopped' | 'elsewhere'> {
   let temporal: TemporalConnection | null = null;
   let release: (() => void) | null = null;
   let worker: OwnWorker | null = null;
-  const interruption = listenForInterruption(() => temporal?.engine?.leaveNow());
+  // Workers of a server that is not ours, or of another command here, go on without this process.
+  const runsElsewhere = () =>
+    temporal !== null && release === null && (temporal.engine === null || workerOwner(settings.folder) !== null);
+  const interruption = listenForInterruption(
+    () => temporal?.engine?.leaveNow(),
+    () => (runsElsewhere() ? 'Leaving the run to others; once more ends this at once.' : stoppingWords),
+  );
   const takeWorker = async (engine: TemporalConnection) => {
     release = engine.engine?.claimWorker() ?? null;
     if (release !== null) worker = await startWorker(settings, engine, store, ['workflows', 'cpu', 'train']);
@@ -85,12 +94,14 @@ async function keepGoing(
     const connected = temporal;
     if (connected.engine?.how === 'adopted')
       say('Found the embedded engine of a command that is gone, and took it over.');
-    if (interruption.signal.aborted) return null;
+    if (interruption.signal.aborted) return 'stopped';
     await takeWorker(connected);
-    if (interruption.signal.aborted) return null;
+    if (interruption.signal.aborted) return 'stopped';
     const handle = await startWorkflow(settings, store, connected, header, plan);
     if (release !== null) await sayOthers(store, connected, header.run, say);
     let checkedAt = Date.now();
+    const startedAt = Date.now();
+    let unservedSaid = false;
     const view = await followRun({
       store,
       run: header.run,
@@ -105,13 +116,25 @@ async function keepGoing(
           await takeWorker(connected);
           if (release !== null) say('The command that ran the steps has ended; this one takes over.');
         }
+        if (
+          !unservedSaid &&
+          connected.engine === null &&
+          look.state === 'pending' &&
+          Date.now() - startedAt > unservedMs
+        ) {
+          unservedSaid = true;
+          say(
+            `No worker has taken up the run so far. One for the queues ${settings.queue}-* is started with: ${ownCommand('worker')}`,
+          );
+        }
         if (Date.now() - checkedAt > workflowCheckMs && !isFinal(look.state)) {
           checkedAt = Date.now();
           await checkWorkflow(handle, store, header);
         }
       },
     });
-    return interruption.signal.aborted && !isFinal(view.state) ? null : view;
+    if (!interruption.signal.aborted || isFinal(view.state)) return view;
+    return runsElsewhere() ? 'elsewhere' : 'stopped';
   } finally {
     // In this order: steps save their checkpoints while the server is there to be told.
     await (worker as OwnWorker | null)?.stop();
@@ -122,6 +145,7 @@ async function keepGoing(
 }
 
 const workflowCheckMs = 5_000;
+const unservedMs = 10_000;
 // A workflow task that failed so often fails because of its code, not because of a lost worker.
 const taskAttemptsMax = 5;
 

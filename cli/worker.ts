@@ -1,7 +1,7 @@
 /** `hardcase worker`: runs steps for a Temporal server that others share, until Ctrl-C. */
 
 import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts';
-import { listenForInterruption } from './interruption.ts';
+import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { CommandError, didYouMean, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
 import { startWorker, type WorkerQueue, workerQueues } from './own-worker.ts';
 import type { Settings } from './settings.ts';
@@ -23,7 +23,10 @@ export async function runWorker(settings: Settings, options: { readonly queues: 
   }
   const store = await openSettingsStore(settings);
   const temporal = await connectTemporal(settings);
-  const interruption = listenForInterruption(() => {});
+  const interruption = listenForInterruption(
+    () => {},
+    () => stoppingWords,
+  );
   try {
     const worker = await startWorker(settings, temporal, store, queues);
     print(`Working for ${address} (${target.namespace}) on ${queues.join(', ')}; store ${store.url}. Ctrl-C stops it.`);

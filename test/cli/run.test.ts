@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { readStepRecord } from '../../artifacts/run-record.ts';
 import { readEngine } from '../../deploy/embedded.ts';
-import { stopProcess } from '../../deploy/servers.ts';
+import { startTemporalDevServer, stopProcess } from '../../deploy/servers.ts';
 import { type RunningCommand, runCommand, startCommand } from './command.ts';
 
 const pipeline = `
@@ -123,10 +123,10 @@ test('a new run of the same plan reuses every result, decisions included', async
 });
 
 test('Ctrl-C saves and leaves the run open; it goes on, also when the command that runs it is killed', async () => {
-  const words = ['run', 'small.yaml', '-p', 'steps=900', '--run', 'long', '--no-wait'];
+  const words = ['run', 'small.yaml', '-p', 'steps=500', '--run', 'long', '--no-wait'];
   const first = start(...words);
   await first.until(/model {2}train started/);
-  await sleep(2_500);
+  await sleep(1_500);
   const interruptedAt = Date.now();
   first.child.kill('SIGINT');
   const { code, stdout } = await first.outcome;
@@ -149,8 +149,59 @@ test('Ctrl-C saves and leaves the run open; it goes on, also when the command th
   expect(engine()).toBe(null);
   const store = await openFolderStore(join(folder, '.hardcase', 'store'));
   const record = (await readStepRecord(store, 'long', 'model'))!;
-  expect(record.outputs?.steps).toBe(900);
+  expect(record.outputs?.steps).toBe(500);
   expect(record.attempts!.length).toBeGreaterThan(1);
+});
+
+test('a step that gave up is tried again after retry, and the run goes on', async () => {
+  writeFileSync(
+    join(folder, 'held.yaml'),
+    `
+name: held
+steps:
+  data: { uses: synthesize, with: { images: 8, imageSize: 64 } }
+  labels: { uses: export, with: { dataset: "\${{ steps.data.dataset }}", to: out } }
+`,
+  );
+  // A file where the folder should be.
+  writeFileSync(join(folder, 'out'), '');
+  const held = await hardcase('run', 'held.yaml', '--run', 'held-1');
+  expect(held.code).toBe(4);
+  expect(held.stdout).toMatch(
+    /Run held-1 is held: labels gave up, and nothing else can go on\.\nMend the cause, then: .*retry held-1/,
+  );
+  expect((await hardcase('status', 'held-1')).stdout).toMatch(
+    /labels gave up: .*\n {2}Mend the cause, then: .*retry held-1 labels/,
+  );
+  expect(await hardcase('retry', 'held-1', 'label')).toMatchObject({
+    code: 2,
+    stderr: 'Error: Step "label" of held-1 is not held. Did you mean "labels"? Held: labels.\n',
+  });
+
+  rmSync(join(folder, 'out'));
+  const retried = await hardcase('retry', 'held-1', 'labels');
+  expect(retried).toMatchObject({ code: 0, stdout: expect.stringContaining('Trying again: labels (held-1).') });
+  expect((await hardcase('run', 'held.yaml', '--run', 'held-1')).code).toBe(0);
+  expect(existsSync(join(folder, 'out', 'annotations'))).toBe(true);
+});
+
+test('with an address the command is only a client of a server and its workers', async () => {
+  const server = await startTemporalDevServer({ logFile: join(folder, 'server.log') });
+  try {
+    const place = ['--address', server.address, '--store', 'shared', '--queue', 'elsewhere'];
+    rmSync(join(folder, 'out'), { recursive: true, force: true });
+    const client = start('run', 'held.yaml', '--run', 'remote', ...place);
+    await client.until(/No worker has taken up the run so far\. One for the queues elsewhere-\*/);
+    const worker = start('worker', ...place);
+    const { code, stdout } = await client.outcome;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/labels {2}done in/);
+    worker.child.kill('SIGTERM');
+    expect((await worker.outcome).code).toBe(130);
+    expect(engine()).toBe(null);
+  } finally {
+    await server.stop();
+  }
 });
 
 test('what is waiting can be cancelled while no engine runs', async () => {
