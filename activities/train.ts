@@ -69,6 +69,7 @@ export async function trainModel(context: StepContext, parameters: TrainParamete
     imageSize: init?.architecture.imageSize ?? parameters.imageSize ?? 320,
     width: init?.architecture.width ?? parameters.width ?? 0.25,
   };
+  const selected = await selectedImages(context, dataset, parameters);
   const threads = trainingThreads(shape, context.environment);
   useThreads(threads);
   // What is really here: the run's environment may have been settled on another machine.
@@ -79,7 +80,6 @@ export async function trainModel(context: StepContext, parameters: TrainParamete
     cpu: describeCpu(),
   };
 
-  const selected = await selectedImages(context, dataset, parameters);
   const images = await prepareAll(context, dataset, selected, shape.imageSize);
   const options = await optionsOf(parameters);
   const architecture = init

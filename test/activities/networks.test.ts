@@ -6,8 +6,8 @@ import { chooseCapacity } from '../../activities/choose-capacity.ts';
 import { detectionsOf } from '../../activities/detections.ts';
 import { profileLoss } from '../../activities/profile-loss.ts';
 import { enterTfProcess } from '../../activities/tf-process.ts';
-import type { TrainParameters } from '../../activities/train.ts';
-import { loadJson } from '../../artifacts/codecs.ts';
+import { type TrainParameters, train } from '../../activities/train.ts';
+import { loadJson, loadModel } from '../../artifacts/codecs.ts';
 import type { Dataset } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 import { openRig, type StepRig, squaresDataset, stepContext } from './step-rig.ts';
@@ -15,13 +15,14 @@ import { openRig, type StepRig, squaresDataset, stepContext } from './step-rig.t
 let rig: StepRig;
 let dataset: Dataset;
 let ref: ArtifactRef;
+let shared: TrainParameters;
 let trials: Awaited<ReturnType<typeof capacityTrial>>[];
 
 beforeAll(async () => {
   enterTfProcess();
   rig = await openRig();
   ({ dataset, ref } = await squaresDataset(rig.store, { train: 8, val: 4, test: 0 }));
-  const shared: TrainParameters = { dataset: ref, steps: 4, batchSize: 4, imageSize: 64, strides: [8, 16] };
+  shared = { dataset: ref, steps: 4, batchSize: 4, imageSize: 64, strides: [8, 16] };
   trials = [];
   for (const width of [0.125, 0.25]) {
     const context = stepContext(rig.store, { fingerprint: sixtyFour(String(width * 8)) });
@@ -83,4 +84,49 @@ test('every target has a loss under every model, -1 where it was missed', async 
   const lenient = await profileLoss(stepContext(rig.store), { models, dataset: ref, confidence: 0, iou: 0.1 });
   const found = (await loadJson(rig.store, 'profile', lenient.profile)).targets.flatMap(({ loss }) => loss);
   expect(found.filter((loss) => loss > 0).length).toBeGreaterThan(0);
+});
+
+test('finetuning keeps the architecture and counts the steps of both trainings', async () => {
+  const { selection } = await selectionOf([1, 2, 3]);
+  const replay = await selectionOf([1, 2, 3, 4, 5, 6, 7, 8]);
+  const context = stepContext(rig.store, { fingerprint: sixtyFour('a') });
+  const outputs = await train(context, {
+    dataset: ref,
+    init: trials[0]!.model,
+    select: selection,
+    replay: { from: replay.selection, share: 0.4 },
+    steps: 3,
+    batchSize: 4,
+  });
+  const model = await loadModel(rig.store, outputs.model);
+  expect(model.training).toMatchObject({ steps: 3, stepsInAll: 7, images: 3 });
+  expect(model.architecture).toEqual((await loadModel(rig.store, trials[0]!.model)).architecture);
+});
+
+async function selectionOf(images: readonly number[]): Promise<{ selection: ArtifactRef }> {
+  const bytes = Buffer.from(JSON.stringify({ images }));
+  const digest = await rig.store.putObject(bytes);
+  return { selection: { artifact: 'selection', digest, bytes: bytes.length } };
+}
+
+test('an empty selection, and one of validation images, are errors that no retry mends', async () => {
+  const empty = await selectionOf([]);
+  await expect(train(stepContext(rig.store), { ...shared, select: empty.selection })).rejects.toMatchObject({
+    nonRetryable: true,
+    message: expect.stringContaining('The selection to train on is empty'),
+  });
+  const validation = await selectionOf([9]);
+  await expect(train(stepContext(rig.store), { ...shared, select: validation.selection })).rejects.toMatchObject({
+    nonRetryable: true,
+    message: expect.stringContaining('are not in the train split'),
+  });
+});
+
+test('a loss that is not a number ends the step with the terms named', async () => {
+  const context = stepContext(rig.store, { fingerprint: sixtyFour('9') });
+  await expect(train(context, { ...shared, learningRate: 1e30, warmupEpochs: 0 })).rejects.toMatchObject({
+    nonRetryable: true,
+    type: 'NonFiniteLoss',
+    message: expect.stringMatching(/Step \d+: .* is (NaN|-?Infinity)/),
+  });
 });

@@ -17,7 +17,8 @@ let parameters: TrainParameters;
 /** Of a training that was never disturbed. */
 let undisturbed: ArtifactRef;
 
-const steps = 24;
+// Enough that a kill after the first few always comes before the end.
+const steps = 40;
 
 beforeAll(async () => {
   rig = await openRig();
@@ -139,51 +140,6 @@ test('told to stop, it saves a checkpoint at once, and goes on from there', asyn
   await expect(attempt).rejects.toThrow('The worker stops.');
   expect(Date.now() - toldAt).toBeLessThan(8_000);
   expect(await checkpointKeys(stopped.fingerprint)).toHaveLength(1);
-});
-
-test('finetuning keeps the architecture and counts the steps of both trainings', async () => {
-  const { selection } = await selectionOf([1, 2, 3]);
-  const replay = await selectionOf([1, 2, 3, 4, 5, 6, 7, 8]);
-  const context = stepContext(rig.store, { fingerprint: fingerprint('g') });
-  const outputs = await train(context, {
-    dataset,
-    init: undisturbed,
-    select: selection,
-    replay: { from: replay.selection, share: 0.4 },
-    steps: 3,
-    batchSize: 4,
-  });
-  const model = await loadModel(rig.store, outputs.model);
-  expect(model.training).toMatchObject({ steps: 3, stepsInAll: steps + 3, images: 3 });
-  expect(model.architecture).toEqual((await loadModel(rig.store, undisturbed)).architecture);
-});
-
-async function selectionOf(images: readonly number[]): Promise<{ selection: ArtifactRef }> {
-  const bytes = Buffer.from(JSON.stringify({ images }));
-  const digest = await rig.store.putObject(bytes);
-  return { selection: { artifact: 'selection', digest, bytes: bytes.length } };
-}
-
-test('an empty selection, and one of validation images, are errors that no retry mends', async () => {
-  const empty = await selectionOf([]);
-  await expect(train(stepContext(rig.store), { ...parameters, select: empty.selection })).rejects.toMatchObject({
-    nonRetryable: true,
-    message: expect.stringContaining('The selection to train on is empty'),
-  });
-  const validation = await selectionOf([13]);
-  await expect(train(stepContext(rig.store), { ...parameters, select: validation.selection })).rejects.toMatchObject({
-    nonRetryable: true,
-    message: expect.stringContaining('are not in the train split'),
-  });
-});
-
-test('a loss that is not a number ends the step with the terms named', async () => {
-  const context = stepContext(rig.store, { fingerprint: fingerprint('9') });
-  await expect(train(context, { ...parameters, learningRate: 1e30, warmupEpochs: 0 })).rejects.toMatchObject({
-    nonRetryable: true,
-    type: 'NonFiniteLoss',
-    message: expect.stringMatching(/Step \d+: .* is (NaN|-?Infinity)/),
-  });
 });
 
 test('`steps` is met exactly, in epochs as near as can be to one pass', () => {
