@@ -2,7 +2,7 @@
  * Decisions across all runs, by image, so that nobody is asked twice. A decision belongs to what it is about (image
  * digest, box, category), not to the run in which it was asked.
  *
- *     decisions/IMAGE-DIGEST/HASH.json   LedgerEntry, created once
+ *     decisions/IMAGE-DIGEST/HASH.json   list of LedgerEntry: what was decided about the image at one time, created once
  */
 
 import type { Box, CandidateType, Decision } from '../detection/types.ts';
@@ -37,9 +37,12 @@ export interface LedgerEntry {
 const LIST_EACH_MAX = 50;
 
 export async function rememberDecisions(store: Store, entries: readonly LedgerEntry[]): Promise<void> {
-  await mapInParallel(entries, (entry) => {
-    const bytes = Buffer.from(canonicalJson(entry));
-    return store.createRecord(`decisions/${entry.imageDigest}/${sha256Hex(bytes).slice(0, 16)}.json`, bytes);
+  // One record an image, because a simulated reviewer decides thousands of candidates at a time.
+  const byImage = new Map<string, LedgerEntry[]>();
+  for (const entry of entries) byImage.set(entry.imageDigest, [...(byImage.get(entry.imageDigest) ?? []), entry]);
+  await mapInParallel([...byImage], ([imageDigest, decided]) => {
+    const bytes = Buffer.from(canonicalJson(decided));
+    return store.createRecord(`decisions/${imageDigest}/${sha256Hex(bytes).slice(0, 16)}.json`, bytes);
   });
 }
 
@@ -64,11 +67,13 @@ export async function recallDecisions(
   return found;
 }
 
+/** Each once, also where it was remembered twice among different others. */
 async function entriesOf(store: Store, imageDigest: string): Promise<LedgerEntry[]> {
-  const entries: LedgerEntry[] = [];
+  const entries = new Map<string, LedgerEntry>();
   for (const key of await store.listRecords(`decisions/${imageDigest}/`)) {
     const bytes = await store.readRecord(key);
-    if (bytes !== null) entries.push(JSON.parse(bytes.toString()) as LedgerEntry);
+    if (bytes === null) continue;
+    for (const entry of JSON.parse(bytes.toString()) as LedgerEntry[]) entries.set(canonicalJson(entry), entry);
   }
-  return entries;
+  return [...entries.values()];
 }
