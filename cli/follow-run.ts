@@ -5,7 +5,7 @@ import type { Store } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
 import { formatClock, formatDuration, paintState, visibleLength } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
-import { gateWords } from './status.ts';
+import { awaited, gateWords } from './status.ts';
 
 export interface FollowOptions {
   readonly store: Store;
@@ -157,7 +157,7 @@ function blockOf(view: RunView): string[] {
   ];
   for (const step of busy.slice(0, 8)) {
     const progress = view.progress.get(step.path);
-    const detail = step.state === 'waiting' ? (step.waitingFor ?? 'an answer') : (progress?.message ?? step.kind);
+    const detail = step.state === 'waiting' ? awaited(step) : (progress?.message ?? step.kind);
     lines.push(`  ${bar(progress?.share)} ${step.path}  ${colours.dim(detail)}`);
   }
   if (busy.length > 8) lines.push(`  and ${busy.length - 8} more`);

@@ -5,6 +5,8 @@ import { exitCodes, note } from './output.ts';
 /** Where steps run in this process. */
 export const stoppingWords = 'Stopping at a checkpoint; once more ends it at once.';
 
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 export interface Interruption {
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
@@ -23,12 +25,25 @@ export function listenForInterruption(leaveNow: () => void, words: () => string)
     note(words());
     controller.abort();
   };
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, interrupt);
   return {
     signal: controller.signal,
     restore: () => {
       for (const signal of signals) process.off(signal, interrupt);
+    },
+  };
+}
+
+/** For short commands: the first signal ends them, and frees what would outlive the process. */
+export function endOnInterruption(leaveNow: () => void): { restore(): void } {
+  const end = () => {
+    leaveNow();
+    process.exit(exitCodes.interrupted);
+  };
+  for (const signal of signals) process.on(signal, end);
+  return {
+    restore: () => {
+      for (const signal of signals) process.off(signal, end);
     },
   };
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Arguments to command to exit code; nothing else ends the process. Each command's code is loaded when it is called. */
+/** Arguments to command to exit code. Only a second Ctrl-C ends the process elsewhere. Each command loads its own code. */
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';

@@ -22,6 +22,7 @@ import {
   workflowIdOf,
 } from '../workflows/messages.ts';
 import { connectTemporal } from './connect.ts';
+import { endOnInterruption } from './interruption.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
 import { startWorker } from './own-worker.ts';
 import { isFinal } from './run-view.ts';
@@ -132,6 +133,7 @@ async function withWorkflow<T extends object>(
   send: (handle: WorkflowHandle) => Promise<T>,
 ): Promise<T & { goOn?: string }> {
   const temporal = await connectTemporal(settings);
+  const interruption = endOnInterruption(() => temporal.engine?.leaveNow());
   try {
     const release = temporal.engine?.claimWorker() ?? null;
     // Without the queue `train`, nothing heavy begins that this command would have to break off.
@@ -147,6 +149,7 @@ async function withWorkflow<T extends object>(
     }
   } finally {
     await temporal.close();
+    interruption.restore();
   }
 }
 

@@ -67,12 +67,13 @@ export function statusText(view: RunView, now: number = Date.now()): string {
   return lines.join('\n');
 }
 
+/** The record's own words end with a command that knows nothing of how this one was called. */
+export const awaited = (step: StepRecord): string => step.waitingFor?.replace(/:? *"?hardcase .*$/, '') ?? 'an answer';
+
 /** What a person can do about a waiting gate. */
 export function gateWords(run: string, step: StepRecord): string[] {
-  // The record's own words end with a command that knows nothing of how this one was called.
-  const what = step.waitingFor?.replace(/:? *"?hardcase .*$/, '');
   return [
-    `${step.path} waits${what ? ` for ${what}` : ''}. Answer from another terminal:`,
+    `${step.path} waits for ${awaited(step)}. Answer from another terminal:`,
     `  ${ownCommand('review', 'list', run)}`,
     `  ${ownCommand('review', 'show', 'CANDIDATE', '--run', run)}`,
     `  ${ownCommand('review', 'decide', run, step.path, 'CANDIDATE=accept|reject|ignore')}`,
