@@ -69,7 +69,7 @@ test('an address where no Temporal server listens is one clear error within seco
 
 test('a port on which something else listens is that error too', async () => {
   const port = await freePort();
-  const other = createServer((socket) => socket.end('220 smtp\r\n')).listen(port, '127.0.0.1');
+  const other = createServer((socket) => socket.on('error', () => {}).end('220 smtp\r\n')).listen(port, '127.0.0.1');
   try {
     const { code, stderr } = await runCommand(folder, ['worker'], { TEMPORAL_ADDRESS: `127.0.0.1:${port}` });
     expect(code).toBe(4);
