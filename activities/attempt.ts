@@ -50,9 +50,10 @@ export async function runAttempt<Result>(
     const before = await readStepRecord(store, run, path);
     // A step that was done begins anew where its result is needed again: a later run of the same id, a damaged object.
     const again = before?.state === 'done' || before?.state === 'skipped';
-    const earlier = (before?.attempts ?? []).map((one) =>
-      one.outcome ? one : { ...one, outcome: 'lost', error: lost },
-    );
+    const earlier = (before?.attempts ?? [])
+      // One that ended well while its step did not has opened the step's gate; closing it is no other try.
+      .filter(({ outcome }) => again || outcome !== 'done')
+      .map((one): AttemptRecord => (one.outcome ? one : { ...one, outcome: 'lost', error: lost }));
     let own: AttemptRecord = { startedAt: now(), worker: workerName(), holds: policy.holds };
     let record: StepRecord = {
       path,
@@ -66,7 +67,7 @@ export async function runAttempt<Result>(
       waitingFor: again ? undefined : before?.waitingFor,
     };
     const write = (changes: Partial<StepRecord>, options = {}) => {
-      record = { ...record, ...changes, attempts: [...(earlier as AttemptRecord[]), own] };
+      record = { ...record, ...changes, attempts: [...earlier, own] };
       return writeStepRecord(store, run, record, options);
     };
     /** An attempt that Temporal has given to another worker must not write over that one's record. */

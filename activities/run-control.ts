@@ -2,6 +2,7 @@
 
 import { ApplicationFailure } from '@temporalio/activity';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
+import { listGates, writeGate } from '../artifacts/gate-record.ts';
 import {
   addNotice,
   readRun,
@@ -73,7 +74,7 @@ export async function recordNotice(
   await addNotice(store, run, message);
 }
 
-/** Steps that were under way when the run was cancelled are cancelled with it. */
+/** Steps and gates that were under way when the run was cancelled are cancelled with it. */
 export async function closeRun(
   { store }: ActivityDeps,
   { run, state, error }: { run: string; state: 'done' | 'failed' | 'cancelled'; error?: string },
@@ -89,6 +90,10 @@ export async function closeRun(
         { again: true },
       );
     }
+  }
+  for (const gate of await listGates(store, run)) {
+    if (gate.state === 'open')
+      await writeGate(store, run, { ...gate, state: 'closed', closedAt: endedAt, reason: state });
   }
   await writeRunState(store, run, { state, endedAt, error });
 }

@@ -86,7 +86,14 @@ export async function openRig(): Promise<Rig> {
   };
 }
 
-export async function startRun(client: Client, store: Store, run: string, root: PlannedScope): Promise<WorkflowHandle> {
+/** Without `inline` the workflow fetches its scope from the store, as those do whose scope is too large to be sent. */
+export async function startRun(
+  client: Client,
+  store: Store,
+  run: string,
+  root: PlannedScope,
+  { inline = true } = {},
+): Promise<WorkflowHandle> {
   const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root };
   const text = canonicalJson(plan);
   const planDigest = await store.putObject(Buffer.from(text));
@@ -101,11 +108,12 @@ export async function startRun(client: Client, store: Store, run: string, root: 
     createdAt,
   };
   await createRun(store, header);
-  const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed, scope: root };
+  const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed };
+  const argument = inline ? { ...args, scope: root } : args;
   return client.workflow.start(plan.pipeline, {
     workflowId: workflowIdOf(run),
     taskQueue: queueName(testQueuePrefix, 'workflows'),
-    args: [args],
+    args: [argument],
   });
 }
 

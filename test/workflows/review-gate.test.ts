@@ -212,6 +212,23 @@ describe('a gate', () => {
     expect(await reviewedBoxes('twice-again')).toEqual(['at 0', 'at 30', 'at 60']);
   });
 
+  test('closes when the run is cancelled, and what was decided holds when the run begins again', async () => {
+    const data = await dataset('cancelled');
+    const handle = await rig.startRun('cancelled', { steps: [reviewOf(data)] });
+    await waiting('cancelled');
+    await decide('cancelled', [accept('spurious-b')]);
+    await eventually(async () => (await readGate(rig.store, 'cancelled', 'review'))?.decided === 1);
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow('Workflow execution cancelled');
+    expect(await readGate(rig.store, 'cancelled', 'review')).toMatchObject({ state: 'closed', reason: 'cancelled' });
+
+    const again = await rig.startRun('cancelled', { steps: [reviewOf(data)] });
+    await waiting('cancelled');
+    await decide('cancelled', [accept('missing-60')]);
+    await again.result();
+    expect(await reviewedBoxes('cancelled')).toEqual(['at 0', 'at 60']);
+  });
+
   test('is reused with its decisions by the same review in another run', async () => {
     const data = await dataset('all');
     await (await rig.startRun('all-again', { steps: [reviewOf(data, { after: { remind: '9d' } })] })).result();

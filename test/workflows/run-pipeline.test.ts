@@ -6,7 +6,7 @@ import type { StepContext } from '../../activities/context.ts';
 import { saveJson } from '../../artifacts/codecs.ts';
 import { readRun, readStepRecords } from '../../artifacts/run-record.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually, openRig, type Rig, startRun } from '../rig.ts';
 import { activity, cel, repeat, search } from '../small-plans.ts';
 
 let rig: Rig;
@@ -100,6 +100,12 @@ describe('a scope', () => {
     expect((await rig.step('skips', 'reader'))?.error).toBe('It reads steps.off, which is not there.');
     expect((await rig.step('skips', 'guarded'))?.outputs?.value).toBe(4);
   });
+});
+
+test('a scope that is too large to be sent is fetched from the store', async () => {
+  const root = { steps: [activity('a', 'note', { with: { value: 12 } })] };
+  await (await startRun(rig.client, rig.store, 'fetched', root, { inline: false })).result();
+  expect(await rig.states('fetched')).toEqual(['a: done']);
 });
 
 describe('a loop', () => {
