@@ -52,7 +52,7 @@ describe('a failed tool is explained', () => {
 
   test('one that nobody foresaw shows its own last lines', () => {
     const lines = Array.from({ length: 40 }, (_, index) => `line ${index + 1}`).join('\n');
-    expect(explain('tool', lines, 'log').message).toMatch(/^tool failed:\nline 29\n[^]*line 40$/);
+    expect(explain('tool', lines, 'log').message).toMatch(/^tool failed:\nline 29\n[\s\S]*line 40$/);
   });
 });
 
