@@ -17,6 +17,8 @@ export interface FollowOptions {
   /** End also when only gates, or only held steps, are left. */
   readonly untilWaiting: boolean;
   readonly untilHeld: boolean;
+  /** Asked before the following ends with a run that only waits or is held: does the engine have work for it after all? */
+  isBusy?(): Promise<boolean>;
   /** Called at every look; throws to end the following with that error. */
   onLook?(view: RunView): Promise<void>;
 }
@@ -46,7 +48,10 @@ export async function followRun(options: FollowOptions): Promise<RunView> {
       if (!settles || view.state !== settledState) {
         settledSince = Date.now();
         settledState = view.state;
-      } else if (Date.now() - settledSince >= settledMs) return view;
+      } else if (Date.now() - settledSince >= settledMs) {
+        if ((await options.isBusy?.()) !== true) return view;
+        settledSince = Date.now();
+      }
       await pause(intervalMs, options.signal);
     }
   } finally {
@@ -63,6 +68,8 @@ class Teller {
     { state: string; startedAt?: string; progress?: string; progressAt: number }
   >();
   private readonly toldNotices = new Set<string>();
+  private readonly began = Date.now();
+  private isFirstLook = true;
   private blockLines = 0;
 
   constructor(run: string, output: NodeJS.WriteStream) {
@@ -71,7 +78,8 @@ class Teller {
   }
 
   tell(view: RunView): void {
-    const lines: string[] = [];
+    const lines: string[] = this.isFirstLook ? this.passOver(view) : [];
+    this.isFirstLook = false;
     for (const step of view.steps) lines.push(...this.newsOf(step, view));
     for (const notice of view.record.notices ?? []) {
       if (this.toldNotices.has(notice)) continue;
@@ -83,6 +91,20 @@ class Teller {
 
   end(): void {
     this.write([], []);
+  }
+
+  /** What earlier commands have shown is told in one line. */
+  private passOver(view: RunView): string[] {
+    const before = view.steps.filter(
+      ({ state, endedAt }) =>
+        (state === 'done' || state === 'skipped') && endedAt !== undefined && Date.parse(endedAt) < this.began,
+    );
+    if (before.length === 0) return [];
+    for (const { path, state, startedAt } of before) this.told.set(path, { state, startedAt, progressAt: 0 });
+    for (const notice of view.record.notices ?? []) this.toldNotices.add(notice);
+    const shown = before.slice(-6).map(({ path }) => path);
+    const more = before.length > shown.length ? `${before.length - shown.length} steps and ` : '';
+    return [colours.dim(`Done before: ${more}${shown.join(', ')}`)];
   }
 
   private newsOf(step: StepRecord, view: RunView): string[] {

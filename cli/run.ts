@@ -1,6 +1,6 @@
 /** `hardcase run FILE`: starts or joins a run, keeps it going on the embedded engine, and shows how it goes. */
 
-import type { WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { listRuns, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
@@ -109,6 +109,7 @@ async function keepGoing(
       signal: interruption.signal,
       untilWaiting: !options.wait,
       untilHeld: true,
+      isBusy: () => isBusy(connected.client, handle),
       onLook: async (look) => {
         worker?.check();
         // The process that ran the worker may have ended: then this one takes its place.
@@ -166,6 +167,20 @@ async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHe
     `The workflow of run ${header.run} was ended from outside (${described.status.name.toLowerCase()}). It begins again, and reuses what is finished, with: ${ownCommand('run', header.file, '--run', header.run)}`,
     exitCodes.engine,
   );
+}
+
+/**
+ * Whether the run's workflow or one of its children is about to act: a retry or a decision that came in a moment ago is
+ * not in the record yet.
+ */
+async function isBusy(client: Client, handle: WorkflowHandle): Promise<boolean> {
+  const { pendingActivities, pendingChildren, pendingWorkflowTask } = (await handle.describe()).raw;
+  if (pendingWorkflowTask || (pendingActivities?.length ?? 0) > 0) return true;
+  for (const { workflowId } of pendingChildren ?? []) {
+    // A child that has ended meanwhile is about to be noticed by its parent.
+    if (workflowId && (await isBusy(client, client.workflow.getHandle(workflowId)).catch(() => true))) return true;
+  }
+  return false;
 }
 
 /** Starts the workflow where the server has none of the run; else joins it. */

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
-import { readRun } from '../artifacts/run-record.ts';
+import { readRun, readStepRecord } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -98,9 +98,20 @@ export async function sendRetry(
   header: RunHeader,
   message: RetryMessage,
 ): Promise<RetryAnswer & { readonly goOn?: string }> {
-  return await withWorkflow(settings, store, header, async (handle) =>
-    handle.executeUpdate<RetryAnswer, [RetryMessage]>(retryName, { args: [message] }),
-  );
+  return await withWorkflow(settings, store, header, async (handle) => {
+    const answer = await handle.executeUpdate<RetryAnswer, [RetryMessage]>(retryName, { args: [message] });
+    // Until the record shows it, "status" would go on calling the steps held.
+    const deadline = Date.now() + ledgerWaitMs;
+    for (const path of answer.retried) {
+      const before = (await readStepRecord(store, header.run, path))?.state;
+      while (before === 'held' && Date.now() < deadline) {
+        const run = await readRun(store, header.run);
+        if (run?.state.state !== 'held' || (await readStepRecord(store, header.run, path))?.state !== 'held') break;
+        await sleep(150);
+      }
+    }
+    return answer;
+  });
 }
 
 /** Answers once the record says that the run is cancelled, or at the latest after `waitMs`. */
