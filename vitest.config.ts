@@ -8,6 +8,7 @@ const integration = [
   'test/workflows/**/*.test.ts',
   'test/artifacts/s3*.test.ts',
   'test/deploy/**/*.test.ts',
+  'test/cli/run.test.ts',
 ];
 
 export default defineConfig({
