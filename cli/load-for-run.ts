@@ -1,8 +1,10 @@
 /** A pipeline file to a plan that can run: checked first, then its folders are taken into the store. */
 
+import { RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { ingestTree } from '../artifacts/tree.ts';
-import { type CompileOptions, compilePipeline } from '../plan/compile.ts';
+import { compilePipeline } from '../plan/compile.ts';
+import type { GivenParams } from '../plan/params.ts';
 import type { Plan } from '../plan/types.ts';
 import { type Diagnostic, hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { openSettingsStore } from './connect.ts';
@@ -16,38 +18,58 @@ export interface LoadedPlan {
   readonly planDigest: string;
   /** Digest of the file's text in the store. */
   readonly source: string;
+  /** Names of the params that -p gave. */
+  readonly given: readonly string[];
 }
 
-/** Null where the file has errors; they have been printed, all of them, and the store was not touched. */
+/**
+ * Null where the file has errors; they have been printed, all of them, and nothing was put into the store. A param that
+ * is not among `params` has the value that it was given when `run` began, so that an id is enough to go on.
+ */
 export async function loadForRun(
   settings: Settings,
   file: string,
   params: readonly string[],
+  run?: string,
 ): Promise<LoadedPlan | null> {
   // First with a stand-in for every folder: a mistake in the file must not be told only after gigabytes were read.
-  const { text, pipeline, compilation } = await loadPipeline(file, {
-    params,
-    paramsRequired: true,
-    digestFolders: false,
-  });
-  if (report(compilation.diagnostics, text)) return null;
+  const check = (paramsRequired: boolean, known?: GivenParams) =>
+    loadPipeline(file, { params, known, paramsRequired, digestFolders: false });
+  let checked = await check(run === undefined);
+  if (failed(checked.compilation.diagnostics, checked.text)) return null;
 
   const store = await openSettingsStore(settings);
-  const given: { [name: string]: NonNullable<CompileOptions['params']>[string] } = { ...readParamWords(params) };
+  let known: GivenParams = {};
+  if (run !== undefined) {
+    known = await givenTo(store, run, Object.keys(checked.pipeline.params));
+    checked = await check(true, known);
+    if (failed(checked.compilation.diagnostics, checked.text)) return null;
+  }
+  const { text, pipeline } = checked;
+  const words = readParamWords(params);
+  const values: { [name: string]: GivenParams[string] } = { ...known, ...words };
   for (const [name, param] of Object.entries(pipeline.params)) {
-    const folder = given[name] ?? param.default;
-    if (param.type === 'path' && typeof folder === 'string') given[name] = await ingestTree(store, folder);
+    const folder = values[name] ?? param.default;
+    if (param.type === 'path' && typeof folder === 'string') values[name] = await ingestTree(store, folder);
   }
-  const { plan, planDigest, diagnostics } = compilePipeline(pipeline, { params: given });
-  if (plan === undefined || planDigest === undefined) {
-    report(diagnostics, text);
-    return null;
-  }
-  return { store, plan, planDigest, source: await store.putObject(Buffer.from(text)) };
+  const { plan, planDigest, diagnostics } = compilePipeline(pipeline, { params: values });
+  if (failed(diagnostics, text) || plan === undefined || planDigest === undefined) return null;
+  if (diagnostics.length > 0) note(printDiagnostics(diagnostics, text));
+  return { store, plan, planDigest, source: await store.putObject(Buffer.from(text)), given: Object.keys(words) };
 }
 
-/** Prints them; answers whether there are errors among them. */
-function report(diagnostics: readonly Diagnostic[], text: string): boolean {
-  if (diagnostics.length > 0) note(printDiagnostics(diagnostics, text));
-  return hasErrors(diagnostics);
+/** What -p gave to the run when it began; nothing where there is no such run. Folders are in the store since then. */
+async function givenTo(store: Store, run: string, names: readonly string[]): Promise<GivenParams> {
+  const header = RUN_ID_PATTERN.test(run) ? (await readRun(store, run))?.header : undefined;
+  if (header === undefined) return {};
+  // A default is read from the file again: one that was changed since makes another plan, and the run says so.
+  const given = names.filter((name) => name in header.params && (header.given?.includes(name) ?? true));
+  return Object.fromEntries(given.map((name) => [name, header.params[name]!]));
+}
+
+/** Prints errors, and what else is to be said with them. */
+function failed(diagnostics: readonly Diagnostic[], text: string): boolean {
+  if (!hasErrors(diagnostics)) return false;
+  note(printDiagnostics(diagnostics, text));
+  return true;
 }

@@ -23,6 +23,8 @@ export interface LoadedPipeline {
 export interface LoadOptions {
   /** `NAME=VALUE`, as -p takes them. */
   readonly params: readonly string[];
+  /** Values of params that `params` does not give. */
+  readonly known?: Params;
   /** Whether every param must have a value. */
   readonly paramsRequired: boolean;
   /** Whether folders are read to the end for their digests, or only looked for. */
@@ -32,11 +34,10 @@ export interface LoadOptions {
 export async function loadPipeline(file: string, options: LoadOptions): Promise<LoadedPipeline> {
   const text = await readPipelineFile(file);
   const pipeline = parsePipeline({ file, text });
-  const given = readParamWords(options.params);
-  const params: { [name: string]: Params[string] } = { ...given };
+  const params: { [name: string]: Params[string] } = { ...options.known, ...readParamWords(options.params) };
   for (const [name, param] of Object.entries(pipeline.params)) {
     if (param.type !== 'path') continue;
-    const folder = given[name] ?? param.default;
+    const folder = params[name] ?? param.default;
     if (typeof folder === 'string') params[name] = await referenceOf(folder, options.digestFolders);
   }
   const { paramsRequired } = options;

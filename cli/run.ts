@@ -29,14 +29,15 @@ export interface RunOptions {
 }
 
 export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
-  const loaded = await loadForRun(settings, file, options.params);
+  const loaded = await loadForRun(settings, file, options.params, options.run);
   if (loaded === null) return exitCodes.input;
-  const { store, plan, planDigest, source } = loaded;
+  const { store, plan, planDigest, source, given } = loaded;
   await store.putObject(Buffer.from(canonicalJson(plan)));
   const chosen = await chooseRun(store, { run: options.run, forceNew: options.forceNew }, plan, {
     planDigest,
     source,
     file,
+    given,
   });
   const { header } = chosen;
   // With --json the result alone goes to the standard output.

@@ -208,6 +208,8 @@ export interface RunHeader {
   /** The file's path as given on the command line. */
   readonly file: string;
   readonly params: { readonly [name: string]: Json };
+  /** Names of the params that did not have their default: they need not be given again. Absent: all of them. */
+  readonly given?: readonly string[];
   readonly createdAt: string;
 }
 

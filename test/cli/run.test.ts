@@ -136,7 +136,8 @@ test('Ctrl-C saves and leaves the run open; it goes on, also when the command th
   expect(engine()).toBe(null);
   expect(JSON.parse((await hardcase('status', 'long', '--json')).stdout).state).toBe('running');
 
-  const owner = start(...words);
+  // As it was printed: params need not be given again.
+  const owner = start('run', 'small.yaml', '--run', 'long', '--no-wait');
   await owner.until(/Run long, continued/);
   await owner.until(/model {2}train started/);
   const server = engine()!.server;
