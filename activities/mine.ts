@@ -21,7 +21,8 @@ export type MineParameters = {
 
 export type MineOutputs = {
   readonly candidates: ArtifactRef;
-  readonly hardImages: ArtifactRef;
+  /** Absent where no image is hard: steps that read it are skipped, and a loop over hard cases ends. */
+  readonly hardImages?: ArtifactRef;
   readonly hardShare: number;
   readonly truePositives: number;
   readonly falsePositives: number;
@@ -58,7 +59,7 @@ export const mine = inTfProcess<MineParameters, MineOutputs>('mine', async (cont
   const { truePositives, falsePositives, falseNegatives } = matches;
   return {
     candidates: await saveJson(store, 'candidates', candidates),
-    hardImages: await saveJson(store, 'selection', { images: hard }),
+    ...(hard.length > 0 ? { hardImages: await saveJson(store, 'selection', { images: hard }) } : {}),
     hardShare,
     truePositives,
     falsePositives,

@@ -27,9 +27,19 @@ export async function runLoop(step: RepeatStep, path: string, context: ScopeCont
     } else {
       const round = await runChild<RoundResult>(context, path, `${path}[${index}]`, {
         role: 'round',
-        step: { scope: step.scope, next: step.next, until: step.until, gain: step.gain },
+        step: {
+          scope: step.scope,
+          next: step.next,
+          until: step.until,
+          gain: step.gain,
+          endWhenEmpty: step.endWhenEmpty,
+        },
         bindings: { ...visibleTo(step, outer), carry, round: { index } },
       });
+      if (round.emptied) {
+        end = { ended: 'empty', reason: `Round ${index} found no image for "${step.endWhenEmpty}".` };
+        continue;
+      }
       carry = { ...carry, ...round.next };
       all.push(round.next);
       if (round.ended) end = { ended: 'until', reason: `After round ${index}, "${step.until}" held.` };

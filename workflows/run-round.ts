@@ -1,5 +1,6 @@
 /** One round of a loop, as a child workflow of its own, so that no history grows with the number of rounds. */
 
+import type { Json } from '../plan/types.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { resolveCondition, resolveValues } from './resolve.ts';
 import { runScope } from './run-scope.ts';
@@ -15,7 +16,11 @@ export async function runRound({ step, bindings, path, ...facts }: RoundArgument
     const gain = step.gain === undefined ? undefined : ended.steps[step.gain];
     const round = gain === undefined ? bindings.round : { ...bindings.round, gain };
     const seen: Bindings = { ...ended, round };
-    return { next: nextValues(step.next, seen), ended: isOver(step.until, seen) };
+    return {
+      next: nextValues(step.next, seen),
+      ended: isOver(step.until, seen),
+      emptied: step.endWhenEmpty !== undefined && isAbsent(step.next[step.endWhenEmpty], seen),
+    };
   } finally {
     state.close();
   }
@@ -31,6 +36,9 @@ function nextValues(next: Values, seen: Bindings): Values {
   }
   return values;
 }
+
+const isAbsent = (value: Json | undefined, seen: Bindings): boolean =>
+  value !== undefined && 'absent' in resolveValues({ value }, seen);
 
 /** A condition over what is not there says nothing, so the loop goes on. */
 function isOver(until: string | undefined, seen: Bindings): boolean {

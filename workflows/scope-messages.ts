@@ -27,7 +27,7 @@ export interface RoundArguments extends RunFacts {
   readonly role: 'round';
   /** `rounds[2]`. */
   readonly path: string;
-  readonly step: Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain'>;
+  readonly step: Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'>;
   readonly bindings: Bindings;
 }
 
@@ -36,6 +36,8 @@ export interface RoundResult {
   readonly next: Values;
   /** Whether `until` holds. */
   readonly ended: boolean;
+  /** Whether the round found nothing for the selection of the next: then it made no model, and does not count. */
+  readonly emptied: boolean;
 }
 
 /** The trials of one capacity search. */

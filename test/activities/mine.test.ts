@@ -54,7 +54,7 @@ test('images with a false negative or a false positive are hard, from the train 
   const { dataset, model } = await scene();
   const context = stepContext(rig.store);
   const outputs = await mine(context, { model, dataset, splits: ['train', 'val', 'test'] });
-  expect((await loadJson(rig.store, 'selection', outputs.hardImages)).images).toEqual([2, 3, 5]);
+  expect((await loadJson(rig.store, 'selection', outputs.hardImages!)).images).toEqual([2, 3, 5]);
   expect(outputs).toMatchObject({ truePositives: 1, falsePositives: 2, falseNegatives: 2, hardShare: 3 / 5 });
   const candidates = await loadJson(rig.store, 'candidates', outputs.candidates);
   expect(candidates.map(({ type, imageId }) => `${type} ${imageId}`).sort()).toEqual([
@@ -73,6 +73,8 @@ test('a selection limits what is looked at, and a lower confidence finds more', 
   const lenient = await mine(stepContext(rig.store), { model, dataset, select, confidence: 0.1 });
   expect(strict).toMatchObject({ truePositives: 1, falseNegatives: 1, hardShare: 0.5 });
   expect(lenient).toMatchObject({ truePositives: 2, falseNegatives: 0, hardShare: 0 });
+  // Where no image is hard there is no selection: who would train on it is skipped.
+  expect(lenient.hardImages).toBeUndefined();
 });
 
 test('a selection that hardly selects is a notice that says what to do', async () => {

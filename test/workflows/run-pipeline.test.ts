@@ -34,6 +34,8 @@ const steps = {
     images: images - 1,
     selection: await saveJson(store, 'selection', { images: Array.from({ length: images - 1 }, (_, i) => i + 1) }),
   }),
+  find: async ({ store }: StepContext, { round }: { round: number }) =>
+    round === 1 ? { selection: await saveJson(store, 'selection', { images: [1] }) } : {},
   'capacity-trial': async ({ run, path }: StepContext, { depth, width }: { depth: number; width: number }) => {
     ran.push(`${run} ${path}`);
     return { AP: depth + width };
@@ -180,6 +182,34 @@ describe('a loop', () => {
       rounds: 2,
       reason: 'No image is left in "select" before round 3.',
     });
+  });
+
+  test('ends with the round that finds nothing for the next, and that round does not count', async () => {
+    const first = await saveJson(rig.store, 'selection', { images: [1, 2] });
+    const handle = await rig.startRun('loop-dry', {
+      steps: [
+        repeat(
+          'rounds',
+          [
+            activity('find', 'find', { with: { round: cel('round.index') } }),
+            activity('train', 'note', { needs: ['find'], with: { value: cel('steps.find.selection') } }),
+          ],
+          {
+            max: 9,
+            carry: { select: first as never, model: 0 },
+            next: { select: cel('steps.find.selection'), model: cel('steps.train.value') },
+            endWhenEmpty: 'select',
+          },
+        ),
+      ],
+    });
+    await handle.result();
+    expect((await rig.step('loop-dry', 'rounds'))?.outputs).toMatchObject({
+      ended: 'empty',
+      rounds: 1,
+      reason: 'Round 2 found no image for "select".',
+    });
+    expect((await rig.step('loop-dry', 'rounds[2].train'))?.state).toBe('skipped');
   });
 
   test('inside a loop sees the outer round', async () => {
