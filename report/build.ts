@@ -1,6 +1,7 @@
 /** From what a run left behind to the report: the summary in words, the tables, the figures. */
 
 import type { Corrections, Interval, Metrics } from '../artifacts/types.ts';
+import type { Split } from '../detection/types.ts';
 import type { StepRecord } from '../plan/types.ts';
 import { capacityFigure, capacityLossFigure, legend, lossFigure, profileFigure, tableFigure } from './figures.ts';
 import type { Block, Cell, Made, Report, ReportInput, Section, Table } from './types.ts';
@@ -46,7 +47,7 @@ function summarize(input: ReportInput): string[] {
     const gain = metrics.comparisons.find((one) => one.name === final?.name && one.against === first?.name);
     if (control) {
       sentences.push(
-        `Against a control with the same training and as many models, ${control.name} gains ${difference(control.AP)} points of AP on ${control.split} (${control.labels} labels): ${verdict(control.AP)}.`,
+        `Against a control with the same training and as many models, the AP of ${control.name} is ${difference(control.AP)} points on ${control.split} (${control.labels} labels): ${verdict(control.AP)}.`,
       );
     }
     if (gain) {
@@ -107,36 +108,18 @@ function resultsSection(tables: readonly Made<Metrics>[]): Section | null {
   if (tables.length === 0) return null;
   const blocks: Block[] = [];
   for (const { path, value: metrics } of tables) {
-    const cells = (metrics.rows[0]?.cells ?? []).filter((cell) => isShown(cell.labels));
-    const columns = cells.map((cell) => ({ split: cell.split, labels: cell.labels }));
-    blocks.push({
-      type: 'table',
-      table: {
-        caption: `AP and AP50 in percent with 95 % intervals (step ${path}). Validation, in grey, was used for choices; test only reports.`,
-        columns: ['Model', ...columns.flatMap((column) => [`${column.split}, ${column.labels}: AP`, 'AP50'])],
-        rows: metrics.rows.map((row) => [
-          { text: row.name, strong: row.role === 'merged' },
-          ...columns.flatMap((column) => {
-            const cell = row.cells.find((one) => one.split === column.split && one.labels === column.labels);
-            const grey = column.split !== 'test';
-            return cell
-              ? [
-                  { text: interval(cell.AP), grey },
-                  { text: interval(cell.AP50), grey },
-                ]
-              : [plain('–'), plain('–')];
-          }),
-        ]),
-      },
-    });
-    const shown =
+    const columns = (metrics.rows[0]?.cells ?? []).filter((cell) => isShown(cell.labels));
+    const figureOf =
       columns.filter((column) => column.split === 'test' && column.labels !== 'truth').at(-1) ?? columns.at(-1);
-    if (shown) {
+    for (const split of splitsToShow(metrics)) {
+      const labels = columns.filter((column) => column.split === split).map((column) => column.labels);
+      if (labels.length > 0) blocks.push({ type: 'table', table: splitTable(path, metrics, split, labels) });
+      if (figureOf?.split !== split) continue;
       blocks.push({
         type: 'figure',
         figure: {
-          caption: `The same for ${shown.split} at the ${shown.labels} labels.`,
-          svg: tableFigure(metrics, shown.split, shown.labels),
+          caption: `The same for ${split} at the ${figureOf.labels} labels.`,
+          svg: tableFigure(metrics, split, figureOf.labels),
         },
       });
     }
@@ -167,6 +150,37 @@ function resultsSection(tables: readonly Made<Metrics>[]): Section | null {
     });
   }
   return { id: 'results', title: 'Results', blocks };
+}
+
+/** Test comes first: it is what a reader came for. */
+function splitsToShow(metrics: Metrics): Split[] {
+  const splits = new Set(metrics.rows.flatMap((row) => row.cells.map((cell) => cell.split)));
+  return (['test', 'val', 'train'] as const).filter((split) => splits.has(split));
+}
+
+function splitTable(path: string, metrics: Metrics, split: Split, labels: readonly string[]): Table {
+  const grey = split !== 'test';
+  const use = {
+    test: 'Test only reports.',
+    val: 'Validation, in grey, was used for choices.',
+    train: 'Trained on, in grey.',
+  };
+  return {
+    caption: `AP and AP50 on ${split} in percent, with 95 % intervals (step ${path}). ${use[split]}`,
+    columns: ['Model', ...labels.flatMap((version) => [`${version} labels: AP`, 'AP50'])],
+    rows: metrics.rows.map((row) => [
+      { text: row.name, strong: row.role === 'merged' },
+      ...labels.flatMap((version): Cell[] => {
+        const cell = row.cells.find((one) => one.split === split && one.labels === version);
+        return cell
+          ? [
+              { text: interval(cell.AP), grey },
+              { text: interval(cell.AP50), grey },
+            ]
+          : [plain('–'), plain('–')];
+      }),
+    ]),
+  };
 }
 
 function capacitySection(input: ReportInput): Section | null {

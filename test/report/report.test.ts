@@ -92,7 +92,7 @@ const input = (over: Partial<ReportInput> = {}): ReportInput => ({
 describe('the summary', () => {
   it('compares with the control first, and says that the gain cannot be told from noise', () => {
     expect(buildReport(input()).summary[0]).toBe(
-      'Against a control with the same training and as many models, models 1+2 gains +1.0 [−1.0, +3.0] points of AP on test (final labels): not distinguishable from test sampling noise.',
+      'Against a control with the same training and as many models, the AP of models 1+2 is +1.0 [−1.0, +3.0] points on test (final labels): not distinguishable from test sampling noise.',
     );
   });
 
