@@ -201,7 +201,8 @@ async function checkTensorFlow(): Promise<Finding> {
     const { stdout, stderr } = await run(process.execPath, flags, {
       timeout: trainTimeoutMs,
       // At this level it says whether oneDNN is on.
-      env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '0' },
+      // oneDNN as in training processes, which do not leave it to TensorFlow.
+      env: { TF_ENABLE_ONEDNN_OPTS: '1', ...process.env, TF_CPP_MIN_LOG_LEVEL: '0' },
     });
     const { before, after, ms, tfjs, library } = JSON.parse(stdout) as {
       [key in 'before' | 'after' | 'ms']: number;
