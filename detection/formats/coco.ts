@@ -49,6 +49,12 @@ export async function readCoco(files: DatasetFiles, options: ReadOptions = {}): 
   sources.sort((a, b) => rank(a.split) - rank(b.split));
 
   const categories = mergeCategories(sources, log);
+  const labelled = sources.find(({ root }) => entries(root, 'annotations').length > 0);
+  if (categories.list.length === 0 && labelled !== undefined) {
+    const count = entries(labelled.root, 'annotations').length;
+    const message = `There are no categories, but ${count} annotations of them. Add each with its id and name.`;
+    log.error(labelled.file, 'categories', message);
+  }
   const imageIds = new IdMap('images', sources, log);
   const annotationIds = new IdMap('annotations', sources, log);
   const index = new ImageIndex(files.list());
@@ -99,7 +105,8 @@ export async function readCoco(files: DatasetFiles, options: ReadOptions = {}): 
         continue;
       }
       const categoryId = categories.idOf(s, entry.category_id);
-      if (categoryId === undefined) {
+      // without any category all annotations have the same fault, and it was reported once
+      if (categoryId === undefined && categories.list.length > 0) {
         log.error(
           file,
           `${place}.category_id`,

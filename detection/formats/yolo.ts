@@ -259,9 +259,10 @@ function readLine(
     return null;
   }
   const known = index !== undefined && categoryNames.has(index);
-  if (!known) {
+  // without any name all lines have the same fault, and it was reported once
+  if (!known && categoryNames.size > 0) {
     const all = [...categoryNames].map(([i, name]) => `${i} ${name}`).join(', ');
-    log.error(file, place, `Category ${quote(line.trim().split(/\s+/)[0])} is unknown; known are ${all || 'none'}.`);
+    log.error(file, place, `Category ${quote(line.trim().split(/\s+/)[0])} is unknown; known are ${all}.`);
   }
   let box: Box;
   if (isPolygon) {

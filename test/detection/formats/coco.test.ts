@@ -112,6 +112,21 @@ describe('readCoco', () => {
     ]);
   });
 
+  it('says once that there are no categories, not at every annotation', async () => {
+    const text = JSON.stringify({
+      images: [{ id: 1, file_name: 'a.jpg' }],
+      annotations: [
+        { id: 1, image_id: 1, category_id: 1, bbox: [0, 0, 4, 4] },
+        { id: 2, image_id: 1, category_id: 1, bbox: [4, 4, 4, 4] },
+      ],
+      categories: [],
+    });
+    const dataset = await readCoco(memoryFiles({ 'annotations/instances_val.json': text, 'images/a.jpg': size }));
+    expect(dataset.problems.map(({ place, message }) => `${place}: ${message}`)).toEqual([
+      'categories: There are no categories, but 2 annotations of them. Add each with its id and name.',
+    ]);
+  });
+
   it('gives ids that cannot stay new ones, and says which', async () => {
     const dataset = await read(
       JSON.stringify({

@@ -66,6 +66,20 @@ describe('readYolo', () => {
     expect(dataset.problems[0]!.message).toBe('Category "7" is unknown; known are 0 berry, 1 bud.');
   });
 
+  it('says once that the categories have no names, not at every line', async () => {
+    const dataset = await readYolo(
+      memoryFiles({
+        ...images,
+        'data.yaml': 'train: images/train',
+        'labels/train/a.txt': '0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1',
+      }),
+    );
+    expect(dataset.problems.filter(({ place }) => place.startsWith('line'))).toEqual([]);
+    expect(dataset.problems.map(({ message }) => message)).toContain(
+      'The categories have no names. Write data.yaml with names: [first, second].',
+    );
+  });
+
   it('says where a split has no images, and which labels have no image', async () => {
     const dataset = await readYolo(
       memoryFiles({
