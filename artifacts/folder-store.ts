@@ -1,20 +1,23 @@
 /** The store as a folder: objects and records are files, each of which appears whole or not at all. */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { checkDigest, digestFile, sha256Hex } from './digest.ts';
 import { checkRecordKey, decodeSegment, encodeSegment } from './record-key.ts';
-import { DamagedObjectError, type Store, StoreUnavailableError } from './store.ts';
+import { DamagedObjectError, type OpenOptions, type Store, StoreUnavailableError } from './store.ts';
 
 /** Files in tmp/ that are older were left by a writer that was killed; a living one needs seconds. */
 const LEFTOVER_AGE_MS = 24 * 3_600_000;
 
-/** Opens the folder, which is made where it is missing. Throws `StoreUnavailableError` where it cannot be written. */
-export async function openFolderStore(folder: string): Promise<Store> {
+/**
+ * Opens the folder, which is made where it is missing; without `create` it is left missing, and reads as an empty store.
+ * Throws `StoreUnavailableError` where it cannot be written.
+ */
+export async function openFolderStore(folder: string, { create = true }: OpenOptions = {}): Promise<Store> {
   const store = new FolderStore(folder);
-  await store.open();
+  if (create || existsSync(folder)) await store.open();
   return store;
 }
 

@@ -2,10 +2,10 @@
 
 import { openFolderStore } from './folder-store.ts';
 import { openS3Store } from './s3-store.ts';
-import { type Store, StoreUnavailableError } from './store.ts';
+import { type OpenOptions, type Store, StoreUnavailableError } from './store.ts';
 
 /** `url` is a folder, or `s3://bucket/prefix` with the usual AWS variables in the environment. */
-export async function openStore(url: string): Promise<Store> {
+export async function openStore(url: string, options: OpenOptions = {}): Promise<Store> {
   if (url.startsWith('s3://')) return openS3Store(url);
   if (url === '' || /^[a-z][a-z0-9+.-]+:\/\//i.test(url)) {
     throw new StoreUnavailableError(
@@ -13,5 +13,5 @@ export async function openStore(url: string): Promise<Store> {
       false,
     );
   }
-  return openFolderStore(url);
+  return openFolderStore(url, options);
 }

@@ -27,6 +27,11 @@ export interface Store {
   listNames(prefix: string): Promise<string[]>;
 }
 
+export interface OpenOptions {
+  /** Whether a store that is not there is made (default true). */
+  readonly create?: boolean;
+}
+
 /** The stored bytes are not those that the digest names: a disk or transfer fault. */
 export class DamagedObjectError extends Error {
   readonly digest: string;

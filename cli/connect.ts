@@ -35,6 +35,12 @@ export async function openSettingsStore(settings: Settings): Promise<Store> {
   return await openStore(settings.store);
 }
 
+/** For commands about runs that exist: a mistyped folder is not made, and holds no runs. */
+export async function openExistingStore(settings: Settings): Promise<Store> {
+  const { openStore } = await import('../artifacts/open-store.ts');
+  return await openStore(settings.store, { create: false });
+}
+
 /** The Temporal server that flags, environment and files name, or null: then the embedded engine is used. */
 export async function temporalTarget(settings: Settings): Promise<TemporalTarget | null> {
   const { loadClientConnectConfig } = await import('@temporalio/envconfig');

@@ -3,7 +3,7 @@
 import type { Store } from '../artifacts/store.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { CommandError, type ExitCode, exitCodes, note, paintState, print, printJson, table } from './output.ts';
 import { type Forecast, forecastPlan } from './plan-forecast.ts';
@@ -46,7 +46,7 @@ export async function runPlan(file: string, { params, format, settings }: PlanOp
 /** A plan is worth seeing also where the store cannot be reached; then nothing counts as reused. */
 async function openIfReachable(settings: Settings): Promise<Store | null> {
   try {
-    return await openSettingsStore(settings);
+    return await openExistingStore(settings);
   } catch (error) {
     note(
       `The store ${settings.store} cannot be read, so every step is shown as to be run: ${(error as Error).message}`,
@@ -118,10 +118,18 @@ function toMermaid(plan: Plan): string {
   return ['flowchart TD', ...mermaidScope(plan.root, '', '  ')].join('\n');
 }
 
+/** `end` ends a subgraph, and other words of Mermaid's own are no ids either. */
+const mermaidWords =
+  /^(end|graph|flowchart|subgraph|direction|style|class|classDef|click|linkStyle|default|call|href)$/i;
+
+function nodeId(prefix: string, id: string): string {
+  return prefix === '' && mermaidWords.test(id) ? `${id}_` : `${prefix}${id}`;
+}
+
 function mermaidScope(scope: PlannedScope, prefix: string, indent: string): string[] {
   return scope.steps.flatMap((step) => {
-    const node = `${prefix}${step.id}`;
-    const edges = step.needs.map((need) => `${indent}${prefix}${need} --> ${node}`);
+    const node = nodeId(prefix, step.id);
+    const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
     if (step.type === 'repeat') {
       const title = `"${step.id}: at most ${showMax(step.max).replaceAll('"', "'")} rounds"`;
       const body = mermaidScope(step.scope, `${node}__`, `${indent}  `);

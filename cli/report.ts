@@ -5,7 +5,7 @@ import { dirname, extname, join } from 'node:path';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
 import type { Store } from '../artifacts/store.ts';
 import { type ArtifactRef, isArtifactRef } from '../plan/types.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
@@ -63,7 +63,7 @@ export async function runReport(
   name: string,
   options: { readonly out?: string; readonly json?: boolean },
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header } = await findRun(store, name);
   const view = (await readRunView(store, header.run))!;
   const report = await writeReport(store, view, settings.folder, options.out);

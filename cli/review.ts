@@ -10,7 +10,7 @@ import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
 import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { candidateJson, type GateView, readGateView, readGateViews } from './gate-view.ts';
 import {
@@ -54,7 +54,7 @@ export async function runReviewList(
   options: ReviewListOptions,
 ): Promise<ExitCode> {
   checkType(options.type);
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const views = (await gateViews(store, runName)).filter(({ gate }) =>
     options.gate === undefined ? options.all || gate.state === 'open' : gate.path === options.gate,
   );
@@ -145,7 +145,7 @@ export async function runReviewShow(
   candidateName: string,
   options: ReviewShowOptions,
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { view, candidate } = findCandidate(await gateViews(store, options.run), candidateName);
   const image = view.image(candidate);
   if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the gate's dataset.`);
@@ -228,7 +228,7 @@ export async function runReviewDecide(
 ): Promise<ExitCode> {
   checkType(options.type);
   const written = await readWritten(words, options);
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, runName);
   if (isFinal(state.state)) {
     throw new CommandError(`Run ${header.run} is ${state.state}: its gates take no more decisions.`, exitCodes.input);
@@ -457,7 +457,7 @@ function findCandidate(views: readonly GateView[], name: string): { view: GateVi
     views.flatMap(({ candidates }) => candidates.map(({ id }) => id)),
   );
   throw new CommandError(
-    `There is no candidate "${name}" in ${views.length} gates.${near ? ` Did you mean "${near}"?` : ''} Name the run with --run where it has ended, or list them: ${ownCommand('review', 'list')}`,
+    `There is no candidate "${name}" in ${views.length} ${views.length === 1 ? 'gate' : 'gates'}.${near ? ` Did you mean "${near}"?` : ''} Name the run with --run where it has ended, or list them: ${ownCommand('review', 'list')}`,
     exitCodes.usage,
   );
 }

@@ -1,7 +1,7 @@
 /** `hardcase runs`: every run of the store, newest first. */
 
 import { listRuns } from '../artifacts/run-record.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import {
   type ExitCode,
   exitCodes,
@@ -17,7 +17,7 @@ import { readRunView } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 export async function runRuns(settings: Settings, options: { readonly json?: boolean }): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const rows = [];
   for (const { header } of await listRuns(store)) {
     const view = await readRunView(store, header.run);

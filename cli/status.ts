@@ -2,7 +2,7 @@
 
 import colours from 'picocolors';
 import type { StepRecord } from '../plan/types.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import {
   type ExitCode,
@@ -24,7 +24,7 @@ export async function runStatus(
   name: string,
   options: { readonly json?: boolean },
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header } = await findRun(store, name);
   const view = (await readRunView(store, header.run))!;
   if (options.json) printJson(statusJson(view));

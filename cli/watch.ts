@@ -1,6 +1,6 @@
 /** `hardcase watch RUN`: follows a run that goes on elsewhere, from its record alone. */
 
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { followRun } from './follow-run.ts';
 import { type ExitCode, exitCodes, note, ownCommand, print, printJson } from './output.ts';
@@ -13,7 +13,7 @@ export async function runWatch(
   name: string,
   options: { readonly json?: boolean },
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
   const { readEngine, workerOwner } = await import('../deploy/embedded.ts');
   const { temporalTarget } = await import('./connect.ts');

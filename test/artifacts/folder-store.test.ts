@@ -26,6 +26,15 @@ describeStore('A store in a folder', {
 });
 
 describe('A folder store', () => {
+  it('that is not there and not to be made reads as empty, and stays away', async () => {
+    const place = join(folder, 'mistyped');
+    const store = await openFolderStore(place, { create: false });
+    expect(await store.listNames('runs/')).toEqual([]);
+    expect(await store.readRecord('runs/a/run.json')).toBe(null);
+    expect(await store.getObject('0'.repeat(64))).toBe(null);
+    await expect(stat(place)).rejects.toThrow('ENOENT');
+  });
+
   it('says what to do when the disk is full, and leaves nothing half-written', async () => {
     const place = join(folder, 'full');
     const store = await openFolderStore(place);
