@@ -44,6 +44,14 @@ export async function openTree(store: Store, ref: ArtifactRef): Promise<OpenTree
   };
 }
 
+/** What was named is no folder of files; the message says why, and what to do. */
+export class FolderError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'FolderError';
+  }
+}
+
 /** A file of the tree is already in the folder with other bytes. */
 export class FileInTheWayError extends Error {
   constructor(paths: readonly string[]) {
@@ -96,14 +104,14 @@ async function readTree(
 ): Promise<Tree> {
   const root = await realpath(resolve(folder)).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
-    throw new Error(`There is no folder "${folder}" (looked for ${resolve(folder)}). Correct the path.`);
+    throw new FolderError(`There is no folder "${folder}" (looked for ${resolve(folder)}). Correct the path.`);
   });
   if (!(await stat(root)).isDirectory()) {
-    throw new Error(`"${folder}" is a file; expected a folder with images and labels. Correct the path.`);
+    throw new FolderError(`"${folder}" is a file; expected a folder with images and labels. Correct the path.`);
   }
   const names = (await filesIn(root, root, folder)).sort();
   if (names.length === 0) {
-    throw new Error(
+    throw new FolderError(
       `The folder "${folder}" holds no files (those beginning with a dot do not count). Correct the path.`,
     );
   }
@@ -129,12 +137,13 @@ async function filesIn(current: string, root: string, folder: string): Promise<s
 async function checkLink(path: string, root: string, folder: string): Promise<void> {
   const target = await realpath(path).catch(() => null);
   const place = `"${relative(root, path)}" in the folder "${folder}"`;
-  if (target === null) throw new Error(`${place} is a symbolic link to nothing. Mend or remove it.`);
+  if (target === null) throw new FolderError(`${place} is a symbolic link to nothing. Mend or remove it.`);
   if (!target.startsWith(root + sep)) {
-    throw new Error(
+    throw new FolderError(
       `${place} is a symbolic link to ${target}, outside of the folder. Copy the file into the folder, or name the folder it points to.`,
     );
   }
   // A link to a folder above itself would make an endless tree.
-  if (path.startsWith(target + sep)) throw new Error(`${place} is a symbolic link to a folder around it. Remove it.`);
+  if (path.startsWith(target + sep))
+    throw new FolderError(`${place} is a symbolic link to a folder around it. Remove it.`);
 }

@@ -1,7 +1,7 @@
 /** `hardcase cancel RUN`: ends a run for good; what is done stays in the store. */
 
 import { writeRunState } from '../artifacts/run-record.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
 import { isFinal } from './run-view.ts';
@@ -15,7 +15,7 @@ export async function runCancel(
   name: string,
   options: { readonly json?: boolean },
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
   const { run, file } = header;
   if (isFinal(state.state)) {
@@ -35,7 +35,9 @@ export async function runCancel(
   });
   if (options.json) printJson({ run, cancelled });
   else if (cancelled)
-    print(`Run ${run} is cancelled. Finished steps stay in the store: ${ownCommand('run', file)} reuses them.`);
+    print(
+      `Run ${run} is cancelled. It can begin again, and reuse what is finished: ${ownCommand('run', file, '--run', run)}`,
+    );
   else print(`Run ${run} was asked to stop; its steps are ending. See: ${ownCommand('status', run)}`);
   return exitCodes.done;
 }

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 import { createRun, listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Plan, RunHeader } from '../plan/types.ts';
-import { CommandError, exitCodes, ownCommand } from './output.ts';
+import { CommandError, exitCodes } from './output.ts';
 import { planDiff } from './plan-diff.ts';
 import { isFinal, readPlan } from './run-view.ts';
 
@@ -20,12 +20,44 @@ export interface RunWish {
   readonly forceNew: boolean;
 }
 
-export async function chooseRun(
+export type RunDraft = Omit<RunHeader, 'run' | 'createdAt' | 'pipeline' | 'params'>;
+
+/** A mistyped id must be told before gigabytes are read for it. */
+export function checkRunId(run: string): void {
+  if (RUN_ID_PATTERN.test(run)) return;
+  throw new CommandError(
+    `--run: "${run}" cannot be a run id. Use letters, digits, dots, dashes and underscores, at most 100, beginning with a letter or digit.`,
+    exitCodes.usage,
+  );
+}
+
+/** The run to go on with, or null where a new one must be created. Writes nothing. */
+export async function findEarlierRun(
   store: Store,
   wish: RunWish,
   plan: Plan,
-  draft: Omit<RunHeader, 'run' | 'createdAt' | 'pipeline' | 'params'>,
-): Promise<ChosenRun> {
+  planDigest: string,
+): Promise<ChosenRun | null> {
+  if (wish.run !== undefined) {
+    const other = await readRun(store, wish.run);
+    if (other === null) return null;
+    if (wish.forceNew) {
+      throw new CommandError(
+        `--new: there is a run "${wish.run}" already. Leave --new out to join it, or give another id.`,
+        exitCodes.usage,
+      );
+    }
+    if (other.header.planDigest !== planDigest) throw await otherPlan(store, other.header, plan);
+    return { header: other.header, how: 'joined' };
+  }
+  if (wish.forceNew) return null;
+  const found = (await listRuns(store)).find(
+    ({ header, state }) => header.planDigest === planDigest && !isFinal(state.state),
+  );
+  return found === undefined ? null : { header: found.header, how: 'found' };
+}
+
+export async function createNewRun(store: Store, wish: RunWish, plan: Plan, draft: RunDraft): Promise<ChosenRun> {
   const headerOf = (run: string): RunHeader => ({
     ...draft,
     run,
@@ -34,30 +66,12 @@ export async function chooseRun(
     createdAt: new Date().toISOString(),
   });
   if (wish.run !== undefined) {
-    if (!RUN_ID_PATTERN.test(wish.run)) {
-      throw new CommandError(
-        `--run: "${wish.run}" cannot be a run id. Use letters, digits, dots, dashes and underscores, at most 100, beginning with a letter or digit.`,
-        exitCodes.usage,
-      );
-    }
-    if (wish.forceNew && (await readRun(store, wish.run)) !== null) {
-      throw new CommandError(
-        `--new: there is a run "${wish.run}" already. Leave --new out to join it, or give another id.`,
-        exitCodes.usage,
-      );
-    }
     // The store decides: of two commands that start the same id at once, one creates it and the other joins.
     const header = headerOf(wish.run);
     const other = await createRun(store, header);
     if (other === 'created') return { header, how: 'new' };
     if (other.planDigest !== draft.planDigest) throw await otherPlan(store, other, plan);
     return { header: other, how: 'joined' };
-  }
-  if (!wish.forceNew) {
-    const found = (await listRuns(store)).find(
-      ({ header, state }) => header.planDigest === draft.planDigest && !isFinal(state.state),
-    );
-    if (found !== undefined) return { header: found.header, how: 'found' };
   }
   for (;;) {
     const header = headerOf(newRunId(plan.pipeline));
@@ -82,7 +96,7 @@ async function otherPlan(store: Store, other: RunHeader, plan: Plan): Promise<Co
     [
       `The run id "${other.run}" belongs to another plan (of ${other.file}). What differs, from that run to this file:`,
       ...differences.map((line) => `  ${line}`),
-      `Give another id or none (${ownCommand('run', other.file)}), or undo the change. Results of unchanged steps are reused in a new run too.`,
+      'Give another id, or none, or undo the change. Results of unchanged steps are reused in a new run too.',
     ].join('\n'),
     exitCodes.input,
   );

@@ -2,13 +2,12 @@
 
 import { RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
-import { ingestTree } from '../artifacts/tree.ts';
 import { compilePipeline } from '../plan/compile.ts';
-import type { GivenParams } from '../plan/params.ts';
+import type { GivenParams, UnreadablePath } from '../plan/params.ts';
 import type { Plan } from '../plan/types.ts';
 import { type Diagnostic, hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { openSettingsStore } from './connect.ts';
-import { loadPipeline, readParamWords } from './load-pipeline.ts';
+import { ingestFolder, loadPipeline, readParamWords } from './load-pipeline.ts';
 import { note } from './output.ts';
 import type { Settings } from './settings.ts';
 
@@ -47,10 +46,10 @@ export async function loadForRun(
   }
   const { text, pipeline } = checked;
   const words = readParamWords(params);
-  const values: { [name: string]: GivenParams[string] } = { ...known, ...words };
+  const values: { [name: string]: GivenParams[string] | UnreadablePath } = { ...known, ...words };
   for (const [name, param] of Object.entries(pipeline.params)) {
     const folder = values[name] ?? param.default;
-    if (param.type === 'path' && typeof folder === 'string') values[name] = await ingestTree(store, folder);
+    if (param.type === 'path' && typeof folder === 'string') values[name] = await ingestFolder(store, folder);
   }
   const { plan, planDigest, diagnostics } = compilePipeline(pipeline, { params: values });
   if (failed(diagnostics, text) || plan === undefined || planDigest === undefined) return null;

@@ -1,7 +1,9 @@
 /** A pipeline file as `check` and `plan` read it: no store is touched, folders are digested only where asked. */
 
+import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
-import { digestTree } from '../artifacts/tree.ts';
+import type { Store } from '../artifacts/store.ts';
+import { digestTree, FolderError, ingestTree } from '../artifacts/tree.ts';
 import {
   type Compilation,
   type CompileOptions,
@@ -46,13 +48,19 @@ export async function loadPipeline(file: string, options: LoadOptions): Promise<
 
 /** A file that is not there is wrong usage, not a fault of a pipeline. */
 export async function readPipelineFile(file: string): Promise<string> {
+  let bytes: Buffer;
   try {
-    return await readFile(file, 'utf8');
+    bytes = await readFile(file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }[code ?? ''] ?? message;
     throw new CommandError(`${file} cannot be read: ${why}. Expected a pipeline file (YAML).`, exitCodes.usage, error);
   }
+  // An image or an archive would fill the screen with its bytes.
+  if (!isUtf8(bytes) || bytes.includes(0)) {
+    throw new CommandError(`${file} is no text in UTF-8. Expected a pipeline file (YAML).`, exitCodes.input);
+  }
+  return bytes.toString('utf8');
 }
 
 /** `-p NAME=VALUE`, one word each. */
@@ -63,6 +71,19 @@ export function readParamWords(words: readonly string[]): { readonly [name: stri
     return [word.slice(0, equals), word.slice(equals + 1)];
   });
   return Object.fromEntries(entries);
+}
+
+/** Takes a folder into the store, or says why it cannot be read. Faults of the store are no fault of the folder. */
+export async function ingestFolder(store: Store, folder: string): Promise<Params[string]> {
+  try {
+    return await ingestTree(store, folder);
+  } catch (error) {
+    const { code, message, syscall } = error as NodeJS.ErrnoException;
+    if (error instanceof FolderError) return { unreadable: message };
+    // Errors of the file system; those of the store have classes of their own.
+    if (syscall !== undefined && code !== undefined) return { unreadable: message };
+    throw error;
+  }
 }
 
 /** Any digest will do to check a file; reading gigabytes for it would not. */

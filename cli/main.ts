@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { CommandError, type ExitCode, exitCodes, note } from './output.ts';
+import { CommandError, type ExitCode, exitCodes, note, rememberPlace } from './output.ts';
 import { type ConnectionFlags, loadSettings } from './settings.ts';
 
 type Flags = { readonly [name: string]: unknown };
@@ -62,7 +62,10 @@ const withJson = (command: Command): Command => command.option('--json', 'print 
 const withParams = (command: Command): Command =>
   command.option('-p, --param <name=value>', "a pipeline's param; may be repeated", collect, []);
 
-const settingsOf = (flags: Flags) => loadSettings(flags as ConnectionFlags);
+const settingsOf = (flags: Flags) => {
+  rememberPlace(flags as ConnectionFlags);
+  return loadSettings(flags as ConnectionFlags);
+};
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 const list = (value: unknown): readonly string[] => (value as readonly string[] | undefined) ?? [];
 

@@ -137,8 +137,27 @@ function editDistance(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
+/** What the flags of this command name, and later commands must name again. */
+type PlaceFlag = 'store' | 'address' | 'namespace' | 'queue';
+let placeFlags: { readonly [flag in PlaceFlag]?: string } = {};
+
+export function rememberPlace(flags: typeof placeFlags): void {
+  placeFlags = flags;
+}
+
+/** `--store` is for all commands that ask for it here; the rest is for those that talk to the server. */
+function placeWords([command = '', subcommand]: readonly string[]): string[] {
+  const asksServer = ['run', 'watch', 'retry', 'cancel', 'worker'].includes(command) || subcommand === 'decide';
+  const taken: readonly PlaceFlag[] = asksServer ? ['store', 'address', 'namespace', 'queue'] : ['store'];
+  return taken.flatMap((flag) => {
+    const value = placeFlags[flag];
+    return value === undefined ? [] : [`--${flag}`, value];
+  });
+}
+
 /** How this command can be called again from the same folder: in a checkout it is not on PATH. */
-export function ownCommand(...words: readonly string[]): string {
+export function ownCommand(...command: readonly string[]): string {
+  const words = [...command, ...placeWords(command)];
   const script = process.argv[1] ?? 'hardcase';
   if (basename(script) === 'hardcase') return commandLine('hardcase', ...words);
   if (isCheckout(process.cwd())) return commandLine('npx', 'hardcase', ...words);

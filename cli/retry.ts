@@ -2,7 +2,7 @@
 
 import { userInfo } from 'node:os';
 import { readStepRecords } from '../artifacts/run-record.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { CommandError, didYouMean, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
 import { isFinal } from './run-view.ts';
@@ -14,11 +14,11 @@ export async function runRetry(
   step: string | undefined,
   options: { readonly by?: string; readonly json?: boolean },
 ): Promise<ExitCode> {
-  const store = await openSettingsStore(settings);
+  const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
   if (isFinal(state.state)) {
     throw new CommandError(
-      `Run ${header.run} is ${state.state}, so nothing of it is held. Start it anew: ${ownCommand('run', header.file, '--new')}`,
+      `Run ${header.run} is ${state.state}, so nothing of it is held. It begins again, and reuses what is finished, with: ${ownCommand('run', header.file, '--run', header.run)}`,
       exitCodes.input,
     );
   }

@@ -7,7 +7,7 @@ import { workerOwner } from '../deploy/embedded.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
 import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
-import { type ChosenRun, chooseRun } from './choose-run.ts';
+import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
@@ -29,34 +29,38 @@ export interface RunOptions {
 }
 
 export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
+  if (options.run !== undefined) checkRunId(options.run);
   const loaded = await loadForRun(settings, file, options.params, options.run);
   if (loaded === null) return exitCodes.input;
   const { store, plan, planDigest, source, given } = loaded;
-  await store.putObject(Buffer.from(canonicalJson(plan)));
-  const chosen = await chooseRun(store, { run: options.run, forceNew: options.forceNew }, plan, {
-    planDigest,
-    source,
-    file,
-    given,
-  });
-  const { header } = chosen;
+  const wish = { run: options.run, forceNew: options.forceNew };
+  const earlier = await findEarlierRun(store, wish, plan, planDigest);
   // With --json the result alone goes to the standard output.
   const output = options.json ? process.stderr : process.stdout;
   const say = (line: string) => void output.write(`${line}\n`);
-  const before = (await readRunView(store, header.run))!;
-  if (before.state === 'done') {
-    say(`Run ${header.run} is done already.`);
-    return await finish(settings, store, before, options, say);
+  if (earlier !== null) {
+    const before = (await readRunView(store, earlier.header.run))!;
+    if (before.state === 'done') {
+      say(`Run ${earlier.header.run} is done already.`);
+      return await finish(settings, store, before, options, say);
+    }
   }
-  say(greeting(chosen, before.state));
-  const view = await keepGoing(settings, store, header, plan, options, output, say);
-  if (view === 'stopped' || view === 'elsewhere') {
-    if (view === 'stopped')
-      say(`Run ${header.run} stays open. It goes on with: ${ownCommand('run', file, '--run', header.run)}`);
-    else say(`Run ${header.run} goes on without this command. Look at it: ${ownCommand('watch', header.run)}`);
+  const choose = async () => {
+    if (earlier !== null) return earlier;
+    await store.putObject(Buffer.from(canonicalJson(plan)));
+    return await createNewRun(store, wish, plan, { planDigest, source, file, given });
+  };
+  const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say);
+  if (run === null) {
+    say('Nothing was started.');
     return exitCodes.interrupted;
   }
-  return await finish(settings, store, view, options, say);
+  if (end === 'stopped' || end === 'elsewhere') {
+    if (end === 'stopped') say(`Run ${run} stays open. It goes on with: ${ownCommand('run', file, '--run', run)}`);
+    else say(`Run ${run} goes on without this command. Look at it: ${ownCommand('watch', run)}`);
+    return exitCodes.interrupted;
+  }
+  return await finish(settings, store, end, options, say);
 }
 
 function greeting({ header, how }: ChosenRun, state: StepState): string {
@@ -66,16 +70,23 @@ function greeting({ header, how }: ChosenRun, state: StepState): string {
   return `Run ${header.run}, continued`;
 }
 
-/** Interrupted: `stopped`, where nothing runs it now, or `elsewhere`, where another process does. */
+interface KeptGoing {
+  /** Null where the command was interrupted before there was one. */
+  readonly run: string | null;
+  /** Interrupted: `stopped`, where nothing runs it now, or `elsewhere`, where another process does. */
+  readonly end: RunView | 'stopped' | 'elsewhere';
+}
+
+/** `choose` is asked once the engine is there: a server that does not answer must leave no run behind. */
 async function keepGoing(
   settings: Settings,
   store: Store,
-  header: RunHeader,
+  choose: () => Promise<ChosenRun>,
   plan: Plan,
   options: RunOptions,
   output: NodeJS.WriteStream,
   say: (line: string) => void,
-): Promise<RunView | 'stopped' | 'elsewhere'> {
+): Promise<KeptGoing> {
   let temporal: TemporalConnection | null = null;
   let release: (() => void) | null = null;
   let worker: OwnWorker | null = null;
@@ -95,17 +106,21 @@ async function keepGoing(
     const connected = temporal;
     if (connected.engine?.how === 'adopted')
       say('Found the embedded engine of a command that is gone, and took it over.');
-    if (interruption.signal.aborted) return 'stopped';
+    if (interruption.signal.aborted) return { run: null, end: 'stopped' };
+    const chosen = await choose();
+    const { header } = chosen;
+    const { run } = header;
+    say(greeting(chosen, (await readRunView(store, run))!.state));
     await takeWorker(connected);
-    if (interruption.signal.aborted) return 'stopped';
+    if (interruption.signal.aborted) return { run, end: 'stopped' };
     const handle = await startWorkflow(settings, store, connected, header, plan);
-    if (release !== null) await sayOthers(store, connected, header.run, say);
+    if (release !== null) await sayOthers(store, connected, run, say);
     let checkedAt = Date.now();
     const startedAt = Date.now();
     let unservedSaid = false;
     const view = await followRun({
       store,
-      run: header.run,
+      run,
       output,
       signal: interruption.signal,
       untilWaiting: !options.wait,
@@ -135,8 +150,8 @@ async function keepGoing(
         }
       },
     });
-    if (!interruption.signal.aborted || isFinal(view.state)) return view;
-    return runsElsewhere() ? 'elsewhere' : 'stopped';
+    if (!interruption.signal.aborted || isFinal(view.state)) return { run, end: view };
+    return { run, end: runsElsewhere() ? 'elsewhere' : 'stopped' };
   } finally {
     // In this order: steps save their checkpoints while the server is there to be told.
     await (worker as OwnWorker | null)?.stop();
@@ -228,7 +243,8 @@ async function sayOthers(
   say: (line: string) => void,
 ): Promise<void> {
   for (const { header, state } of await listRuns(store)) {
-    if (header.run === own || isFinal(state.state)) continue;
+    // Held ones wait for a retry, whoever runs the worker.
+    if (header.run === own || isFinal(state.state) || state.state === 'held') continue;
     const handle = temporal.client.workflow.getHandle(workflowIdOf(header.run));
     const open = await handle.describe().then(
       ({ status }) => status.name === 'RUNNING',

@@ -31,7 +31,8 @@ export function parseYaml(source: SourceText): ParseOutcome {
     throw error;
   }
   if ('empty' in documents || documents.length === 0) {
-    return { problems: [{ code: 'YAML_SYNTAX', range: { start: 0, end: 0 }, message: 'The file is empty.' }] };
+    const hint = 'Expected a pipeline: a mapping with "name" and "steps".';
+    return { problems: [{ code: 'YAML_SYNTAX', range: { start: 0, end: 0 }, message: 'The file is empty.', hint }] };
   }
   const [document, second] = documents;
   const problems = firstOfEachLine([...document!.errors, ...document!.warnings], text);

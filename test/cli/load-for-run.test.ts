@@ -74,6 +74,20 @@ test('a new id, and no id, have nothing to fall back on', async () => {
   }
 });
 
+test('a folder without files is a fault of the param, told like one that is not there', async () => {
+  mkdirSync(join(folder, 'empty'));
+  for (const name of ['empty', 'nowhere']) {
+    const output = captureOutput();
+    expect(await load([`data=${join(folder, name)}`])).toBe(null);
+    expect(output().err).toMatch(/given.yaml:3:3 INVALID_PARAM The param "data" names a folder that cannot be read: /);
+  }
+});
+
+test('a file of bytes that are no text is not shown', async () => {
+  writeFileSync(file, Buffer.from([0x50, 0x4b, 0x03, 0x04, 0xff, 0x00]));
+  await expect(load([])).rejects.toThrow('given.yaml is no text in UTF-8. Expected a pipeline file (YAML).');
+});
+
 test('a file with a mistake leaves no store behind', async () => {
   writeFileSync(file, pipeline.replace('uses: train', 'uses: trian'));
   const output = captureOutput();

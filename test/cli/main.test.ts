@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,6 +65,25 @@ test('an address where no Temporal server listens is one clear error within seco
     new RegExp(`^Error: No Temporal server answers at 127\\.0\\.0\\.1:${port}\\. .*embedded engine\\.\n$`),
   );
   expect(Date.now() - began).toBeLessThan(10_000);
+});
+
+test('a run for a server that does not answer, or with an id that cannot be one, leaves nothing behind', async () => {
+  writeFileSync(join(folder, 'small.yaml'), 'name: small\nsteps:\n  data: { uses: synthesize, with: { images: 3 } }\n');
+  const wrongId = await hardcase('run', 'small.yaml', '--run', 'a/b', '--store', 'fresh');
+  expect(wrongId).toMatchObject({ code: 2, stderr: expect.stringContaining('--run: "a/b" cannot be a run id.') });
+  expect(existsSync(join(folder, 'fresh'))).toBe(false);
+  const address = `127.0.0.1:${await freePort()}`;
+  const { code, stdout } = await hardcase('run', 'small.yaml', '--store', 'fresh', '--address', address);
+  expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
+  expect((await hardcase('runs', '--store', 'fresh', '--json')).stdout).toBe('[]\n');
+});
+
+test('commands that only read make no store', async () => {
+  for (const words of [['runs'], ['status', 'latest'], ['cancel', 'latest']]) {
+    const { stdout, stderr } = await hardcase(...words, '--store', 'mistyped');
+    expect(stdout + stderr).toMatch(/There are no runs in .*mistyped/);
+  }
+  expect(existsSync(join(folder, 'mistyped'))).toBe(false);
 });
 
 test('a port on which something else listens is that error too', async () => {
