@@ -5,12 +5,15 @@
  * 1. `engine.json` names the server's process; it is read and written only under `engine.lock`.
  * 2. Every command that uses the server is listed in `users/` while it lives. The last to leave stops the server.
  * 3. A server whose commands all died (SIGKILL, a closed terminal) is adopted by the next command.
- * 4. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
+ * 4. A database on which no server has ever come up (a full disk, a power cut at the very first start) holds nothing
+ *    but would stop every later start; `temporal.db.new` stands beside it until one has.
+ * 5. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
  */
 
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { fullDisk } from './full-disk.ts';
 import { identify, isAlive, lockOwner, type ProcessIdentity, tryLock, withLock } from './lock.ts';
 import { startTemporalDevServer, stopProcess } from './servers.ts';
 
@@ -53,6 +56,7 @@ const paths = (folder: string) => ({
   workerLock: join(folder, 'worker.lock'),
   users: join(folder, 'users'),
   database: join(folder, 'temporal.db'),
+  unproven: join(folder, 'temporal.db.new'),
   log: join(folder, 'engine.log'),
 });
 
@@ -63,24 +67,39 @@ export async function attachEngine(folder: string): Promise<AttachedEngine> {
   return await withLock(files.engineLock, lockWaitMs, async () => {
     const others = livingUsers(folder);
     const running = await findRunning(folder);
-    if (running !== null) return register(folder, running, others.length > 0 ? 'joined' : 'adopted');
-    const server = await startTemporalDevServer({
-      dbFile: files.database,
-      logFile: files.log,
-      detached: true,
-    }).catch((error: unknown) => {
-      throw new EngineError(`The embedded engine did not start. ${messageOf(error)}`, error);
-    });
-    const identity = identify(server.pid);
-    if (identity === null) throw new EngineError(`The embedded engine ended as soon as it ran. Its log: ${files.log}`);
-    const record: EngineRecord = {
-      server: identity,
-      port: Number(server.address.split(':').at(-1)),
-      startedAt: new Date().toISOString(),
-    };
-    writeWhole(files.engine, record);
-    return register(folder, record, 'started');
+    if (running !== null) {
+      rmSync(files.unproven, { force: true });
+      return register(folder, running, others.length > 0 ? 'joined' : 'adopted');
+    }
+    return register(folder, await startServer(folder), 'started');
   });
+}
+
+async function startServer(folder: string): Promise<EngineRecord> {
+  const files = paths(folder);
+  if (existsSync(files.unproven)) {
+    for (const part of ['', '-wal', '-shm', '-journal']) rmSync(`${files.database}${part}`, { force: true });
+  } else if (!existsSync(files.database)) writeFileSync(files.unproven, '');
+
+  let record: EngineRecord | null = null;
+  await startTemporalDevServer({
+    dbFile: files.database,
+    logFile: files.log,
+    detached: true,
+    // At once: a server whose command is killed before it answers would else be known to nobody, and keep the database.
+    launched: (pid, port) => {
+      const server = identify(pid);
+      if (server === null) return;
+      record = { server, port, startedAt: new Date().toISOString() };
+      writeWhole(files.engine, record);
+    },
+  }).catch((error: unknown) => {
+    rmSync(files.engine, { force: true });
+    throw new EngineError(`The embedded engine did not start. ${fullDisk(folder) ?? messageOf(error)}`, error);
+  });
+  if (record === null) throw new EngineError(`The embedded engine ended as soon as it ran. Its log: ${files.log}`);
+  rmSync(files.unproven, { force: true });
+  return record;
 }
 
 /** The server that runs for this folder, or null; starts and changes nothing. */

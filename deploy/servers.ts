@@ -33,6 +33,8 @@ export interface TemporalDevServerOptions {
   logFile: string;
   /** Outlives this process, and does not get its Ctrl-C. */
   detached?: boolean;
+  /** Told as soon as there is a process, long before it answers; again where another port had to be taken. */
+  launched?(pid: number, port: number): void;
 }
 
 export interface MinioOptions {
@@ -84,6 +86,7 @@ export async function startTemporalDevServer(options: TemporalDevServerOptions):
     }
     // With a home it writes a file there, outside of what we may touch.
     const server = launch('Temporal server', binary, flags, options, `127.0.0.1:${port}`, { HOME: '' });
+    if (server.pid !== 0) options.launched?.(server.pid, port);
     // Its own log tells that it is this server that listens there, and not one that took the port before it.
     await server.until(async () => new RegExp(`^Server: .*:${port}$`, 'm').test(server.log()));
     await server.until(async () => {
@@ -256,12 +259,27 @@ function launch(
           ? `it ended with ${child.signalCode ?? `status ${child.exitCode}`}`
           : `it did not answer within ${startTimeoutMs / 1000} s`;
       await stop();
-      const tail = log().trimEnd().split('\n').slice(-8).join('\n');
-      const message = `The ${name} did not start on ${address}: ${how}. The end of ${options.logFile}:\n${tail}`;
-      if (/address already in use/i.test(tail)) throw new PortTakenError(message);
+      const lines = log().trimEnd().split('\n').slice(-4);
+      const tail = lines.map(plainLine).join('\n');
+      const said =
+        tail.trim() === '' ? `Its log, ${options.logFile}, is empty.` : `The end of ${options.logFile}:\n${tail}`;
+      const message = `The ${name} did not start on ${address}: ${how}. ${said}`;
+      if (/address already in use/i.test(lines.join('\n'))) throw new PortTakenError(message);
       throw new Error(message, { cause: reason });
     },
   };
+}
+
+/** A line of a log in JSON as a person would have written it, without the stack; other lines as they are. */
+function plainLine(line: string): string {
+  const lengthMax = 300;
+  try {
+    const { msg, error } = JSON.parse(line) as { msg?: unknown; error?: unknown };
+    if (typeof msg === 'string') return `  ${typeof error === 'string' ? `${msg}: ${error}` : msg}`.slice(0, lengthMax);
+  } catch {
+    // Not JSON.
+  }
+  return `  ${line}`.slice(0, lengthMax);
 }
 
 /**

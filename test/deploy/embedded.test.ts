@@ -21,17 +21,7 @@ afterEach(async () => {
 
 /** Another command that attaches, says so, and then does nothing until it is killed. */
 async function otherCommand(claim: boolean): Promise<{ pid: number; kill(): Promise<void> }> {
-  const module = pathToFileURL(join(import.meta.dirname, '../../dist/deploy/embedded.js')).href;
-  const script = `
-    const { attachEngine } = await import(${JSON.stringify(module)});
-    const engine = await attachEngine(${JSON.stringify(folder)});
-    ${claim ? 'engine.claimWorker();' : ''}
-    console.log(engine.how);
-    setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const { child, ended } = spawnCommand(claim);
   await Promise.race([
     new Promise((resolve) => child.stdout.once('data', resolve)),
     ended.then(() => Promise.reject(new Error('the other command ended before it was attached'))),
@@ -43,6 +33,21 @@ async function otherCommand(claim: boolean): Promise<{ pid: number; kill(): Prom
       await ended;
     },
   };
+}
+
+function spawnCommand(claim: boolean) {
+  const module = pathToFileURL(join(import.meta.dirname, '../../dist/deploy/embedded.js')).href;
+  const script = `
+    const { attachEngine } = await import(${JSON.stringify(module)});
+    const engine = await attachEngine(${JSON.stringify(folder)});
+    ${claim ? 'engine.claimWorker();' : ''}
+    console.log(engine.how);
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  return { child, ended };
 }
 
 test('the first command starts the server, and the last to leave stops it', async () => {
@@ -99,6 +104,34 @@ test('a dead server is replaced, and a living process that got its pid is left a
   } finally {
     bystander.kill('SIGKILL');
   }
+});
+
+test('a database that its first server never finished is made anew, one that served before is not', async () => {
+  writeFileSync(join(folder, 'temporal.db'), 'half-written');
+  await expect(attachEngine(folder)).rejects.toThrow(
+    /^The embedded engine did not start\. .*The end of .*engine\.log:/,
+  );
+  // As a first start leaves it that a full disk or a power cut has ended.
+  writeFileSync(join(folder, 'temporal.db.new'), '');
+  const engine = await attachEngine(folder);
+  expect(existsSync(join(folder, 'temporal.db.new'))).toBe(false);
+  await engine.leave();
+  const again = await attachEngine(folder);
+  expect(again.how).toBe('started');
+  await again.leave();
+});
+
+test('a command that is killed while its server starts leaves no server that nobody knows', async () => {
+  const { child, ended } = spawnCommand(false);
+  await expect.poll(() => readEngine(folder), { timeout: 10_000, interval: 5 }).not.toBe(null);
+  child.kill('SIGKILL');
+  await ended;
+  const { server } = readEngine(folder)!;
+  // Adopted where it listens already, else ended, so that a new one can have the database.
+  const engine = await attachEngine(folder);
+  expect(readEngine(folder)!.server.pid === server.pid || !isRunning(server.pid)).toBe(true);
+  await engine.leave();
+  expect(isRunning(server.pid)).toBe(false);
 });
 
 test('a lock has one owner, and that of a dead process is taken over', () => {
