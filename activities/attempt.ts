@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { stepSeed } from '../artifacts/fingerprint.ts';
 import { addNotice, readStepRecord, writeProgress, writeStepRecord } from '../artifacts/run-record.ts';
-import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
+import { type Store, StoreFullError, StoreUnavailableError } from '../artifacts/store.ts';
 import type { AttemptRecord, RetryPolicy, RunEnvironment, StepRecord, StepRequest } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
 import { damageIn, remakesFor } from './remake.ts';
@@ -137,7 +137,9 @@ async function judge(error: unknown, { store, request, policy, failures, ended }
   }
   if (error instanceof StoreUnavailableError && error.transient) {
     const delayMs = Math.min(1_000 * 2 ** (Context.current().info.attempt - 1), storeAwayMaxMs);
-    return { outcome: 'interrupted', failure: retryLater('StoreUnavailable', error.message, error, delayMs) };
+    // People are told of it by this type, because a store that is full takes no record of it.
+    const type = error instanceof StoreFullError ? 'StoreFull' : 'StoreUnavailable';
+    return { outcome: 'interrupted', failure: retryLater(type, error.message, error, delayMs) };
   }
   const damage = damageIn(error);
   if (damage !== null) return { outcome: 'interrupted', failure: await remakesFor(store, request, damage) };

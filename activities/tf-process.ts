@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ApplicationFailure } from '@temporalio/common';
 import { MissingArtifactError } from '../artifacts/codecs.ts';
-import { DamagedObjectError, StoreUnavailableError } from '../artifacts/store.ts';
+import { DamagedObjectError, StoreFullError, StoreUnavailableError } from '../artifacts/store.ts';
 import type { Json } from '../plan/types.ts';
 import type { StepContext, StepImplementation } from './context.ts';
 import type { ChildFailure, FromChild, StartMessage, ToChild } from './tf-messages.ts';
@@ -196,6 +196,7 @@ function asError(failure: ChildFailure): Error {
   const error = (() => {
     if (name === 'DamagedObjectError') return new DamagedObjectError(digest, place, '');
     if (name === 'MissingArtifactError') return new MissingArtifactError('artifact', digest, place);
+    if (name === 'StoreFullError') return new StoreFullError(message);
     if (name === 'StoreUnavailableError') return new StoreUnavailableError(message, transient);
     if (failure.nonRetryable) return ApplicationFailure.nonRetryable(message, failure.type ?? name);
     return ApplicationFailure.retryable(message, failure.type ?? name);

@@ -6,7 +6,7 @@ import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, stat
 import { dirname, join, resolve } from 'node:path';
 import { checkDigest, digestFile, sha256Hex } from './digest.ts';
 import { checkRecordKey, decodeSegment, encodeSegment } from './record-key.ts';
-import { DamagedObjectError, type OpenOptions, type Store, StoreUnavailableError } from './store.ts';
+import { DamagedObjectError, type OpenOptions, type Store, StoreFullError, StoreUnavailableError } from './store.ts';
 
 /** Files in tmp/ that are older were left by a writer that was killed; a living one needs seconds. */
 const LEFTOVER_AGE_MS = 24 * 3_600_000;
@@ -215,9 +215,8 @@ class FolderStore implements Store {
       const code = codeOf(error);
       const detail = error instanceof Error ? error.message : String(error);
       if (code === 'ENOSPC' || code === 'EDQUOT') {
-        throw new StoreUnavailableError(
+        throw new StoreFullError(
           `The disk of the store ${this.url} is full (${detail}). Nothing was left half-written. Free some space there, or set HARDCASE_STORE to a folder on another disk, and run again.`,
-          true,
           error,
         );
       }

@@ -5,6 +5,8 @@ export interface S3Fault {
   readonly message: string;
   /** Whether another attempt may succeed. */
   readonly transient: boolean;
+  /** Whether the server has no space left. */
+  readonly full?: boolean;
 }
 
 /** The create-only write found the name taken. */
@@ -52,6 +54,7 @@ export function faultOf(error: unknown, bucket: string, endpoint: string): S3Fau
       return {
         message: `the server's disk is full (${detail}). Free some space there, then run again.`,
         transient: true,
+        full: true,
       };
     case 'ECONNREFUSED':
     case 'ENOTFOUND':

@@ -7,7 +7,7 @@ import { type BucketItem, Client } from 'minio';
 import { checkDigest, digestFile, sha256Hex } from './digest.ts';
 import { checkRecordKey, decodeSegment, encodeSegment } from './record-key.ts';
 import { faultOf, takenCode } from './s3-faults.ts';
-import { DamagedObjectError, type Store, StoreUnavailableError } from './store.ts';
+import { DamagedObjectError, type Store, StoreFullError, StoreUnavailableError } from './store.ts';
 
 /** Settings as the AWS tools name them. */
 export interface S3Environment {
@@ -242,7 +242,10 @@ class S3Store implements Store {
           await sleep(FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random() / 2));
           continue;
         }
-        throw new StoreUnavailableError(`Cannot use the store ${this.url}: ${fault.message}`, fault.transient, error);
+        const message = `Cannot use the store ${this.url}: ${fault.message}`;
+        throw fault.full
+          ? new StoreFullError(message, error)
+          : new StoreUnavailableError(message, fault.transient, error);
       }
     }
   }

@@ -55,3 +55,11 @@ export class StoreUnavailableError extends Error {
     this.transient = transient;
   }
 }
+
+/** No space is left where the store is. It passes as soon as somebody frees some, and seldom by itself. */
+export class StoreFullError extends StoreUnavailableError {
+  constructor(message: string, cause?: unknown) {
+    super(message, true, cause);
+    this.name = 'StoreFullError';
+  }
+}

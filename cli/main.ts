@@ -2,7 +2,9 @@
 /** Arguments to command to exit code. Only a second Ctrl-C ends the process elsewhere. Each command loads its own code. */
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { fullDisk } from '../deploy/full-disk.ts';
 import { CommandError, type ExitCode, exitCodes, note, rememberPlace } from './output.ts';
 import { type ConnectionFlags, loadSettings } from './settings.ts';
 
@@ -456,6 +458,7 @@ function fail(error: unknown): number {
   const { name, message, code, syscall, path } = error as NodeJS.ErrnoException;
   switch (name) {
     case 'EngineError':
+    case 'StoreFullError':
     case 'StoreUnavailableError':
     case 'DamagedObjectError':
     case 'MissingArtifactError':
@@ -464,11 +467,11 @@ function fail(error: unknown): number {
     case 'FileInTheWayError':
       note(`Error: ${message}`);
       return exitCodes.input;
-    case 'ServiceError':
-      note(
-        `Error: The Temporal server did not do what was asked: ${reasonOf(error)}. See .hardcase/engine.log, or try again.`,
-      );
+    case 'ServiceError': {
+      const reason = `The Temporal server did not do what was asked: ${reasonOf(error)}. See .hardcase/engine.log, or try again.`;
+      note(`Error: ${fullDisk(join(process.cwd(), '.hardcase')) ?? reason}`);
       return exitCodes.engine;
+    }
   }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     note(`Error: The disk is full${path ? ` (${path})` : ''}. Free some space, then run the same command again.`);

@@ -29,6 +29,8 @@ export async function startWorker(
   const logFile = join(settings.folder, 'worker.log');
   mkdirSync(settings.folder, { recursive: true });
   const log = createWriteStream(logFile, { flags: 'a' });
+  // A full disk must not end the command: it can do without this file, and says itself that the disk is full.
+  log.on('error', () => {});
   Runtime.install({
     // Signals are the command's matter: it saves, stops, and says how to go on.
     shutdownSignals: [],

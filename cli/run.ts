@@ -4,6 +4,7 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { listRuns, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
+import { fullDisk } from '../deploy/full-disk.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
 import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
@@ -17,6 +18,7 @@ import { type OwnWorker, startWorker } from './own-worker.ts';
 import { writeReport } from './report.ts';
 import { isFinal, type RunView, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
+import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
 
 export interface RunOptions {
   /** `name=value`, as given with `-p`. */
@@ -118,6 +120,7 @@ async function keepGoing(
     let checkedAt = Date.now();
     const startedAt = Date.now();
     let unservedSaid = false;
+    const told = new Set<string>();
     const view = await followRun({
       store,
       run,
@@ -146,7 +149,9 @@ async function keepGoing(
         }
         if (Date.now() - checkedAt > workflowCheckMs && !isFinal(look.state)) {
           checkedAt = Date.now();
+          if (connected.engine !== null) checkDisk(settings, header);
           await checkWorkflow(handle, store, header);
+          tellTroubles(await storeTroubles(connected.client, handle), header, told, say);
         }
       },
     });
@@ -163,6 +168,7 @@ async function keepGoing(
 
 const workflowCheckMs = 5_000;
 const unservedMs = 10_000;
+const engineFreeMinBytes = 512 * 1024;
 // A workflow task that failed so often fails because of its code, not because of a lost worker.
 const taskAttemptsMax = 5;
 
@@ -183,6 +189,37 @@ async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHe
     `The workflow of run ${header.run} was ended from outside (${described.status.name.toLowerCase()}). It begins again, and reuses what is finished, with: ${ownCommand('run', header.file, '--run', header.run)}`,
     exitCodes.engine,
   );
+}
+
+/** The server neither fails nor gets on when it cannot write its database. */
+function checkDisk({ folder }: Settings, { run, file }: RunHeader): void {
+  const full = fullDisk(folder, engineFreeMinBytes);
+  if (full === null) return;
+  throw new CommandError(
+    `${full}\nRun ${run} stays open. It goes on with: ${ownCommand('run', file, '--run', run)}`,
+    exitCodes.engine,
+  );
+}
+
+/** A store that is away may come back by itself, and is told once; one that is full waits for a person. */
+function tellTroubles(
+  troubles: readonly StoreTrouble[],
+  { run, file }: RunHeader,
+  told: Set<string>,
+  say: (line: string) => void,
+): void {
+  const full = troubles.find(({ isFull }) => isFull);
+  if (full !== undefined) {
+    throw new CommandError(
+      `${full.message}\nRun ${run} stays open. It goes on with: ${ownCommand('run', file, '--run', run)}`,
+      exitCodes.engine,
+    );
+  }
+  for (const { activity, message } of troubles) {
+    if (told.has(message)) continue;
+    told.add(message);
+    say(`${activity} waits, and is tried again until the store answers: ${message}`);
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import type { AnyStepImplementation, StepContext } from '../../activities/contex
 import { runStep } from '../../activities/run-step.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { readProgress, readStepRecord, writeStepRecord } from '../../artifacts/run-record.ts';
-import { type Store, StoreUnavailableError } from '../../artifacts/store.ts';
+import { type Store, StoreFullError, StoreUnavailableError } from '../../artifacts/store.ts';
 import type { StepRequest, StepResult } from '../../plan/types.ts';
 import { testEnvironment } from '../small-plans.ts';
 
@@ -141,6 +141,13 @@ test('a store that is away does not count as a failure of the step', async () =>
   }
   const outcomes = (await readStepRecord(store, 'r1', 'a'))?.attempts?.map(({ outcome }) => outcome);
   expect(outcomes).toEqual(['interrupted', 'interrupted', 'interrupted', 'interrupted']);
+});
+
+test('a store that is full is told by the type of the failure, because it takes no record', async () => {
+  const full: Code = async () => {
+    throw new StoreFullError('The disk is full.');
+  };
+  expect(await failureOf(attempt(full))).toMatchObject({ type: 'StoreFull', nonRetryable: false });
 });
 
 const untilAborted: Code = ({ signal }) =>
