@@ -40,7 +40,7 @@ export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = 
   if (dataset !== undefined) files.push(...(await labelFiles(context, dataset)));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const tree = await saveJson(context.store, 'tree', { files });
-  if (to !== undefined) await orBadData(() => writeTree(context.store, tree, resolve(to)));
+  if (to !== undefined) await orInTheWay(() => writeTree(context.store, tree, resolve(to)));
   return { files: tree };
 };
 
@@ -77,11 +77,11 @@ async function put(store: Store, name: string, content: Uint8Array): Promise<Tre
 }
 
 /** A file in the way is for people to move; trying again would find it there again. */
-async function orBadData(write: () => Promise<void>): Promise<void> {
+async function orInTheWay(write: () => Promise<void>): Promise<void> {
   try {
     await write();
   } catch (error) {
-    if (error instanceof FileInTheWayError) throw ApplicationFailure.nonRetryable(error.message, 'BadData');
+    if (error instanceof FileInTheWayError) throw ApplicationFailure.nonRetryable(error.message, 'FileInTheWay');
     throw error;
   }
 }

@@ -25,6 +25,7 @@ import { type ActivityDeps, now } from './attempt.ts';
 /** A change of a step's record that the workflow decides: it gave up, was skipped, a loop began or ended. */
 export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> {
   readonly error?: string;
+  readonly errorType?: string;
   readonly outputs?: { readonly [name: string]: Json };
   readonly with?: { readonly [name: string]: Json };
 }
@@ -61,6 +62,7 @@ export async function recordStep(
     startedAt: before?.startedAt ?? now(),
     ...change,
     error: change.error,
+    errorType: change.errorType,
     endedAt: finished ? now() : undefined,
   };
   // The workflow knows the order of things, so what it says replaces what is there.

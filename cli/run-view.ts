@@ -16,6 +16,12 @@ export interface RunView {
 export const isFinal = (state: StepState): boolean =>
   state === 'done' || state === 'failed' || state === 'cancelled' || state === 'skipped';
 
+/** Failures of what was given: the same bytes are in the store, so that a retry would read them again. */
+const inputFaults = ['BadData', 'EmptySplit', 'EmptySelection', 'ForeignImages', 'UnreadableImage'];
+
+export const isHeldByInput = ({ state, errorType }: StepRecord): boolean =>
+  state === 'held' && errorType !== undefined && inputFaults.includes(errorType);
+
 /** Null where no run has the id. */
 export async function readRunView(store: Store, run: string): Promise<RunView | null> {
   const record = await readRun(store, run);

@@ -16,8 +16,9 @@ import { loadForRun } from './load-for-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker } from './own-worker.ts';
 import { writeReport } from './report.ts';
-import { isFinal, type RunView, readRunView, statusJson } from './run-view.ts';
+import { isFinal, isHeldByInput, type RunView, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
+import { heldByInputWords } from './status.ts';
 import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
 
 export interface RunOptions {
@@ -316,6 +317,10 @@ async function finish(
     case 'held': {
       const held = view.steps.filter((step) => step.state === 'held');
       say(`\nRun ${run} is held: ${held.map(({ path }) => path).join(', ')} gave up, and nothing else can go on.`);
+      if (held.every(isHeldByInput)) {
+        say(heldByInputWords(view.header, options.params));
+        return exitCodes.input;
+      }
       say(`Mend the cause, then: ${ownCommand('retry', run)} and ${ownCommand('run', file, '--run', run)}`);
       return exitCodes.engine;
     }

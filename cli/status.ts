@@ -1,7 +1,7 @@
 /** `hardcase status RUN`: one run, from its record alone. */
 
 import colours from 'picocolors';
-import type { StepRecord } from '../plan/types.ts';
+import { isArtifactRef, type RunHeader, type StepRecord } from '../plan/types.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import {
@@ -16,7 +16,7 @@ import {
   printJson,
   table,
 } from './output.ts';
-import { isFinal, type RunView, readRunView, statusJson } from './run-view.ts';
+import { isFinal, isHeldByInput, type RunView, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 export async function runStatus(
@@ -48,7 +48,9 @@ export function statusText(view: RunView, now: number = Date.now()): string {
     if (step.state === 'held') {
       return [
         `${step.path} gave up: ${step.error ?? 'no reason recorded'}`,
-        `  Mend the cause, then: ${ownCommand('retry', run, step.path)}`,
+        isHeldByInput(step)
+          ? `  ${heldByInputWords(view.header)}`
+          : `  Mend the cause, then: ${ownCommand('retry', run, step.path)}`,
       ];
     }
     if (step.state === 'waiting') return gateWords(run, step);
@@ -65,6 +67,19 @@ export function statusText(view: RunView, now: number = Date.now()): string {
   if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
   else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);
   return lines.join('\n');
+}
+
+/** `words` are those of this command's -p; what they do not give is as the run has it. */
+export function heldByInputWords({ run, file, params, given }: RunHeader, words: readonly string[] = []): string {
+  const again = (given ?? Object.keys(params)).flatMap((name) => {
+    const value = params[name] ?? '';
+    const word = words.find((text) => text.startsWith(`${name}=`));
+    return ['-p', word ?? `${name}=${isArtifactRef(value) ? 'FOLDER' : String(value)}`];
+  });
+  return (
+    `Mend the data or the pipeline, and start a new run, which reuses what is finished: ${ownCommand('run', file, ...again)}\n` +
+    `  A retry of this one would read the same again; it ends with: ${ownCommand('cancel', run)}`
+  );
 }
 
 /** The record's own words end with a command that knows nothing of how this one was called. */

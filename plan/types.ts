@@ -191,6 +191,8 @@ export interface StepRecord {
   readonly outputs?: { readonly [name: string]: Json };
   readonly waitingFor?: string;
   readonly error?: string;
+  /** What kind of failure `error` tells of, such as `BadData`. */
+  readonly errorType?: string;
   readonly with?: { readonly [name: string]: Json };
   readonly fingerprint?: string;
   /** The step's own seed, when its kind is seeded. */

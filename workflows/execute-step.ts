@@ -101,7 +101,8 @@ export async function holdUntilDone<Result>(
       return await attempt(holds);
     } catch (error) {
       if (isCancellation(error) || !isStepFailure(error)) throw error;
-      await control('record-step', { run: context.run, change: { path, kind, state: 'held', error: reasonOf(error) } });
+      const change = { path, kind, state: 'held', error: reasonOf(error), errorType: typeOf(error) } as const;
+      await control('record-step', { run: context.run, change });
       context.state.set(path, 'held');
       await context.root.stepHeld(path);
       await context.mailbox.retryOf(path);
@@ -118,6 +119,16 @@ export function isStepFailure(error: unknown): boolean {
 
 /** The innermost message says what happened; the outer ones only where it passed through. */
 export function reasonOf(error: unknown): string {
+  const innermost = innermostOf(error);
+  return innermost instanceof Error ? innermost.message : String(innermost);
+}
+
+function typeOf(error: unknown): string | undefined {
+  const innermost = innermostOf(error);
+  return innermost instanceof ApplicationFailure ? (innermost.type ?? undefined) : undefined;
+}
+
+function innermostOf(error: unknown): unknown {
   let innermost = error;
   while (
     (innermost instanceof ActivityFailure || innermost instanceof ChildWorkflowFailure) &&
@@ -125,5 +136,5 @@ export function reasonOf(error: unknown): string {
   ) {
     innermost = innermost.cause;
   }
-  return innermost instanceof Error ? innermost.message : String(innermost);
+  return innermost;
 }

@@ -82,7 +82,7 @@ it('export never writes over a file with other contents', async () => {
   const { name } = (await openTree(store, files)).tree.files[0]!;
   await writeFile(join(folder, name), 'mine');
   await expect(exportFiles(stepContext(store), { dataset: ref, to: folder })).rejects.toMatchObject({
-    type: 'BadData',
+    type: 'FileInTheWay',
     nonRetryable: true,
     message: expect.stringContaining(`Would overwrite ${join(folder, name)}`),
   });

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
@@ -184,6 +184,27 @@ steps:
   expect(retried).toMatchObject({ code: 0, stdout: expect.stringContaining('Trying again: labels (held-1).') });
   expect((await hardcase('run', 'held.yaml', '--run', 'held-1')).code).toBe(0);
   expect(existsSync(join(folder, 'out', 'annotations'))).toBe(true);
+});
+
+test('a dataset with a fault holds the run as a fault of the data, and says how to go on with a mended one', async () => {
+  writeFileSync(
+    join(folder, 'import.yaml'),
+    'name: import\nparams: { data: { type: path } }\nsteps:\n  data: { uses: import-dataset, with: { source: "${{ params.data }}" } }\n',
+  );
+  mkdirSync(join(folder, 'berries', 'annotations'), { recursive: true });
+  const instances = {
+    images: [{ id: 1, file_name: 'gone.jpg' }],
+    annotations: [],
+    categories: [{ id: 1, name: 'berry' }],
+  };
+  writeFileSync(join(folder, 'berries', 'annotations', 'instances.json'), JSON.stringify(instances));
+  const { code, stdout } = await hardcase('run', 'import.yaml', '-p', 'data=berries', '--run', 'faulty');
+  expect(code).toBe(1);
+  expect(stdout).toContain('images[0].file_name: Image "gone.jpg" is not in the folder.');
+  expect(stdout).toMatch(
+    /start a new run, which reuses what is finished: .*run import.yaml -p data=berries\n.*cancel faulty\n$/,
+  );
+  expect((await hardcase('status', 'faulty')).stdout).toMatch(/start a new run, .*run import.yaml -p data=FOLDER\n/);
 });
 
 test('with an address the command is only a client of a server and its workers', async () => {
