@@ -23,7 +23,8 @@ import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-rec
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Corrections } from '../artifacts/types.ts';
-import { markOf, problemOfDecisions } from '../detection/decisions.ts';
+import { clip } from '../detection/box.ts';
+import { markOf, misfitOf, problemOfDecisions } from '../detection/decisions.ts';
 import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
 import { oracleDecisions } from '../detection/simulated-reviewer.ts';
 import type { Candidate, Decision, Labels } from '../detection/types.ts';
@@ -169,6 +170,8 @@ export async function appendBatch(
   const candidates = new Map(asked.map((candidate) => [candidate.id, candidate]));
   const decided = decidedIn(asked, await readDecisions(store, run, path));
   const earlier = new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision]));
+  const dataset = await loadDataset(store, gate.dataset);
+  const images = new Map(dataset.images.map((image) => [image.id, image]));
 
   const refused: { candidateId: string; why: string }[] = [];
   const fresh = new Map<string, Decision>();
@@ -185,13 +188,17 @@ export async function appendBatch(
       });
     } else if (!candidates.has(candidateId)) {
       refused.push({ candidateId, why: 'No candidate that this gate asks about has this id.' });
-    } else fresh.set(candidateId, decision);
+    } else {
+      const image = images.get(candidates.get(candidateId)!.imageId);
+      const misfit = image === undefined ? null : misfitOf(decision, image, dataset.categories);
+      if (misfit === null) fresh.set(candidateId, decision);
+      else refused.push({ candidateId, why: misfit });
+    }
   }
 
   if (fresh.size > 0) {
     const kept = [...fresh.values()];
     await appendDecisions(store, run, path, { batch, by, at, shown, decisions: kept });
-    const dataset = await loadDataset(store, gate.dataset);
     const entries = kept.map((decision) => {
       const candidate = candidates.get(decision.candidateId)!;
       return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
@@ -256,8 +263,9 @@ export async function applyDecisions(
     const asked = await askedOf(store, gate);
     const decided = decidedIn(asked, await readDecisions(store, run, path));
     const decisions = [...earlier, ...decided.values()];
+    const within = insideImages(decisions, candidates, dataset);
     const parent = dataset.manifest.labels;
-    const applied = applyVerdicts(dataset.labels, candidates, decisions, { parent, author: 'review', note: path });
+    const applied = applyVerdicts(dataset.labels, candidates, within, { parent, author: 'review', note: path });
     if (applied.conflicts.length > 0) {
       const [first] = applied.conflicts;
       await context.notice(
@@ -307,6 +315,21 @@ export async function applyDecisions(
       reason: gate.reason ?? ended,
     });
     return endOf(step, await keepResult(deps, step, fingerprint, outputs as { [name: string]: Json }));
+  });
+}
+
+/** A box that was drawn beyond an edge ends there, as one that is imported does. */
+function insideImages(
+  decisions: readonly Decision[],
+  candidates: readonly Candidate[],
+  { images }: LoadedDataset,
+): Decision[] {
+  const byId = new Map(images.map((image) => [image.id, image]));
+  const imageOf = new Map(candidates.map(({ id, imageId }) => [id, byId.get(imageId)]));
+  return decisions.map((decision) => {
+    const image = imageOf.get(decision.candidateId);
+    if (decision.box === undefined || image === undefined) return decision;
+    return { ...decision, box: clip(decision.box, image.width, image.height) };
   });
 }
 

@@ -8,6 +8,7 @@ import { readBytes } from '../artifacts/codecs.ts';
 import { readGate } from '../artifacts/gate-record.ts';
 import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { misfitOf } from '../detection/decisions.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
 import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
 import { openExistingStore } from './connect.ts';
@@ -346,6 +347,9 @@ function resolve(
     if (twin !== undefined) continue;
     places.set(id, item);
     const categoryId = item.verdict === 'edit' ? categoryOf(item, candidate, view, problems) : undefined;
+    const image = candidate === undefined ? undefined : view?.image(candidate);
+    const misfit = image === undefined ? null : misfitOf({ box: item.box }, image, []);
+    if (misfit !== null) problems.push(`${item.place}: ${misfit}`);
     decisions.push(toDecision({ ...item, reason: item.reason ?? options.reason }, id, categoryId));
   }
   if (problems.length > 0) throw new CommandError(`No decision was sent:\n${bullets(problems)}`, exitCodes.input);

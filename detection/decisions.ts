@@ -1,6 +1,7 @@
 /** What a decision may look like, and when two decisions are the same. */
 
-import type { Decision } from './types.ts';
+import { clip } from './box.ts';
+import type { Category, Decision, ImageEntry } from './types.ts';
 
 const verdicts: readonly unknown[] = ['accept', 'reject', 'edit', 'ignore'];
 
@@ -43,6 +44,25 @@ function problemOfDecision(decision: unknown): string | null {
     return `${about} has the category ${JSON.stringify(categoryId)}; expected a category's id.`;
   }
   if (reason !== undefined && typeof reason !== 'string') return `${about} has a "reason" that is no text.`;
+  return null;
+}
+
+/** Why a well-formed decision cannot be meant for its image, or null. */
+export function misfitOf(
+  { box, categoryId }: Pick<Decision, 'box' | 'categoryId'>,
+  image: Pick<ImageEntry, 'width' | 'height'>,
+  categories: readonly Category[],
+): string | null {
+  if (box !== undefined) {
+    const inside = clip(box, image.width, image.height);
+    if (inside[2] <= inside[0] || inside[3] <= inside[1]) {
+      return `The box [${box.join(', ')}] lies wholly outside its image of ${image.width} x ${image.height} pixels.`;
+    }
+  }
+  if (categoryId !== undefined && !categories.some(({ id }) => id === categoryId)) {
+    const known = categories.map(({ id, name }) => `${id} ${name}`).join(', ');
+    return `There is no category ${categoryId}; known are ${known}.`;
+  }
   return null;
 }
 

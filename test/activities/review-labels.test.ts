@@ -5,14 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { carryOver } from '../../activities/carry-over.ts';
-import { saveLabels } from '../../artifacts/codecs.ts';
+import { appendBatch } from '../../activities/review-labels.ts';
+import { saveDataset, saveJson, saveLabels } from '../../artifacts/codecs.ts';
 import { type LedgerEntry, rememberDecisions } from '../../artifacts/decision-ledger.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { readDecisions, writeGate } from '../../artifacts/gate-record.ts';
 import type { Store } from '../../artifacts/store.ts';
 import { markOf, problemOfDecisions } from '../../detection/decisions.ts';
-import type { Box, Candidate } from '../../detection/types.ts';
+import type { Box, Candidate, Decision } from '../../detection/types.ts';
 import { conflictOf, gatePaths, isGatePath, problemOfMessage } from '../../workflows/decision-check.ts';
-import { gate, repeat } from '../small-plans.ts';
+import { gate, repeat, testEnvironment } from '../small-plans.ts';
 
 let folder: string;
 let store: Store;
@@ -174,6 +176,35 @@ describe('a decide message', () => {
     expect(conflictOf({ ...message, decisions }, decided)).toMatch(
       /^Candidate a \(and 1 more of this message\) of review/,
     );
+  });
+});
+
+describe('a batch that came in', () => {
+  test('loses the decisions that cannot be meant for their image, whoever sent them', async () => {
+    const dataset = await saveDataset(store, {
+      categories,
+      images: [{ id: 1, fileName: 'a.png', width: 100, height: 80, digest: imageDigest, split: 'train', group: 'a' }],
+      labels: { parent: null, author: 'import', note: '', annotations: [] },
+    });
+    const asked = ['one', 'two', 'three'].map((id) => ({ ...missing([10, 10, 30, 30]), id }));
+    const candidates = await saveJson(store, 'candidates', asked);
+    const openedAt = '2026-01-01T00:00:00.000Z';
+    await writeGate(store, 'r1', { path: 'review', state: 'open', openedAt, candidates, dataset, carriedOver: 0 });
+    const decisions: Decision[] = [
+      { candidateId: 'one', verdict: 'edit', box: [100, 0, 120, 20] },
+      { candidateId: 'two', verdict: 'edit', box: [10, 10, 30, 30], categoryId: 9 },
+      { candidateId: 'three', verdict: 'edit', box: [90, 10, 130, 30], categoryId: 2 },
+    ];
+    const deps = { store, describeEnvironment: async () => testEnvironment };
+    const batch = { gate: 'review', batch: 'b1', by: 'Ann', at: openedAt, decisions };
+    expect(await appendBatch(deps, { run: 'r1', batch })).toEqual({
+      undecided: 2,
+      refused: [
+        { candidateId: 'one', why: 'The box [100, 0, 120, 20] lies wholly outside its image of 100 x 80 pixels.' },
+        { candidateId: 'two', why: 'There is no category 9; known are 1 apple, 2 pear.' },
+      ],
+    });
+    expect((await readDecisions(store, 'r1', 'review')).map(({ candidateId }) => candidateId)).toEqual(['three']);
   });
 });
 

@@ -202,6 +202,16 @@ test('decisions are given in one way only, and a wrong category is named', async
   );
 });
 
+test('a box that lies wholly outside its image is refused before anything is sent', async () => {
+  expect(
+    await hardcase('review', 'decide', 'cherries-1', 'review', 'aaaa000000000002=edit:100,10,120,20'),
+  ).toMatchObject({
+    code: 1,
+    stderr:
+      'Error: No decision was sent:\n  argument 1 ("aaaa000000000002=edit:100,10,120,20"): The box [100, 10, 120, 20] lies wholly outside its image of 100 x 80 pixels.\n',
+  });
+});
+
 test('status and runs read the record alone, in text and in JSON', async () => {
   const { code, stdout } = await hardcase('status', 'latest');
   expect(code).toBe(0);
