@@ -1,7 +1,7 @@
 /** Follows a run's record and tells what happens: lines as they come, and on a terminal a live block below them. */
 
 import colours from 'picocolors';
-import type { Store } from '../artifacts/store.ts';
+import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
 import { formatClock, formatDuration, paintState, visibleLength } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
@@ -36,10 +36,23 @@ export async function followRun(options: FollowOptions): Promise<RunView> {
   const intervalMs = options.store.url.startsWith('s3:') ? lookMs.s3 : lookMs.folder;
   let settledSince = 0;
   let settledState = '';
+  let lastView: RunView | null = null;
   try {
     for (;;) {
-      const view = await readRunView(options.store, options.run);
-      if (view === null) throw new Error(`The record of run ${options.run} is gone from ${options.store.url}.`);
+      const look = await lookAt(options);
+      if (look instanceof StoreUnavailableError) {
+        teller.tellAway(look.message);
+        if (options.signal.aborted) {
+          if (lastView === null) throw look;
+          return lastView;
+        }
+        await pause(intervalMs, options.signal);
+        continue;
+      }
+      teller.tellBack();
+      if (look === null) throw new Error(`The record of run ${options.run} is gone from ${options.store.url}.`);
+      const view = look;
+      lastView = view;
       teller.tell(view);
       await options.onLook?.(view);
       if (isFinal(view.state) || options.signal.aborted) return view;
@@ -59,6 +72,16 @@ export async function followRun(options: FollowOptions): Promise<RunView> {
   }
 }
 
+/** A store that is away for a while must not end a run of weeks: then the answer is its error. */
+async function lookAt({ store, run }: FollowOptions): Promise<RunView | null | StoreUnavailableError> {
+  try {
+    return await readRunView(store, run);
+  } catch (error) {
+    if (error instanceof StoreUnavailableError && error.transient) return error;
+    throw error;
+  }
+}
+
 /** Says what is new since the last look. */
 class Teller {
   private readonly run: string;
@@ -70,6 +93,7 @@ class Teller {
   private readonly toldNotices = new Set<string>();
   private readonly began = Date.now();
   private isFirstLook = true;
+  private isAway = false;
   private blockLines = 0;
 
   constructor(run: string, output: NodeJS.WriteStream) {
@@ -87,6 +111,17 @@ class Teller {
       lines.push(colours.yellow(`Notice: ${notice}`));
     }
     this.write(lines, this.output.isTTY ? blockOf(view) : []);
+  }
+
+  /** Once, however long it is away. */
+  tellAway(why: string): void {
+    if (!this.isAway) this.write([colours.yellow(`${why} It is tried again until it answers; Ctrl-C stops.`)], []);
+    this.isAway = true;
+  }
+
+  tellBack(): void {
+    if (this.isAway) this.write(['The store answers again.'], []);
+    this.isAway = false;
   }
 
   end(): void {
