@@ -1,7 +1,7 @@
 /** `report`: gathers what the run left behind, and stores the pages. */
 
 import { type JsonArtifacts, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
-import { readNotices, readRun, readStepRecords } from '../artifacts/run-record.ts';
+import { readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { type ArtifactRef, isArtifactRef, type StepRecord } from '../plan/types.ts';
 import { buildReport } from '../report/build.ts';
@@ -26,7 +26,7 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
   const input: ReportInput = {
     title: parameters.title ?? record.header.pipeline,
     header: record.header,
-    state: { ...record.state, notices: await readNotices(store, context.run) },
+    state: record.state,
     steps,
     metrics: metrics.filter((one) => tables.has(one.digest)),
     trials: await load(store, steps, 'trials'),

@@ -10,7 +10,7 @@
  */
 
 import { canonicalJson } from '../plan/canonical.ts';
-import type { Json, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
+import type { Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
 import { sha256Hex } from './digest.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
@@ -18,26 +18,6 @@ import type { Store } from './store.ts';
 export interface RunRecord {
   readonly header: RunHeader;
   readonly state: RunState;
-}
-
-/** `status --json`. */
-export interface RunSummary {
-  readonly run: string;
-  readonly pipeline: string;
-  readonly state: StepState;
-  readonly error?: string;
-  readonly notices: readonly string[];
-  readonly steps: readonly {
-    readonly path: string;
-    readonly kind: string;
-    readonly state: StepState;
-    readonly reused: boolean;
-    readonly startedAt?: string;
-    readonly endedAt?: string;
-    readonly outputs?: { readonly [name: string]: Json };
-    readonly waitingFor?: string;
-    readonly error?: string;
-  }[];
 }
 
 /** What a run id may look like: it becomes a folder, a workflow id and part of a command line. */
@@ -146,31 +126,6 @@ export async function writeProgress(store: Store, run: string, progress: Progres
 export async function readProgress(store: Store, run: string): Promise<Progress[]> {
   const all = await readAll<Progress>(store, `runs/${run}/progress/`);
   return all.sort((a, b) => compareNatural(a.path, b.path));
-}
-
-/** Null where no run has the id. */
-export async function runSummary(store: Store, run: string): Promise<RunSummary | null> {
-  const record = await readRun(store, run);
-  if (record === null) return null;
-  const steps = await readStepRecords(store, run);
-  return {
-    run,
-    pipeline: record.header.pipeline,
-    state: record.state.state,
-    error: record.state.error,
-    notices: record.state.notices ?? [],
-    steps: steps.map(({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, error }) => ({
-      path,
-      kind,
-      state,
-      reused,
-      startedAt,
-      endedAt,
-      outputs,
-      waitingFor,
-      error,
-    })),
-  };
 }
 
 function encode(value: unknown): Buffer {

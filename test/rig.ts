@@ -9,7 +9,7 @@ import { bundleWorkflowCode, DefaultLogger, Runtime } from '@temporalio/worker';
 import type { AnyStepImplementation, StepContext } from '../activities/context.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
 import { openFolderStore } from '../artifacts/folder-store.ts';
-import { createRun, readStepRecord, runSummary } from '../artifacts/run-record.ts';
+import { createRun, readStepRecord, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { type RunningServer, startTemporalDevServer } from '../deploy/servers.ts';
 import { type RunningWorker, startWorker } from '../deploy/worker.ts';
@@ -74,7 +74,7 @@ export async function openRig(): Promise<Rig> {
     startRun: (run, scope) => startRun(client, store, run, scope),
     step: (run, path) => readStepRecord(store, run, path),
     states: async (run) => {
-      const steps = (await runSummary(store, run))?.steps ?? [];
+      const steps = await readStepRecords(store, run);
       return steps.map(({ path, state, reused }) => `${path}: ${state}${reused ? ' (reused)' : ''}`).sort();
     },
     close: async () => {

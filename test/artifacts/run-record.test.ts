@@ -7,7 +7,6 @@ import {
   readRun,
   readStepRecord,
   readStepRecords,
-  runSummary,
   writeProgress,
   writeRunState,
   writeStepRecord,
@@ -58,7 +57,6 @@ describe('The record of a run', () => {
 
   it('is null for an id that nobody took', async () => {
     expect(await readRun(createMemoryStore(), 'none')).toBeNull();
-    expect(await runSummary(createMemoryStore(), 'none')).toBeNull();
   });
 
   it('lists runs, newest first', async () => {
@@ -103,41 +101,6 @@ describe('The record of a run', () => {
     await writeProgress(store, 'r1', { path: 'train', at: at(1), message: 'epoch 1', share: 0.1 });
     await writeProgress(store, 'r1', { path: 'train', at: at(2), message: 'epoch 2', share: 0.2 });
     expect(await readProgress(store, 'r1')).toEqual([{ path: 'train', at: at(2), message: 'epoch 2', share: 0.2 }]);
-  });
-
-  it('sums up what `status --json` prints', async () => {
-    const store = createMemoryStore();
-    await createRun(store, header('r1'));
-    await writeRunState(store, 'r1', { state: 'waiting' });
-    await addNotice(store, 'r1', 'few images');
-    await writeStepRecord(
-      store,
-      'r1',
-      record({
-        path: 'review',
-        kind: 'review-labels',
-        state: 'waiting',
-        startedAt: at(1),
-        waitingFor: '3 decisions',
-        fingerprint: 'f',
-      }),
-    );
-    expect(JSON.parse(JSON.stringify(await runSummary(store, 'r1')))).toEqual({
-      run: 'r1',
-      pipeline: 'quickstart',
-      state: 'waiting',
-      notices: ['few images'],
-      steps: [
-        {
-          path: 'review',
-          kind: 'review-labels',
-          state: 'waiting',
-          reused: false,
-          startedAt: at(1),
-          waitingFor: '3 decisions',
-        },
-      ],
-    });
   });
 });
 

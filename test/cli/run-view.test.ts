@@ -1,0 +1,48 @@
+/** What `status --json` prints is put together from the run record alone. */
+
+import { expect, test } from 'vitest';
+import { addNotice, createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
+import { readRunView, statusJson } from '../../cli/run-view.ts';
+import { createMemoryStore } from '../artifacts/memory-store.ts';
+
+const at = '2026-01-02T03:04:05.000Z';
+
+test('sums up what `status --json` prints', async () => {
+  const store = createMemoryStore();
+  const header = { run: 'r1', pipeline: 'quickstart', planDigest: 'a'.repeat(64), source: 'b'.repeat(64) };
+  await createRun(store, { ...header, file: 'quickstart.yaml', params: {}, createdAt: at });
+  await writeRunState(store, 'r1', { state: 'waiting' });
+  await addNotice(store, 'r1', 'few images');
+  await writeStepRecord(store, 'r1', {
+    path: 'review',
+    kind: 'review-labels',
+    state: 'waiting',
+    reused: false,
+    startedAt: at,
+    waitingFor: '3 decisions',
+    fingerprint: 'f',
+  });
+  expect(JSON.parse(JSON.stringify(statusJson((await readRunView(store, 'r1'))!)))).toEqual({
+    run: 'r1',
+    pipeline: 'quickstart',
+    state: 'waiting',
+    createdAt: at,
+    notices: ['few images'],
+    steps: [
+      {
+        path: 'review',
+        kind: 'review-labels',
+        state: 'waiting',
+        reused: false,
+        startedAt: at,
+        endedAt: null,
+        outputs: {},
+        waitingFor: '3 decisions',
+      },
+    ],
+  });
+});
+
+test('a run that nobody started has no view', async () => {
+  expect(await readRunView(createMemoryStore(), 'none')).toBeNull();
+});
