@@ -17,6 +17,8 @@ export async function runStep(
   return runAttempt(deps, { request, policy, fingerprint }, async (context) => {
     const earlier = isReusable(request.kind) ? await readStepResult(deps.store, fingerprint) : null;
     if (earlier !== null) return endOf(request, earlier);
+    // Code that listens for the abort alone would never hear of one that came before it.
+    context.signal.throwIfAborted();
     const startedAt = now();
     const run = implementation as (context: StepContext, parameters: unknown) => Promise<{ [name: string]: Json }>;
     const outputs = await run(context, request.with);

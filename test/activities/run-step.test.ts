@@ -150,13 +150,25 @@ test('a store that is full is told by the type of the failure, because it takes 
   expect(await failureOf(attempt(full))).toMatchObject({ type: 'StoreFull', nonRetryable: false });
 });
 
-const untilAborted: Code = ({ signal }) =>
-  new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+/** Code that runs until it is aborted, and says when it has begun. */
+function untilAborted() {
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const code: Code = ({ signal }) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')));
+      begin();
+    });
+  return { code, begun };
+}
 
 test('a worker that shuts down gives the step back, and that is no failure either', async () => {
   const environment = activityAt(1);
-  const running = failureOf(attempt(untilAborted, requestOf(), { environment }));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { code, begun } = untilAborted();
+  const running = failureOf(attempt(code, requestOf(), { environment }));
+  await begun;
   environment.cancel('WORKER_SHUTDOWN', new ActivityCancellationDetails({ workerShutdown: true }));
   expect(await running).toMatchObject({ type: 'WorkerStopped', nonRetryable: false });
   expect((await readStepRecord(store, 'r1', 'a'))?.attempts).toMatchObject([{ outcome: 'stopped' }]);
@@ -164,11 +176,19 @@ test('a worker that shuts down gives the step back, and that is no failure eithe
 
 test('a cancelled step is recorded as cancelled', async () => {
   const environment = activityAt(1);
-  const running = failureOf(attempt(untilAborted, requestOf(), { environment }));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { code, begun } = untilAborted();
+  const running = failureOf(attempt(code, requestOf(), { environment }));
+  await begun;
   environment.cancel('CANCELLED', new ActivityCancellationDetails({ cancelRequested: true }));
   expect(await running).toBeInstanceOf(CancelledFailure);
   expect(await readStepRecord(store, 'r1', 'a')).toMatchObject({ state: 'cancelled' });
+});
+
+test('a step stopped before its code begins does not begin', async () => {
+  const environment = activityAt(1);
+  const running = failureOf(attempt(never, requestOf(), { environment }));
+  environment.cancel('WORKER_SHUTDOWN', new ActivityCancellationDetails({ workerShutdown: true }));
+  expect(await running).toMatchObject({ type: 'WorkerStopped' });
 });
 
 test('an attempt that was given to another worker does not write over the record of that one', async () => {

@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { createRun, writeRunState } from '../../artifacts/run-record.ts';
 import { type Store, StoreUnavailableError } from '../../artifacts/store.ts';
@@ -33,7 +34,8 @@ function follow(store: Store, signal = new AbortController().signal) {
   });
   const options = { store, run: 'r1', signal, untilWaiting: false, untilHeld: false };
   const view = followRun({ ...options, output: output as unknown as NodeJS.WriteStream });
-  return { view, text: () => text };
+  // Colours are on wherever CI is set.
+  return { view, text: () => stripVTControlCharacters(text) };
 }
 
 test('a store that is away for a while is told once, and does not end the following', async () => {
