@@ -7,7 +7,8 @@ import type { ArtifactRef } from '../plan/types.ts';
 import { detectionsOf } from './detections.ts';
 import { groundTruthOf, imagesOfSplits } from './ground-truth.ts';
 import { inTfProcess } from './tf-process.ts';
-import { type TrainParameters, trainModel } from './train.ts';
+import { trainModel } from './train.ts';
+import type { TrainParameters } from './training-parameters.ts';
 
 export type CapacityTrialParameters = TrainParameters & { readonly depth: number; readonly width: number };
 

@@ -1,0 +1,98 @@
+/** The images of a training: which ones, decoded, and the anchors that suit their boxes. */
+
+import { ApplicationFailure } from '@temporalio/common';
+import { loadJson } from '../artifacts/codecs.ts';
+import type { PreparedImage } from '../detection/model/types.ts';
+import type { Architecture, Dataset } from '../detection/types.ts';
+import type { ArtifactRef } from '../plan/types.ts';
+import type { StepContext } from './context.ts';
+import { imagePoolOf } from './detections.ts';
+import { entriesOf, imagesOfSplits } from './ground-truth.ts';
+import type { TrainParameters } from './training-parameters.ts';
+
+const replayShareDefault = 0.3;
+
+export interface SelectedImages {
+  readonly select: readonly number[];
+  readonly replay?: { readonly from: readonly number[]; readonly share: number };
+}
+
+export async function selectedImages(
+  context: StepContext,
+  dataset: Dataset,
+  parameters: TrainParameters,
+): Promise<SelectedImages> {
+  const { store } = context;
+  const trainSplit = imagesOfSplits(dataset, ['train']);
+  const known = new Set(trainSplit);
+  const read = async (ref: ArtifactRef, name: string): Promise<readonly number[]> => {
+    const { images } = await loadJson(store, 'selection', ref);
+    const foreign = images.filter((id) => !known.has(id));
+    if (foreign.length > 0) {
+      throw ApplicationFailure.nonRetryable(
+        `${foreign.length} of the ${images.length} images in \`${name}\` are not in the train split of the dataset ` +
+          `(the first is image ${foreign[0]}). Training on validation or test images would make their figures worthless.`,
+        'ForeignImages',
+      );
+    }
+    return images;
+  };
+  const select = parameters.select ? await read(parameters.select, 'select') : trainSplit;
+  if (select.length === 0) {
+    throw ApplicationFailure.nonRetryable(
+      parameters.select
+        ? 'The selection to train on is empty. A loop over hard cases ends before that; end it, or select other images.'
+        : 'The dataset has no images in its train split, expected at least one.',
+      'EmptySelection',
+    );
+  }
+  if (!parameters.replay) return { select };
+  const from = await read(parameters.replay.from, 'replay.from');
+  return { select, replay: { from, share: parameters.replay.share ?? replayShareDefault } };
+}
+
+export interface PreparedSets {
+  readonly train: ReadonlyMap<number, PreparedImage>;
+  readonly val: readonly PreparedImage[];
+}
+
+export async function prepareAll(
+  context: StepContext,
+  dataset: Dataset,
+  { select, replay }: SelectedImages,
+  inputSize: number,
+): Promise<PreparedSets> {
+  const pool = imagePoolOf(context, inputSize);
+  const prepare = (ids: readonly number[]): Promise<PreparedImage[]> =>
+    pool.prepare(entriesOf(dataset, ids), dataset.labels.annotations, dataset.categories);
+  context.progress('decoding images', 0);
+  const trained = await prepare([...new Set([...select, ...(replay?.from ?? [])])]);
+  const val = await prepare(imagesOfSplits(dataset, ['val']));
+  return { train: new Map(trained.map((image) => [image.imageId, image])), val };
+}
+
+export async function freshArchitecture(
+  dataset: Dataset,
+  parameters: TrainParameters,
+  { imageSize, width }: { readonly imageSize: number; readonly width: number },
+  images: readonly PreparedImage[],
+  seed: number,
+): Promise<Architecture> {
+  const { anchorsForBoxes } = await import('../detection/model/anchors.ts');
+  const strides = parameters.strides ?? [8, 16, 32];
+  const sizes: number[] = [];
+  for (const { boxes } of images) {
+    for (let i = 0; i < boxes.length; i += 4) {
+      sizes.push(boxes[i + 2]! - boxes[i]!, boxes[i + 3]! - boxes[i + 1]!);
+    }
+  }
+  return {
+    depth: parameters.depth ?? 0.33,
+    width,
+    strides,
+    anchors: anchorsForBoxes(sizes, { strides, seed }),
+    activation: parameters.activation ?? 'leaky',
+    imageSize,
+    categories: dataset.categories,
+  };
+}

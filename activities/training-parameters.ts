@@ -1,0 +1,70 @@
+/** The parameters of `train`, with every default filled in, and how long they make the training. */
+
+import type { TrainOptions } from '../detection/model/types.ts';
+import type { Architecture } from '../detection/types.ts';
+import type { ArtifactRef } from '../plan/types.ts';
+
+/** As `train` in docs/steps.md; what is absent has the default of `defaultTrainOptions`. */
+export type TrainParameters = {
+  readonly dataset: ArtifactRef;
+  readonly init?: ArtifactRef;
+  readonly select?: ArtifactRef;
+  readonly replay?: { readonly from: ArtifactRef; readonly share?: number };
+  /** Optimizer steps in place of `epochs`. */
+  readonly steps?: number;
+  readonly imageSize?: number;
+  readonly depth?: number;
+  readonly width?: number;
+  readonly strides?: readonly number[];
+  readonly activation?: Architecture['activation'];
+  /** Epochs between two validations. */
+  readonly evaluateEvery?: number;
+  /** A duration such as `30s`, or milliseconds. */
+  readonly checkpointEvery?: string | number;
+} & DeepPartial<TrainOptions>;
+
+type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]> | T[K] : T[K] };
+
+/** The recipe with every default filled in; parameters that are no part of it are left out. */
+export async function optionsOf(parameters: TrainParameters): Promise<TrainOptions> {
+  const { defaultTrainOptions } = await import('../detection/model/train.ts');
+  return withDefaults(defaultTrainOptions, parameters) as TrainOptions;
+}
+
+function withDefaults(defaults: object, given: object): object {
+  const isObject = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  return Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => {
+      const own = (given as Record<string, unknown>)[name] ?? value;
+      return [name, isObject(value) && isObject(own) ? withDefaults(value, own) : own];
+    }),
+  );
+}
+
+/**
+ * Epochs, and steps of each. With `steps` given they are cut so that the total is exact, the epochs as near as can be
+ * to one pass over the images; an epoch then only says when to report.
+ */
+export function scheduleOf(
+  steps: number | undefined,
+  epochs: number,
+  natural: number,
+): { readonly epochs: number; readonly stepsPerEpoch: number } {
+  if (steps === undefined) return { epochs, stepsPerEpoch: natural };
+  let best = steps;
+  for (let divisor = 1; divisor <= steps; divisor++) {
+    if (steps % divisor !== 0) continue;
+    if (Math.abs(Math.log(divisor / natural)) < Math.abs(Math.log(best / natural))) best = divisor;
+  }
+  return { epochs: steps / best, stepsPerEpoch: best };
+}
+
+const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+export function durationMs(duration: string | number): number {
+  if (typeof duration === 'number') return duration;
+  let ms = 0;
+  for (const [, count, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) ms += Number(count) * unitMs[unit!]!;
+  return ms;
+}
