@@ -4,6 +4,7 @@ import type { ClipSwitch, EpochReport, TrainOptions } from '../detection/model/t
 import type {
   Annotation,
   Architecture,
+  Box,
   Candidate,
   Category,
   Decision,
@@ -29,9 +30,13 @@ export interface DatasetManifest {
 
 export type ImageTable = readonly ImageEntry[];
 
-/** `selection`: image ids of a dataset, rising. */
+/** `selection`: image ids of a dataset, rising; what else it holds narrows or weighs what training makes of them. */
 export interface Selection {
   readonly images: readonly number[];
+  /** Windows (pixels of the original image) that training sees instead of the whole images; by image id. */
+  readonly crops?: readonly { readonly image: number; readonly window: Box }[];
+  /** Weight of a ground truth's loss, by annotation id; those that are not named weigh 1. */
+  readonly weights?: Readonly<Record<string, number>>;
 }
 
 /** `planted`: label errors that `synthesize` made on purpose. */
