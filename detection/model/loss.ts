@@ -34,6 +34,8 @@ export interface TargetTensors {
 
 export type LossOptions = Pick<TrainOptions, 'boxLoss' | 'focal'>;
 
+export type FocalWeights = Pick<TrainOptions['focal'], 'alpha' | 'gamma'>;
+
 /** `predictions` is [B, N, 5 + C], the raw rows of the network. */
 export function lossTerms(predictions: Tensor, targets: TargetTensors, { boxLoss, focal }: LossOptions): LossTerms {
   const fields = predictions.shape[2]!;
@@ -126,7 +128,7 @@ function aspectAngle(size: Tensor): Tensor {
  * With z the logit signed by the target, (1 - p_t)^gamma = exp(-gamma softplus(z)) and -log(p_t) = softplus(-z), which are finite
  * with all their gradients for every z and gamma.
  */
-export function focalLoss(logits: Tensor, targets: Tensor, { alpha, gamma }: TrainOptions['focal']): Tensor {
+export function focalLoss(logits: Tensor, targets: Tensor, { alpha, gamma }: FocalWeights): Tensor {
   const run = tf.customGrad((x, target, save) => {
     const sign = tf.sub(tf.mul(target as Tensor, 2), 1);
     const z = tf.mul(x as Tensor, sign);
@@ -165,7 +167,7 @@ export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
 }
 
 /** Focal loss of one logit, as `focalLoss`. */
-export function focalLossOf(logit: number, target: 0 | 1, { alpha, gamma }: TrainOptions['focal']): number {
+export function focalLossOf(logit: number, target: 0 | 1, { alpha, gamma }: FocalWeights): number {
   const z = target === 1 ? logit : -logit;
   const weight = alpha < 0 ? 1 : target === 1 ? alpha : 1 - alpha;
   return weight * Math.exp(-gamma * softplusOf(z)) * softplusOf(-z);

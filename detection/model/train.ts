@@ -30,6 +30,7 @@ import type { EpochReport, TrainJob, TrainOptions, TrainResult } from './types.t
 export const defaultTrainOptions: TrainOptions = {
   epochs: 30,
   batchSize: 16,
+  accumulate: 1,
   optimizer: 'adam',
   learningRate: 0.006,
   finalRate: 0.02,
@@ -38,12 +39,20 @@ export const defaultTrainOptions: TrainOptions = {
   warmupEpochs: 1,
   schedule: 'cosine',
   emaDecay: 0.9999,
-  focal: { gamma: 2, alpha: 0.25 },
+  focal: { gamma: 2, alpha: 0.25, class: false },
   labelSmoothing: 0.1,
   assignment: 'nearby',
+  ignore: { by: 'anchor', threshold: 0.7 },
   boxLoss: 'ciou',
   lossWeights: { box: 5, objectness: 1, class: 0.5 },
-  clip: { by: 'global-norm', norm: 10, when: 'plateau', plateau: { improvement: 0.01, epochs: 3 } },
+  clip: {
+    by: 'global-norm',
+    norm: 10,
+    percentile: 0.85,
+    when: 'plateau',
+    plateau: { improvement: 0.01, epochs: 3 },
+  },
+  freezeStatistics: false,
   augment: { flip: true, colour: 0.5, mosaic: 0.5, mosaicOffShare: 0.2, scale: 0.3, shift: 0.1 },
 };
 

@@ -45,7 +45,13 @@ export interface BatchSource {
 /** Every switch of the training recipe; `train`'s parameters in a pipeline have the same names and defaults. */
 export interface TrainOptions {
   readonly epochs: number;
+  /** Images of one batch, which is one step of the training. */
   readonly batchSize: number;
+  /**
+   * Batches whose mean gradient makes one update of the weights. A step stays one batch: rates, clipping and the average of
+   * the weights go by batches, whatever their updates are.
+   */
+  readonly accumulate: number;
   readonly optimizer: 'momentum' | 'adam';
   /** Peak rate, after warm-up. */
   readonly learningRate: number;
@@ -56,21 +62,31 @@ export interface TrainOptions {
   readonly warmupEpochs: number;
   readonly schedule: 'cosine' | 'constant';
   readonly emaDecay: number;
-  readonly focal: { readonly gamma: number; readonly alpha: number };
+  /** On objectness, and with `class` on the class term too. A negative alpha is no weighting. */
+  readonly focal: { readonly gamma: number; readonly alpha: number; readonly class: boolean };
   readonly labelSmoothing: number;
   /** Which cells and anchors are asked for a ground truth: see targets.ts. */
   readonly assignment: 'nearby' | 'best';
+  /**
+   * Rows that nobody asks for a ground truth and that cover one all the same are not background: those whose anchor, or
+   * whose predicted box (darknet), has an IoU with it above the threshold.
+   */
+  readonly ignore: { readonly by: 'anchor' | 'prediction'; readonly threshold: number };
   readonly boxLoss: 'ciou' | 'diou' | 'giou';
   readonly lossWeights: { readonly box: number; readonly objectness: number; readonly class: number };
   readonly clip: {
-    readonly by: 'off' | 'global-norm';
-    /** Bound on the norm of all gradients together. */
+    readonly by: 'off' | 'global-norm' | 'per-target';
+    /** `global-norm`: bound on the norm of all gradients together. */
     readonly norm: number;
+    /** `per-target`: the gradient of a ground truth is bounded by this running percentile (0..1) of those seen so far. */
+    readonly percentile: number;
     /** When it switches on: at once, after a share of the steps, or when the smoothed loss has stopped improving. */
     readonly when: 'always' | 'plateau' | { readonly share: number };
     /** `plateau`: switches on when the smoothed loss improved by less than `improvement` (a share) in `epochs` epochs. */
     readonly plateau: { readonly improvement: number; readonly epochs: number };
   };
+  /** Batch normalisation uses the running statistics that the training started with, and keeps them. */
+  readonly freezeStatistics: boolean;
   readonly augment: {
     readonly flip: boolean;
     /** 0..1, strength of the changes to hue, saturation and value. */
