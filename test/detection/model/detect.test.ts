@@ -97,7 +97,7 @@ test('the loss of each ground truth is that of its rows, worked out by hand', ()
     annotationIds: ['a'],
   };
   const weights = constantWeights(tiny, 4, [0, 0, 0, 0, 0, 0]);
-  const options = { assignment: 'best' as const, focal: { alpha: 0.25, gamma: 2 } };
+  const options = { assignment: 'best' as const, focal: { alpha: 0.25, gamma: 2, class: false } };
   const [loss] = lossPerGroundTruth(
     { ...tiny, anchors: [[[8, 8]], [[40, 40]], [[48, 48]]] },
     weights,

@@ -96,7 +96,7 @@ test.each(['momentum', 'adam'] as const)(
   async (optimizer) => {
     const job = shortJob({
       optimizer,
-      clip: { by: 'global-norm', norm: 0.5, when: { share: 0.5 }, plateau: { improvement: 0.01, epochs: 3 } },
+      clip: { ...defaultTrainOptions.clip, norm: 0.5, when: { share: 0.5 } },
     });
     const unbroken = exactParts(await trainDetector(job));
     expect(unbroken.clipSwitch).toEqual({ step: 6, epoch: 2, reason: 'share' });
