@@ -121,6 +121,11 @@ export interface Decision {
 
 /** Architecture of a detector: all that is needed to build the network before weights are loaded. */
 export interface Architecture {
+  /**
+   * The kind of network; absent: `csp`, ours, at any depth and width. `yolov4` and `yolov4-tiny` are the published networks, layer
+   * by layer, which take darknet's weights; depth and width are 1 there.
+   */
+  readonly structure?: 'csp' | 'yolov4' | 'yolov4-tiny';
   /** Multiplies the number of residual blocks of each CSP stage (0.33, 0.67, 1 ...). */
   readonly depth: number;
   /** Multiplies the channels of each stage (0.125, 0.25, 0.5, 1 ...). */

@@ -4,6 +4,9 @@
  */
 
 import type { Architecture } from '../types.ts';
+import { type BoxDecoding, boxDecoding, decodeBoxAt } from './box-decoding.ts';
+
+export { sigmoid } from './box-decoding.ts';
 
 export interface CellGrid {
   /** Rows of one image. */
@@ -12,6 +15,7 @@ export interface CellGrid {
   readonly fields: number;
   /** [N*5] left and top edge of the cell, stride, width and height of the anchor, in input pixels. */
   readonly cells: Float32Array;
+  readonly decoding: BoxDecoding;
   readonly heads: readonly {
     readonly stride: number;
     /** Cells along a side. */
@@ -24,7 +28,8 @@ export interface CellGrid {
 
 export const CELL_FIELDS = 5;
 
-export function cellGrid({ strides, anchors, imageSize, categories }: Architecture): CellGrid {
+export function cellGrid(architecture: Architecture): CellGrid {
+  const { strides, anchors, imageSize, categories } = architecture;
   let count = 0;
   const heads = strides.map((stride, i) => {
     const side = imageSize / stride;
@@ -44,29 +49,15 @@ export function cellGrid({ strides, anchors, imageSize, categories }: Architectu
       }
     }
   }
-  return { count, fields: 5 + categories.length, cells, heads };
+  return { count, fields: 5 + categories.length, cells, decoding: boxDecoding(architecture), heads };
 }
 
-export function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
-}
-
-/**
- * The box that the raw outputs at `raw[offset..offset+3]` stand for, as xyxy in input pixels. The centre can leave
- * its cell by half a cell (as with YOLOv4's `scale_x_y`), so that a target on an edge is in reach of both sides;
- * width and height go from 0 to 4 anchors and cannot overflow as the exponential can (Scaled-YOLOv4, Wang et al., 2021).
- */
+/** The box that the raw outputs at `raw[offset..offset+3]` of a row stand for, as xyxy in input pixels. */
 export function decodeBox(
   raw: Float32Array,
   offset: number,
-  { cells }: CellGrid,
+  { cells, decoding }: CellGrid,
   row: number,
 ): [number, number, number, number] {
-  const cell = row * CELL_FIELDS;
-  const stride = cells[cell + 2]!;
-  const cx = cells[cell]! + (2 * sigmoid(raw[offset]!) - 0.5) * stride;
-  const cy = cells[cell + 1]! + (2 * sigmoid(raw[offset + 1]!) - 0.5) * stride;
-  const width = cells[cell + 3]! * (2 * sigmoid(raw[offset + 2]!)) ** 2;
-  const height = cells[cell + 4]! * (2 * sigmoid(raw[offset + 3]!)) ** 2;
-  return [cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2];
+  return decodeBoxAt(decoding, raw, offset, cells, row * CELL_FIELDS);
 }

@@ -1,5 +1,6 @@
 /** The loss as named terms, unweighted: tensors for training, and plain numbers for the loss of single targets. */
 
+import { type BoxDecoding, decodeBoxes } from './box-decoding.ts';
 import { stopGradient } from './layers.ts';
 import { type Scalar, type Tensor, type Tensor1D, tf } from './tf.ts';
 import type { TrainOptions } from './types.ts';
@@ -37,16 +38,17 @@ export type LossOptions = Pick<TrainOptions, 'boxLoss' | 'focal'>;
 export type FocalWeights = Pick<TrainOptions['focal'], 'alpha' | 'gamma'>;
 
 /** `predictions` is [B, N, 5 + C], the raw rows of the network. */
-export function lossTerms(predictions: Tensor, targets: TargetTensors, { boxLoss, focal }: LossOptions): LossTerms {
+export function lossTerms(
+  predictions: Tensor,
+  targets: TargetTensors,
+  { boxLoss, focal }: LossOptions,
+  decoding: BoxDecoding,
+): LossTerms {
   const fields = predictions.shape[2]!;
   const flat = tf.reshape(predictions, [-1, fields]);
   const asked = tf.gather(flat, targets.rows as Tensor1D);
   const [xy, wh, , classLogits] = tf.split(asked, [2, 2, 1, fields - 5], 1) as [Tensor, Tensor, Tensor, Tensor];
-  const [corner, stride, anchor] = tf.split(targets.cells, [2, 1, 2], 1) as [Tensor, Tensor, Tensor];
-
-  // The same as decodeBox in cells.ts.
-  const centre = tf.add(corner, tf.mul(tf.sub(tf.mul(tf.sigmoid(xy), 2), 0.5), stride));
-  const size = tf.mul(anchor, tf.square(tf.mul(tf.sigmoid(wh), 2)));
+  const { centre, size } = decodeBoxes(decoding, xy, wh, targets.cells);
   const [targetCentre, targetSize] = tf.split(targets.boxes, 2, 1) as [Tensor, Tensor];
   const overlap = boxSimilarity(centre, size, targetCentre, targetSize, boxLoss);
   const box = tf.sum(tf.mul(tf.sub(1, overlap), targets.weights));

@@ -1,6 +1,7 @@
 /** One training step as a graph: forward, loss, gradients, clipping, update, moving average. */
 
 import type { Architecture } from '../types.ts';
+import { boxDecoding } from './box-decoding.ts';
 import { cellGrid } from './cells.ts';
 import type { GraphDefinition } from './graph-definition.ts';
 import { lossTerms, weightedTotal } from './loss.ts';
@@ -88,7 +89,7 @@ export function traceTrainStep(tracer: Tracer, architecture: Architecture, optio
   const { value, grads } = tf.valueAndGrads((...values: Tensor[]) => {
     const named = new Map(layout.parameters.map(({ name }, i) => [name, values[i]!]));
     const predictions = trainingForward(architecture, pixels, named, batchStatistics);
-    const loss = lossTerms(predictions, targets, options);
+    const loss = lossTerms(predictions, targets, options, boxDecoding(architecture));
     terms = [loss.box, loss.objectness, loss.class].map((term) => tf.keep(term));
     return weightedTotal(loss, options.lossWeights);
   })(parameters);
