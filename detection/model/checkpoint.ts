@@ -18,7 +18,12 @@ export interface Checkpoint {
   readonly state: TrainState;
 }
 
-export type EpochSums = StepReport & { readonly steps: number; readonly clipped: number; readonly seconds: number };
+export type EpochSums = StepReport & {
+  readonly steps: number;
+  readonly clipped: number;
+  readonly seconds: number;
+  readonly waited: number;
+};
 
 /** Also says "little-endian float32", which all machines that TensorFlow runs on have. */
 const MAGIC = 'hardcase checkpoint 1\n';

@@ -19,6 +19,11 @@ export interface BatchSourceOptions {
   readonly totalSteps: number;
 }
 
+/** Makes each batch when it is asked for. */
+export interface DirectBatchSource extends BatchSource {
+  batch(step: number): Batch;
+}
+
 /** Images of an epoch: those of `select`, and replayed ones for their share, each at most once. */
 export function imagesPerEpoch(options: Pick<BatchSourceOptions, 'select' | 'replay'>): number {
   return new Set(options.select).size + replayCount(options.select, replayPool(options), options.replay?.share ?? 0);
@@ -32,7 +37,7 @@ export function stepsPerEpoch(options: Pick<BatchSourceOptions, 'select' | 'repl
  * Epochs follow one another without a gap: the batch of a step is a window of `batchSize` images on their endless list,
  * so no image is dropped or repeated at the end of an epoch, and a set smaller than a batch wraps around.
  */
-export function createBatchSource(options: BatchSourceOptions): BatchSource {
+export function createBatchSource(options: BatchSourceOptions): DirectBatchSource {
   const { images, batchSize, inputSize, seed, augment } = options;
   const select = [...new Set(options.select)].sort((a, b) => a - b);
   const pool = replayPool({ ...options, select });

@@ -54,6 +54,8 @@ export const defaultTrainOptions: TrainOptions = {
   },
   freezeStatistics: false,
   augment: { flip: true, colour: 0.5, mosaic: 0.5, mosaicOffShare: 0.2, scale: 0.3, shift: 0.1 },
+  multiScale: { range: 0, every: 10 },
+  onNonFinite: { returns: 0, rateFactor: 0.5 },
 };
 
 /** A loss or gradient that is not a finite number: the weights after this step are worthless. */
@@ -91,6 +93,7 @@ const NO_SUMS: EpochSums = {
   gradientNorm: 0,
   clipped: 0,
   seconds: 0,
+  waited: 0,
 };
 
 export async function trainDetector(job: TrainJob): Promise<TrainResult> {
@@ -132,7 +135,8 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
     while (step < length.totalSteps && !stopped) {
       const startedAt = performance.now();
       clip = clipBeforeStep(clip, options, length, step);
-      const batch = source.batch(step);
+      const batch = await source.batch(step);
+      const waited = (performance.now() - startedAt) / 1000;
       const clipNorm = clip.switched === null ? Number.POSITIVE_INFINITY : options.clip.norm;
       const learningRate = learningRateAt(options, length, step);
       const settings = {
@@ -147,7 +151,10 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       const report = readReport(answer.report!);
       if (!Object.values(report).every(Number.isFinite)) throw new NonFiniteLossError(step, batch.imageIds, report);
       step++;
-      sums = addStep(sums, report, report.gradientNorm > clipNorm, (performance.now() - startedAt) / 1000);
+      sums = addStep(sums, report, report.gradientNorm > clipNorm, {
+        seconds: (performance.now() - startedAt) / 1000,
+        waited,
+      });
 
       if (step % stepsPerEpoch === 0) {
         const epoch = step / stepsPerEpoch;
@@ -172,7 +179,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       if (wish !== 'go-on') await job.onCheckpoint(step, encodeCheckpoint(checkpoint()));
       stopped = wish === 'checkpoint-and-stop';
     }
-    return { weights: model(session.save()), epochs, clipSwitch: clip.switched, steps: step };
+    return { weights: model(session.save()), epochs, clipSwitch: clip.switched, steps: step, returns: [] };
   } finally {
     returnSession(key, session);
   }
@@ -214,7 +221,12 @@ function graphOptionsOf(options: TrainOptions): GraphOptions {
   return { batchSize, optimizer, momentum, weightDecay, focal, boxLoss, lossWeights };
 }
 
-function addStep(sums: EpochSums, report: StepReport, clipped: boolean, seconds: number): EpochSums {
+function addStep(
+  sums: EpochSums,
+  report: StepReport,
+  clipped: boolean,
+  time: Pick<EpochSums, 'seconds' | 'waited'>,
+): EpochSums {
   return {
     steps: sums.steps + 1,
     total: sums.total + report.total,
@@ -223,7 +235,8 @@ function addStep(sums: EpochSums, report: StepReport, clipped: boolean, seconds:
     class: sums.class + report.class,
     gradientNorm: sums.gradientNorm + report.gradientNorm,
     clipped: sums.clipped + (clipped ? 1 : 0),
-    seconds: sums.seconds + seconds,
+    seconds: sums.seconds + time.seconds,
+    waited: sums.waited + time.waited,
   };
 }
 
@@ -241,5 +254,6 @@ function epochReport(epoch: number, sums: EpochSums, learningRate: number, batch
     clipped: sums.clipped / steps,
     learningRate,
     imagesPerSecond: (steps * batchSize) / sums.seconds,
+    waited: sums.waited / sums.seconds,
   };
 }

@@ -1,6 +1,7 @@
 /** What passes between the parts of the detector: prepared images, batches, training options, reports, checkpoints. */
 
-import type { Architecture, Detections, NamedTensor } from '../types.ts';
+import type { Architecture, Box, Detections, NamedTensor } from '../types.ts';
+import type { TargetBatch } from './targets.ts';
 
 /** An image decoded once and letterboxed to the network's input, with its boxes in the same frame. */
 export interface PreparedImage {
@@ -21,25 +22,40 @@ export interface PreparedImage {
   readonly annotationIds: readonly string[];
   /** [M*4] xyxy, input pixels: ignore regions and crowds. */
   readonly ignore: Float32Array;
+  /** [N] weight of each box's loss; absent: 1. */
+  readonly weights?: Float32Array;
+}
+
+/** What a training looks at: an image, or a part of it. */
+export interface SampleItem {
+  readonly image: number;
+  /** In pixels of the original image; absent: all of it. */
+  readonly window?: Box;
 }
 
 /** One training batch, augmented. */
 export interface Batch {
   readonly imageIds: readonly number[];
+  /** Side S of this batch's images; absent: the architecture's. */
+  readonly inputSize?: number;
   /** [B*S*S*3] uint8 RGB. */
   readonly pixels: Uint8Array;
   /** For each image of the batch: [N*4] xyxy in input pixels, and [N] class indices. */
   readonly boxes: readonly Float32Array[];
   readonly classes: readonly Int32Array[];
   readonly ignore: readonly Float32Array[];
+  /** For each image of the batch: [N] weight of each box's loss; absent: 1. */
+  readonly weights?: readonly Float32Array[];
+  /** What the rows of the network should answer, where the source has worked it out already. */
+  readonly targets?: TargetBatch;
 }
 
 /** Batches as a pure function of the step, so that a resumed run needs no sampler state but the step. */
 export interface BatchSource {
   readonly batchSize: number;
   readonly stepsPerEpoch: number;
-  /** `step` counts from 0 over all epochs. */
-  batch(step: number): Batch;
+  /** `step` counts from 0 over all epochs. The arrays of a batch may be written over once the next one is asked for. */
+  batch(step: number): Batch | Promise<Batch>;
 }
 
 /** Every switch of the training recipe; `train`'s parameters in a pipeline have the same names and defaults. */
@@ -99,6 +115,13 @@ export interface TrainOptions {
     readonly scale: number;
     readonly shift: number;
   };
+  /** The side of a batch is drawn within this share of the input's, anew every so many batches; a range of 0 is off. */
+  readonly multiScale: { readonly range: number; readonly every: number };
+  /**
+   * How often a training whose loss is not finite goes back by itself to its last good checkpoint, and what its rate is
+   * multiplied by each time.
+   */
+  readonly onNonFinite: { readonly returns: number; readonly rateFactor: number };
 }
 
 /** Means over an epoch. Loss terms are unweighted; `total` is their weighted sum. */
@@ -110,6 +133,8 @@ export interface EpochReport {
   readonly clipped: number;
   readonly learningRate: number;
   readonly imagesPerSecond: number;
+  /** 0..1 share of the time in which the trainer waited for its batches. */
+  readonly waited: number;
   /** AP (COCO) and AP50 of the EMA weights on the validation images; absent in epochs without evaluation. */
   readonly validation?: { readonly AP: number; readonly AP50: number };
 }
@@ -121,12 +146,25 @@ export interface ClipSwitch {
   readonly reason: 'always' | 'plateau' | 'share';
 }
 
+/** A return to the last good checkpoint, because a step's loss or gradient was not a finite number. */
+export interface NonFiniteReturn {
+  /** The step that failed, and the one that the training went on from. */
+  readonly step: number;
+  readonly to: number;
+  /** Names of the loss terms, `gradientNorm`, or `weights`. */
+  readonly terms: readonly string[];
+  readonly imageIds: readonly number[];
+  /** What the learning rate is multiplied by from then on. */
+  readonly rate: number;
+}
+
 export interface TrainResult {
   /** EMA weights with their batch-norm statistics: the model that is evaluated, mined and used as `init`. */
   readonly weights: readonly NamedTensor[];
   readonly epochs: readonly EpochReport[];
   readonly clipSwitch: ClipSwitch | null;
   readonly steps: number;
+  readonly returns: readonly NonFiniteReturn[];
 }
 
 /** Training as seen from the process that runs it. */

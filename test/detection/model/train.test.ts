@@ -86,7 +86,7 @@ async function interrupted(job: TrainJob, step: number) {
 
 const exactParts = ({ weights, epochs, clipSwitch, steps }: Awaited<ReturnType<typeof trainDetector>>) => ({
   weights: Buffer.from(encodeWeights(weights)).toString('base64'),
-  epochs: epochs.map(({ imagesPerSecond, ...rest }) => rest),
+  epochs: epochs.map(({ imagesPerSecond, waited, ...rest }) => rest),
   clipSwitch,
   steps,
 });
