@@ -4,8 +4,8 @@ import { ciou, diou, giou, iou } from '../box.ts';
 import type { Architecture, Box, NamedTensor } from '../types.ts';
 import { cellGrid, decodeBox, sigmoid } from './cells.ts';
 import { createDetectorModel, type DetectorOptions } from './detect.ts';
-import { binaryCrossEntropyOf, focalLossOf, smoothed } from './loss.ts';
-import { createTargetBuilder } from './targets.ts';
+import { binaryCrossEntropyOf, focalLossOf } from './loss.ts';
+import { createTargetBuilder, smoothed } from './targets.ts';
 import { defaultTrainOptions } from './train.ts';
 import type { PreparedImage, TrainOptions } from './types.ts';
 

@@ -180,11 +180,6 @@ export function binaryCrossEntropyOf(logit: number, target: number): number {
   return softplusOf(logit) - logit * target;
 }
 
-/** Binary targets 0 and 1 moved towards each other: eps / 2 and 1 - eps / 2 (Szegedy et al., 2016, for two classes). */
-export function smoothed(target: 0 | 1, eps: number): number {
-  return target * (1 - eps) + eps / 2;
-}
-
 function softplusOf(x: number): number {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 }

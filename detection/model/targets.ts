@@ -2,7 +2,6 @@
 
 import type { Architecture } from '../types.ts';
 import { CELL_FIELDS, type CellGrid, cellGrid } from './cells.ts';
-import { smoothed } from './loss.ts';
 
 /**
  * Which rows are asked for a ground truth.
@@ -133,6 +132,11 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
     }
     return { objectness, counted, rows, cells, boxes, classes, weights, truths, positives };
   };
+}
+
+/** Binary targets 0 and 1 moved towards each other: eps / 2 and 1 - eps / 2 (Szegedy et al., 2016, for two classes). */
+export function smoothed(target: 0 | 1, eps: number): number {
+  return target * (1 - eps) + eps / 2;
 }
 
 interface Target {
