@@ -6,8 +6,8 @@ import {
   boxSimilarity,
   focalLoss,
   focalLossOf,
-  smoothed,
 } from '../../../detection/model/loss.ts';
+import { smoothed } from '../../../detection/model/targets.ts';
 import { type Tensor, tf } from '../../../detection/model/tf.ts';
 import { createRandom } from '../../../detection/random.ts';
 import type { Box } from '../../../detection/types.ts';
