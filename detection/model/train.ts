@@ -132,7 +132,8 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
 
   try {
     let stopped = false;
-    while (step < length.totalSteps && !stopped) {
+    const lastStep = Math.min(job.until ?? options.epochs, options.epochs) * stepsPerEpoch;
+    while (step < lastStep && !stopped) {
       const startedAt = performance.now();
       clip = clipBeforeStep(clip, options, length, step);
       const batch = await source.batch(step);
@@ -161,7 +162,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         const isLast = step === length.totalSteps;
         if (!isLast) clip = clipAfterEpoch(clip, options, epoch, sums.total / sums.steps, step);
         let validation: EpochReport['validation'];
-        if (job.evaluate !== undefined && (isLast || epoch % job.evaluateEvery === 0)) {
+        if (job.evaluate !== undefined && (step === lastStep || epoch % job.evaluateEvery === 0)) {
           const detector = createDetectorModel(architecture, model(session.save()), { folder: job.folder });
           try {
             validation = job.evaluate((images) => detector.detect(images));
@@ -175,7 +176,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         job.onEpoch(epochs.at(-1)!);
       }
 
-      const wish = await job.afterStep(step, length.totalSteps);
+      const wish = await job.afterStep(step, lastStep);
       if (wish !== 'go-on') await job.onCheckpoint(step, encodeCheckpoint(checkpoint()));
       stopped = wish === 'checkpoint-and-stop';
     }

@@ -181,9 +181,11 @@ export interface TrainJob {
   readonly evaluate?: (detect: (images: readonly PreparedImage[]) => Detections) => { AP: number; AP50: number };
   /** Epochs between two evaluations; the last epoch is always evaluated when `evaluate` is given. */
   readonly evaluateEvery: number;
+  /** Ends after so many epochs, evaluated, with a checkpoint; the schedule stays that of all epochs. Absent: all. */
+  readonly until?: number;
   readonly onEpoch: (report: EpochReport) => void;
   /** Called after each step; answers whether to write a checkpoint now and whether to stop after it. */
-  readonly afterStep: (step: number, totalSteps: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
+  readonly afterStep: (step: number, lastStep: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
   readonly onCheckpoint: (step: number, bytes: Uint8Array) => Promise<void>;
   /** Folder for the training graph while it is loaded; the system's temporary folder unless given. */
   readonly folder?: string;
