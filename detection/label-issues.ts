@@ -35,12 +35,15 @@ export interface IssueDataset {
 }
 
 /** Below this IoU a label and a detection are two objects, above it perhaps one that is badly located. */
-const NEAR_IOU = 0.1;
+export const NEAR_IOU = 0.1;
+/** A detection from this share of the asked IoU on speaks of a label's object, though another detection fits the label better. */
+const LOOSE_SHARE = 0.8;
 /** Two labels of one category above this IoU are one object labelled twice. */
 const DUPLICATE_IOU = 0.8;
 
 /**
- * Candidates by falling rank. Each label and each detection is in one candidate at most, and in none where they agree.
+ * Candidates by falling rank. Each label and each detection is in one candidate at most. Where they agree they are in
+ * none, but for a label that a second detection nearly fits: it may be loose, and the detection no object beside it.
  * Only images that were looked at (`detections.imageIds`) count.
  *
  * Ranks: the score for `missing` and `wrong-class`; score x (1 - IoU) for `badly-located`; the IoU for `duplicate`; for
@@ -176,8 +179,23 @@ function reviewImage(
     return overlap >= NEAR_IOU ? overlap : 0;
   });
 
+  // what overlaps a label nearly enough is no object beside it: the label is loose, and what agrees with it is too
+  const agreeing = new Set(agreed.map(({ label }) => label));
   for (const detection of freeDetections) {
     if (isIgnoredPlace(detection.box, detection.categoryId, labels, options.iou)) continue;
+    const loose = closest(detection, agreeing, LOOSE_SHARE * options.iou);
+    if (loose) {
+      agreeing.delete(loose.label);
+      freeDetections.delete(detection);
+      issues.push({
+        type: 'badly-located',
+        annotation: loose.label,
+        detection: proposal(detection),
+        iou: loose.overlap,
+        rank: detection.score * (1 - loose.overlap),
+      });
+      continue;
+    }
     issues.push({ type: 'missing', detection: proposal(detection), rank: detection.score });
   }
   const unsupported = [...freeLabels].map((label) => ({
@@ -191,6 +209,20 @@ function reviewImage(
     ),
   }));
   return { image, issues, agreed, unsupported };
+}
+
+/** The label of the detection's category with the highest IoU, from `minIou` on. */
+function closest(
+  detection: Candidate['detection'] & object,
+  labels: Iterable<Annotation>,
+  minIou: number,
+): { label: Annotation; overlap: number } | null {
+  let best: { label: Annotation; overlap: number } | null = null;
+  for (const label of labels) {
+    const overlap = label.categoryId === detection.categoryId ? iou(label.box, detection.box) : 0;
+    if (overlap >= minIou && overlap > (best?.overlap ?? 0)) best = { label, overlap };
+  }
+  return best;
 }
 
 function proposal({ categoryId, box, score }: Candidate['detection'] & object): Candidate['detection'] & object {

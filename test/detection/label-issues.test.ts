@@ -64,6 +64,22 @@ describe('findCandidates', () => {
     expect(candidate!.rank).toBeCloseTo(0.8 * (2 / 3), 12);
   });
 
+  it('calls a loose label badly located, though a poorer detection agrees with it', () => {
+    const loose = label('a', [0, 0, 10, 10]);
+    // IoU 0.45 and 0.6 with the label
+    const candidates = find([loose], [0.9, [0, 0, 10, 4.5]], [0.5, [0, 4, 10, 10]]);
+    expect(candidates).toMatchObject([
+      { type: 'badly-located', annotation: { id: 'a' }, iou: 0.45, detection: { box: [0, 0, 10, 4.5] } },
+    ]);
+    expect(candidates[0]!.rank).toBeCloseTo(0.9 * 0.55, 12);
+    // at 0.39 it may be an object beside the labelled one
+    expect(find([loose], [0.9, [0, 0, 10, 3.9]], [0.5, [0, 4, 10, 10]])).toMatchObject([{ type: 'missing' }]);
+    // a label is asked about once, and another category is another object
+    const twice = find([loose], [0.9, [0, 0, 10, 4.5]], [0.8, [5.5, 0, 10, 10]], [0.5, [0, 4, 10, 10]]);
+    expect(twice.map(({ type }) => type).sort()).toEqual(['badly-located', 'missing']);
+    expect(find([loose], [0.9, [0, 0, 10, 4.5], 2], [0.5, [0, 4, 10, 10]])).toMatchObject([{ type: 'missing' }]);
+  });
+
   it('calls another category at one place wrong class', () => {
     const [candidate, ...others] = find([label('a', [0, 0, 10, 10])], [0.8, [0, 0, 10, 10], 2]);
     expect(others).toEqual([]);
