@@ -1,5 +1,6 @@
 /** The code of every step kind, and of the parts of a capacity search. */
 
+import { capacityRung } from './capacity-rung.ts';
 import { capacityTrial } from './capacity-trial.ts';
 import { chooseCapacity } from './choose-capacity.ts';
 import { compareModels } from './compare-models.ts';
@@ -11,11 +12,13 @@ import { importDataset } from './import-dataset.ts';
 import { merge } from './merge.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
+import { quarantine } from './quarantine.ts';
 import { report } from './report.ts';
 import { synthesize } from './synthesize.ts';
 import { train } from './train.ts';
 
 export const stepImplementations: { readonly [kind: string]: AnyStepImplementation } = {
+  'capacity-rung': capacityRung,
   'capacity-trial': asStep(capacityTrial),
   'choose-capacity': chooseCapacity,
   'compare-models': compareModels,
@@ -26,6 +29,7 @@ export const stepImplementations: { readonly [kind: string]: AnyStepImplementati
   merge,
   mine,
   'profile-loss': profileLoss,
+  quarantine: asStep(quarantine),
   report,
   synthesize,
   train,

@@ -1,5 +1,6 @@
 /** Each artifact kind to bytes and back; equal artifacts have equal bytes, and so one digest. */
 
+import type { Dynamics, DynamicsTarget } from '../detection/dynamics.ts';
 import type { Annotation, Architecture, Dataset, Detections, ImageEntry, Labels } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactKind, ArtifactRef } from '../plan/types.ts';
@@ -17,6 +18,7 @@ import type {
   Model,
   Planted,
   Profile,
+  Quarantined,
   ReportPages,
   Selection,
   Tree,
@@ -36,6 +38,7 @@ export interface JsonArtifacts {
   candidates: CandidateList;
   corrections: Corrections;
   profile: Profile;
+  quarantined: Quarantined;
   ensemble: Ensemble;
   metrics: Metrics;
   report: ReportPages;
@@ -163,6 +166,30 @@ export async function loadDetections(store: Store, ref: ArtifactRef): Promise<De
     category: field('category'),
     box: field('box'),
     score: field('score'),
+  };
+}
+
+/** A safetensors file with one array [targets, epochs] a series; the targets are its metadata. */
+export async function saveDynamics(store: Store, { epochs, targets, series }: Dynamics): Promise<ArtifactRef> {
+  const shape = [targets.length, epochs.length];
+  const tensors: TensorEntry[] = Object.entries(series).map(([name, data]) => ({ name, shape, data }));
+  tensors.push({ name: 'epochs', shape: [epochs.length], data: Int32Array.from(epochs) });
+  const metadata = { format: 'hardcase dynamics 1', targets: canonicalJson(targets) };
+  return saveBytes(store, 'dynamics', encodeTensors({ tensors, metadata }));
+}
+
+export async function loadDynamics(store: Store, ref: ArtifactRef): Promise<Dynamics> {
+  checkKind('dynamics', ref);
+  const { tensors, metadata } = decodeTensors(await readBytes(store, 'dynamics', ref.digest));
+  const epochs = tensors.find(({ name }) => name === 'epochs');
+  if (epochs === undefined || metadata.targets === undefined) {
+    throw new Error(`The dynamics ${ref.digest} have no epochs or no targets.`);
+  }
+  const series = Object.fromEntries(tensors.filter((one) => one !== epochs).map(({ name, data }) => [name, data]));
+  return {
+    epochs: Array.from(epochs.data),
+    targets: JSON.parse(metadata.targets) as DynamicsTarget[],
+    series: series as unknown as Dynamics['series'],
   };
 }
 

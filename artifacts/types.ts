@@ -1,5 +1,6 @@
 /** What each artifact kind holds once decoded; `codecs.ts` turns them into bytes and back. */
 
+import type { TargetCategory } from '../detection/dynamics.ts';
 import type { ClipSwitch, EpochReport, TrainOptions } from '../detection/model/types.ts';
 import type {
   Annotation,
@@ -82,6 +83,8 @@ export interface Curves {
   readonly options: TrainOptions;
   readonly seconds: number;
   readonly environment: RunEnvironment;
+  /** Boxes of its images that were held in quarantine; absent: none. */
+  readonly quarantined?: number;
 }
 
 /** An estimate with the ends of its 95 % interval. */
@@ -91,19 +94,47 @@ export interface Interval {
   readonly high: number;
 }
 
+/** What a trial of a capacity search varies, and what such a model costs. */
+interface TrialSize {
+  readonly depth: number;
+  readonly width: number;
+  /** Side of the input in pixels. This and all that is optional here lacks in tables of earlier releases. */
+  readonly imageSize?: number;
+  /** Anchors of a head. */
+  readonly anchors?: number;
+  readonly parameters: number;
+  /** Floating point operations of one image's convolutions: a multiplication and its addition are two. */
+  readonly flops?: number;
+}
+
 /** `trials`: the table of a capacity search. */
 export interface Trials {
-  readonly trials: readonly {
-    readonly depth: number;
-    readonly width: number;
-    readonly parameters: number;
+  /** Those that were trained to the end, among which one was chosen. */
+  readonly trials: readonly (TrialSize & {
     readonly trainingLoss: number;
     readonly AP: Interval;
     readonly AP50: number;
+    /** AP on a sample of the training images, without augmentation, and by how much it is above that on validation. */
+    readonly trainAP?: Interval;
+    readonly gap?: Interval;
+    readonly epochs?: number;
+    /** Where the trial ran: median over its epochs, and a short measurement after it. */
+    readonly trainingImagesPerSecond?: number;
+    readonly inferenceImagesPerSecond?: number;
     readonly seconds: number;
     readonly chosen: boolean;
     readonly model: ArtifactRef;
-  }[];
+  })[];
+  /** Those that were stopped early, after `epochs` epochs, with what they had reached there. */
+  readonly stopped?: readonly (TrialSize & {
+    readonly epochs: number;
+    readonly trainingLoss: number;
+    readonly AP: number;
+    readonly AP50: number;
+    readonly seconds: number;
+  })[];
+  /** Where trials were compared: after so many epochs, how many of them, and how many went on. */
+  readonly rungs?: readonly { readonly epoch: number; readonly compared: number; readonly kept: number }[];
   readonly rule: 'one-se' | 'best';
   /** Why that one, in a sentence. */
   readonly reason: string;
@@ -147,7 +178,56 @@ export interface Profile {
     readonly annotationId: string;
     readonly loss: readonly number[];
     readonly pTrue: readonly number[];
+    /** The loss also where model m missed it. Absent in profiles of earlier versions, as are the next four. */
+    readonly full?: readonly number[];
+    /** The objectness term alone: focal loss of p_true where there is one category. */
+    readonly objectness?: readonly number[];
+    readonly iou?: readonly number[];
+    /** Index into `features.clusters`. */
+    readonly feature?: number;
+    /** Held in quarantine: an ignore region in training and mining. */
+    readonly quarantined?: true;
   }[];
+  /** What the targets look like, in groups: how many there are of each, and what they cost. */
+  readonly features?: {
+    readonly focal: { readonly gamma: number; readonly alpha: number };
+    readonly clusters: readonly {
+      readonly count: number;
+      /** Mean over its targets, one a model. */
+      readonly objectness: readonly number[];
+      readonly pTrue: readonly number[];
+      readonly missed: readonly number[];
+    }[];
+    /** Of each model: the count at which a feature's p_true is expected to reach one half. */
+    readonly halfCount: readonly number[];
+  };
+}
+
+/** `quarantined`: what a `quarantine` step holds back from training, and what it gave free again. */
+export interface Quarantined {
+  readonly by: 'never-converging' | 'aum' | 'share';
+  /** The rule in words, with its numbers. */
+  readonly rule: string;
+  /** Boxes of the train split that the rule was applied to. */
+  readonly considered: number;
+  readonly held: readonly HeldBox[];
+  /** Held before, and no longer picked by the rule. */
+  readonly released: readonly HeldBox[];
+  /** How many of all boxes that were considered are called what. Absent where only profiles were given. */
+  readonly categories?: Readonly<Record<TargetCategory, number>>;
+}
+
+/** A box and what the rule saw of it. Figures are null where the training did not cover the box. */
+export interface HeldBox {
+  readonly annotation: Annotation;
+  readonly reason: string;
+  /** Rounds in a row that it has been held, this one included; for a released box those before. */
+  readonly rounds: number;
+  readonly category: TargetCategory | null;
+  readonly confidence: number | null;
+  readonly variability: number | null;
+  readonly lateLoss: number | null;
+  readonly aum: number | null;
 }
 
 /** `ensemble`: models whose predictions are merged. */

@@ -40,6 +40,8 @@ export interface Annotation {
   readonly crowd?: boolean;
   /** An ignore region: neither target nor background in training, neither found nor missed in mining. */
   readonly ignore?: boolean;
+  /** Why it is held back from training; `ignore` is set too, and the box itself is kept as it was. */
+  readonly quarantine?: string;
   /** COCO's `area` where it is a segment's; else the box's own area counts. */
   readonly area?: number;
 }

@@ -16,6 +16,8 @@ export type ArtifactKind =
   | 'candidates'
   | 'corrections' // what a review changed, and by which decisions
   | 'profile' // loss per ground truth and model
+  | 'dynamics' // loss, p_true and margin per ground truth and epoch of one training
+  | 'quarantined' // boxes that are held back from training, with reasons
   | 'ensemble' // models and how their predictions are merged
   | 'metrics' // AP of models on splits and label versions, with intervals
   | 'report';
@@ -193,6 +195,8 @@ export interface StepRecord {
   readonly error?: string;
   /** What kind of failure `error` tells of, such as `BadData`. */
   readonly errorType?: string;
+  /** What people should know of how it ended, where that is no error: a trial that was stopped early. */
+  readonly note?: string;
   readonly with?: { readonly [name: string]: Json };
   readonly fingerprint?: string;
   /** The step's own seed, when its kind is seeded. */

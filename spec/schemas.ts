@@ -9,6 +9,7 @@ import importDataset from '../schemas/steps/import-dataset.schema.json' with { t
 import merge from '../schemas/steps/merge.schema.json' with { type: 'json' };
 import mine from '../schemas/steps/mine.schema.json' with { type: 'json' };
 import profileLoss from '../schemas/steps/profile-loss.schema.json' with { type: 'json' };
+import quarantine from '../schemas/steps/quarantine.schema.json' with { type: 'json' };
 import report from '../schemas/steps/report.schema.json' with { type: 'json' };
 import reviewLabels from '../schemas/steps/review-labels.schema.json' with { type: 'json' };
 import searchCapacity from '../schemas/steps/search-capacity.schema.json' with { type: 'json' };
@@ -55,6 +56,7 @@ const files: { readonly [name: string]: unknown } = {
   'steps/merge.schema.json': merge,
   'steps/mine.schema.json': mine,
   'steps/profile-loss.schema.json': profileLoss,
+  'steps/quarantine.schema.json': quarantine,
   'steps/report.schema.json': report,
   'steps/review-labels.schema.json': reviewLabels,
   'steps/search-capacity.schema.json': searchCapacity,

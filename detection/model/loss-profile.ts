@@ -3,10 +3,10 @@
 import { ciou, diou, giou, iou } from '../box.ts';
 import type { Architecture, Box, NamedTensor } from '../types.ts';
 import { cellGrid, decodeBox, sigmoid } from './cells.ts';
+import { defaultTrainOptions } from './default-options.ts';
 import { createDetectorModel, type DetectorOptions } from './detect.ts';
 import { binaryCrossEntropyOf, focalLossOf } from './loss.ts';
 import { createTargetBuilder, smoothed } from './targets.ts';
-import { defaultTrainOptions } from './train.ts';
 import type { PreparedImage, TrainOptions } from './types.ts';
 
 export interface GroundTruthLoss {
@@ -22,6 +22,8 @@ export interface GroundTruthLoss {
   readonly pTrue: number;
   /** IoU of that row's box with the ground truth. */
   readonly iou: number;
+  /** Margin of that row, in logits: see `marginOf`. */
+  readonly margin: number;
 }
 
 export type LossProfileOptions = DetectorOptions &
@@ -44,7 +46,15 @@ export function lossPerGroundTruth(
   try {
     detector.forEachImage(images, (image, rows) => {
       const targets = buildTargets({ boxes: [image.boxes], classes: [image.classes], ignore: [image.ignore] });
-      const sums = image.annotationIds.map(() => ({ rows: 0, box: 0, objectness: 0, class: 0, pTrue: 0, iou: 0 }));
+      const sums = image.annotationIds.map(() => ({
+        rows: 0,
+        box: 0,
+        objectness: 0,
+        class: 0,
+        pTrue: -1,
+        iou: 0,
+        margin: 0,
+      }));
       for (let k = 0; k < targets.positives; k++) {
         const truth = targets.truths[k]!;
         const sum = sums[truth]!;
@@ -64,7 +74,10 @@ export function lossPerGroundTruth(
             sum.class += binaryCrossEntropyOf(rows[offset + 5 + c]!, target);
           }
         }
-        if (pTrue > sum.pTrue) Object.assign(sum, { pTrue, iou: iou(predicted, box) });
+        if (pTrue > sum.pTrue) {
+          const margin = marginOf(rows.subarray(offset + 4, offset + grid.fields), category);
+          Object.assign(sum, { pTrue, iou: iou(predicted, box), margin });
+        }
       }
       for (const [i, sum] of sums.entries()) {
         const mean = { box: sum.box / sum.rows, objectness: sum.objectness / sum.rows, class: sum.class / sum.rows };
@@ -75,6 +88,7 @@ export function lossPerGroundTruth(
           total: mean.box * lossWeights.box + mean.objectness * lossWeights.objectness + mean.class * lossWeights.class,
           pTrue: sum.pTrue,
           iou: sum.iou,
+          margin: sum.margin,
         });
       }
     });
@@ -82,4 +96,27 @@ export function lossPerGroundTruth(
     detector.dispose();
   }
   return result;
+}
+
+/**
+ * Margin of Pleiss et al. 2020 (https://arxiv.org/abs/2001.10528), z_y - max(z_i, i != y), for a head of sigmoids: z of a
+ * category is the logit of its score, z of the background is 0, the logit at which object and background are equally
+ * likely. With one category the margin is therefore the logit of objectness.
+ *
+ * `logits`: objectness, then one a category.
+ */
+export function marginOf(logits: ArrayLike<number>, category: number): number {
+  const categories = logits.length - 1;
+  if (categories === 1) return logits[0]!;
+  let other = 0;
+  for (let c = 0; c < categories; c++) {
+    if (c !== category) other = Math.max(other, scoreLogit(logits[0]!, logits[1 + c]!));
+  }
+  return scoreLogit(logits[0]!, logits[1 + category]!) - other;
+}
+
+/** Logit of sigmoid(a) * sigmoid(b): -ln(e^-a + e^-b + e^-(a+b)). */
+function scoreLogit(a: number, b: number): number {
+  const largest = Math.max(-a, -b, -a - b);
+  return -largest - Math.log(Math.exp(-a - largest) + Math.exp(-b - largest) + Math.exp(-a - b - largest));
 }
