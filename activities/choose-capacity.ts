@@ -14,8 +14,11 @@ import { inTfProcess } from './tf-process.ts';
 
 export type ChooseCapacityParameters = {
   readonly dataset: ArtifactRef;
-  /** Outputs of the trials. */
+  /** Outputs of the trials that were trained to the end. */
   readonly trials: readonly CapacityTrialOutputs[];
+  /** The others, with what they had reached where they were stopped; and where that was decided. */
+  readonly stopped?: Trials['stopped'];
+  readonly rungs?: Trials['rungs'];
   readonly choose?: Trials['rule'];
 };
 
@@ -24,6 +27,7 @@ export type ChooseCapacityOutputs = {
   readonly trials: ArtifactRef;
   readonly depth: number;
   readonly width: number;
+  readonly imageSize: number;
   readonly AP: number;
 };
 
@@ -36,27 +40,32 @@ export const chooseCapacity = inTfProcess<ChooseCapacityParameters, ChooseCapaci
     const rows = parameters.trials.map(({ trial }) => trial);
     const rule = parameters.choose ?? 'one-se';
     if (rows.length === 0) {
-      throw ApplicationFailure.nonRetryable(
-        'A capacity search needs at least one pair of depth and width.',
-        'NoTrials',
-      );
+      throw ApplicationFailure.nonRetryable('A capacity search needs at least one size to try.', 'NoTrials');
     }
     const errors = await standardErrors(context, parameters.dataset, rows);
     const { chosen, reason } = chooseTrial(rows, errors, rule);
-    const table: Trials = { trials: rows.map((row) => ({ ...row, chosen: row === chosen })), rule, reason };
+    const { stopped, rungs } = parameters;
+    const table: Trials = {
+      trials: rows.map((row) => ({ ...row, chosen: row === chosen })),
+      ...(stopped && stopped.length > 0 ? { stopped } : {}),
+      ...(rungs && rungs.length > 0 ? { rungs } : {}),
+      rule,
+      reason: `${reason}${aboutStopped(stopped?.length ?? 0)}`,
+    };
     return {
       model: chosen.model,
       trials: await saveJson(context.store, 'trials', table),
       depth: chosen.depth,
       width: chosen.width,
+      imageSize: chosen.imageSize!,
       AP: chosen.AP.value,
     };
   },
 );
 
 /**
- * `best`: the highest AP. `one-se`: the fewest parameters among those whose AP lies within one standard error of the
- * best; `errors[i]` is that of the paired difference between trial i and the best. Of equals the smaller, then the first.
+ * `best`: the highest AP. `one-se`: the smallest among those whose AP lies within one standard error of the best;
+ * `errors[i]` is that of the paired difference between trial i and the best. Of equals the smaller, then the first.
  */
 export function chooseTrial(
   rows: readonly Trial[],
@@ -64,24 +73,24 @@ export function chooseTrial(
   rule: Trials['rule'],
 ): { readonly chosen: Trial; readonly reason: string } {
   const best = bestOf(rows);
-  if (rule === 'best') return { chosen: best, reason: `${describe(best)} has the highest validation AP.` };
+  if (rule === 'best') return { chosen: best, reason: `${describe(best, rows)} has the highest validation AP.` };
   const near = rows.filter((row, i) => row === best || best.AP.value - row.AP.value <= errors[i]!);
-  const chosen = near.reduce((smallest, row) => (row.parameters < smallest.parameters ? row : smallest));
+  const chosen = near.reduce((smallest, row) => (isSmaller(row, smallest) ? row : smallest));
   if (chosen === best) {
-    const smaller = rows.filter((row) => row.parameters < best.parameters).length;
+    const smaller = rows.filter((row) => isSmaller(row, best)).length;
     const others =
       smaller === 0
         ? 'none is smaller'
         : `the ${smaller} smaller ${smaller === 1 ? 'one is' : 'ones are'} worse by more than one standard error`;
-    return { chosen, reason: `${describe(best)} has the highest validation AP, and ${others}.` };
+    return { chosen, reason: `${describe(best, rows)} has the highest validation AP, and ${others}.` };
   }
   const gap = best.AP.value - chosen.AP.value;
   const error = errors[rows.indexOf(chosen)]!;
   return {
     chosen,
     reason:
-      `${describe(chosen)} is the smallest of ${near.length} models that cannot be told from the best ` +
-      `(${describe(best)}): its validation AP is ${points(gap)} points lower, within one standard error ` +
+      `${describe(chosen, rows)} is the smallest of ${near.length} models that cannot be told from the best ` +
+      `(${describe(best, rows)}): its validation AP is ${points(gap)} points lower, within one standard error ` +
       `(${points(error)}) of the paired difference.`,
   };
 }
@@ -89,8 +98,17 @@ export function chooseTrial(
 function bestOf(rows: readonly Trial[]): Trial {
   return rows.reduce((best, row) => {
     if (row.AP.value !== best.AP.value) return row.AP.value > best.AP.value ? row : best;
-    return row.parameters < best.parameters ? row : best;
+    return isSmaller(row, best) ? row : best;
   });
+}
+
+/**
+ * Fewer operations an image, then fewer parameters: the same weights at twice the image size cost four times as much
+ * wherever the model runs.
+ */
+function isSmaller(a: Trial, b: Trial): boolean {
+  if (a.flops !== undefined && b.flops !== undefined && a.flops !== b.flops) return a.flops < b.flops;
+  return a.parameters < b.parameters;
 }
 
 /** Of the difference in AP between each trial and the best, over the same bootstrap replicates. */
@@ -113,8 +131,21 @@ async function standardErrors(
   return differences.map(({ AP }) => (AP!.high - AP!.low) / (2 * intervalHalfWidth));
 }
 
-function describe(trial: Trial): string {
-  return `Depth ${trial.depth}, width ${trial.width} (${trial.parameters.toLocaleString('en')} parameters)`;
+/** By what the search varies; depth and width always. */
+function describe(trial: Trial, rows: readonly Trial[]): string {
+  const varies = (name: 'imageSize' | 'anchors') => rows.some((row) => row[name] !== trial[name]);
+  const size = [
+    `Depth ${trial.depth}`,
+    `width ${trial.width}`,
+    ...(varies('imageSize') ? [`${trial.imageSize} px`] : []),
+    ...(varies('anchors') ? [`${trial.anchors} anchors`] : []),
+  ];
+  return `${size.join(', ')} (${trial.parameters.toLocaleString('en')} parameters)`;
+}
+
+function aboutStopped(count: number): string {
+  if (count === 0) return '';
+  return ` ${count === 1 ? 'One other was' : `${count} others were`} stopped early.`;
 }
 
 function points(share: number): string {

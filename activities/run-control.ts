@@ -26,6 +26,7 @@ import { type ActivityDeps, now } from './attempt.ts';
 export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> {
   readonly error?: string;
   readonly errorType?: string;
+  readonly note?: string;
   readonly outputs?: { readonly [name: string]: Json };
   readonly with?: { readonly [name: string]: Json };
 }

@@ -6,6 +6,7 @@ import type { StepRequest } from '../plan/types.ts';
 
 /** The parts of a capacity search have no rows of their own. */
 const partOf: { readonly [kind: string]: string } = {
+  'capacity-rung': 'search-capacity',
   'capacity-trial': 'search-capacity',
   'choose-capacity': 'search-capacity',
 };

@@ -3,6 +3,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { openStore } from '../artifacts/open-store.ts';
 import type { Json } from '../plan/types.ts';
+import { capacityRung } from './capacity-rung.ts';
 import { capacityTrial } from './capacity-trial.ts';
 import { chooseCapacity } from './choose-capacity.ts';
 import { compareModels } from './compare-models.ts';
@@ -18,6 +19,7 @@ import { enterTfProcess } from './tf-process.ts';
 import { train } from './train.ts';
 
 const steps: { readonly [kind: string]: (context: StepContext, parameters: never) => Promise<unknown> } = {
+  'capacity-rung': capacityRung,
   'capacity-trial': capacityTrial,
   'choose-capacity': chooseCapacity,
   'compare-models': compareModels,

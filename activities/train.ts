@@ -29,7 +29,7 @@ export interface FinishedTraining {
   readonly outputs: TrainOutputs;
   readonly model: Model;
   readonly dataset: Dataset;
-  readonly lastEpoch: EpochReport | undefined;
+  readonly epochs: readonly EpochReport[];
   readonly seconds: number;
 }
 
@@ -38,8 +38,12 @@ export const train = inTfProcess<TrainParameters, TrainOutputs>(
   async (context, parameters) => (await trainModel(context, parameters)).outputs,
 );
 
-/** In the TensorFlow process. */
-export async function trainModel(context: StepContext, parameters: TrainParameters): Promise<FinishedTraining> {
+/** In the TensorFlow process. With `until` it ends after so many epochs of the full schedule, with a checkpoint there. */
+export async function trainModel(
+  context: StepContext,
+  parameters: TrainParameters,
+  until?: number,
+): Promise<FinishedTraining> {
   const { store } = context;
   const dataset = await loadDataset(store, parameters.dataset);
   const init = parameters.init ? await loadModel(store, parameters.init) : null;
@@ -92,6 +96,7 @@ export async function trainModel(context: StepContext, parameters: TrainParamete
     resumeFrom: checkpoints.newest?.bytes ?? null,
     evaluate: validationOf(dataset, images.val),
     evaluateEvery: parameters.evaluateEvery ?? 5,
+    until,
   });
   const seconds = watch();
 
@@ -121,7 +126,7 @@ export async function trainModel(context: StepContext, parameters: TrainParamete
     AP: result.epochs.at(-1)?.validation?.AP ?? -1,
   };
   await checkpoints.tidy();
-  return { outputs, model, dataset, lastEpoch: result.epochs.at(-1), seconds };
+  return { outputs, model, dataset, epochs: result.epochs, seconds };
 }
 function validationOf(dataset: Dataset, images: readonly PreparedImage[]): TrainJob['evaluate'] {
   if (images.length === 0) return undefined;

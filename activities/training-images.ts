@@ -90,7 +90,7 @@ export async function freshArchitecture(
     depth: parameters.depth ?? 0.33,
     width,
     strides,
-    anchors: anchorsForBoxes(sizes, { strides, seed }),
+    anchors: anchorsForBoxes(sizes, { strides, perHead: parameters.anchors, seed }),
     activation: parameters.activation ?? 'leaky',
     imageSize,
     categories: dataset.categories,

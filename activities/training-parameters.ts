@@ -16,6 +16,8 @@ export type TrainParameters = {
   readonly depth?: number;
   readonly width?: number;
   readonly strides?: readonly number[];
+  /** Anchors of a head, by k-means on the training boxes; 3 unless a capacity search varies them. */
+  readonly anchors?: number;
   readonly activation?: Architecture['activation'];
   /** Epochs between two validations. */
   readonly evaluateEvery?: number;
