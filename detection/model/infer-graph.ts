@@ -2,7 +2,7 @@
 
 import type { Architecture, NamedTensor } from '../types.ts';
 import type { GraphDefinition } from './graph-definition.ts';
-import { NORM_EPSILON } from './layers.ts';
+import { normEpsilon } from './layers.ts';
 import { inferenceForward, networkLayout, splitFlat, type WeightSpec } from './network.ts';
 import { tf } from './tf.ts';
 import { traceGraph } from './traced-graph.ts';
@@ -22,6 +22,7 @@ export function foldedLayout(architecture: Architecture): readonly WeightSpec[] 
  */
 export function foldNorms(architecture: Architecture, weights: readonly NamedTensor[]): NamedTensor[] {
   const byName = new Map(weights.map(({ name, data }) => [name, data]));
+  const epsilon = normEpsilon(architecture);
   const get = (name: string): Float32Array => {
     const data = byName.get(name);
     if (data === undefined) throw new Error(`The weights have no "${name}", which the architecture needs.`);
@@ -33,7 +34,7 @@ export function foldNorms(architecture: Architecture, weights: readonly NamedTen
     if (byName.has(`${layer}/scale`)) {
       const [scale, offset] = [get(`${layer}/scale`), get(`${layer}/offset`)];
       const [mean, variance] = [get(`${layer}/mean`), get(`${layer}/variance`)];
-      const factors = scale.map((value, c) => value / Math.sqrt(variance[c]! + NORM_EPSILON));
+      const factors = scale.map((value, c) => value / Math.sqrt(variance[c]! + epsilon));
       data =
         kind === 'kernel'
           ? get(name).map((value, i) => value * factors[i % factors.length]!)

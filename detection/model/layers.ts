@@ -3,8 +3,10 @@
 import type { Architecture } from '../types.ts';
 import { attribute, DATA_TYPE, nodeBackend, type Tensor, type Tensor4D, tf } from './tf.ts';
 
-/** Added to the variance in batch normalisation. */
-export const NORM_EPSILON = 1e-3;
+/** Added to the variance in batch normalisation; the published networks have darknet's. */
+export function normEpsilon({ structure = 'csp' }: Architecture): number {
+  return structure === 'csp' ? 1e-3 : 1e-5;
+}
 
 export type Activation = (x: Tensor) => Tensor;
 
@@ -64,14 +66,14 @@ type Save = (tensors: Tensor[]) => void;
  * Batch normalisation in training (Ioffe and Szegedy, 2015) by TensorFlow's fused kernel, which tfjs only uses in
  * inference. Adds the batch's mean and (unbiased) variance to `statistics`; the caller disposes them.
  */
-export function trainingNorm(x: Tensor, scale: Tensor, offset: Tensor, statistics: Tensor[]): Tensor {
+export function trainingNorm(x: Tensor, scale: Tensor, offset: Tensor, statistics: Tensor[], epsilon: number): Tensor {
   const run = tf.customGrad((input, gamma, beta, save) => {
     const backend = nodeBackend();
     const empty = [tf.tensor1d([]), tf.tensor1d([])];
     const common = () => [
       attribute.type('T', FLOAT),
       attribute.type('U', FLOAT),
-      attribute.float('epsilon', NORM_EPSILON),
+      attribute.float('epsilon', epsilon),
       attribute.string('data_format', 'NHWC'),
       attribute.bool('is_training', true),
     ];
@@ -92,8 +94,15 @@ export function trainingNorm(x: Tensor, scale: Tensor, offset: Tensor, statistic
   return run(x, scale, offset);
 }
 
-export function convolution(x: Tensor, kernel: Tensor, stride: number): Tensor {
-  return tf.conv2d(x as Tensor4D, kernel as Tensor4D, stride, 'same');
+/**
+ * With stride 2, TensorFlow's own padding of an even side lies on its far end alone; darknet's lies on both, and of that
+ * only the near one is reached.
+ */
+export function convolution(x: Tensor, kernel: Tensor, stride: number, padding: 'far' | 'near'): Tensor {
+  if (stride === 1 || padding === 'far') return tf.conv2d(x as Tensor4D, kernel as Tensor4D, stride, 'same');
+  const near: [number, number] = [Math.floor(kernel.shape[0]! / 2), 0];
+  const padded = tf.pad(x as Tensor4D, [[0, 0], near, near, [0, 0]]);
+  return tf.conv2d(padded, kernel as Tensor4D, stride, 'valid');
 }
 
 /** A bias by TensorFlow's own op for it, which its graph optimizer fuses with the convolution before it. */

@@ -6,7 +6,8 @@
 
 import { createRandom, hashSeed } from '../random.ts';
 import type { Architecture, NamedTensor } from '../types.ts';
-import { activationOf, addBias, convolution, trainingNorm } from './layers.ts';
+import { type DarknetStructure, PUBLISHED, runYolov4, runYolov4Tiny } from './darknet-networks.ts';
+import { activationOf, addBias, convolution, normEpsilon, trainingNorm } from './layers.ts';
 import { type Tensor, type Tensor4D, tf } from './tf.ts';
 
 /** Channels of the stem at width 1; the stages have 2, 4, 8 and 8 times as many. */
@@ -19,22 +20,34 @@ const OBJECT_PRIOR = 0.01;
 /** How one kind of value (a tensor, a shape) passes through each part of the network. */
 export interface NetworkOps<T> {
   /** Convolution, batch norm, activation. */
-  conv(name: string, x: T, channels: number, size: number, stride: number): T;
+  conv(name: string, x: T, channels: number, size: number, stride: number, activation: Architecture['activation']): T;
   /** Convolution and bias: raw outputs. */
   head(name: string, x: T, channels: number): T;
   add(a: T, b: T): T;
   /** Along the channels. */
   concat(parts: readonly T[]): T;
-  /** Same size, stride 1. */
-  maxPool(x: T, size: number): T;
+  /** The last half of the channels. */
+  secondHalf(x: T): T;
+  /** With stride 1 the same size. */
+  maxPool(x: T, size: number, stride: 1 | 2): T;
   /** Twice the size, by nearest neighbour. */
   upsample(x: T): T;
 }
 
 /** Raw outputs of the heads in rising order of stride: [B, H, W, anchors * (5 + categories)]. */
 export function runNetwork<T>(architecture: Architecture, ops: NetworkOps<T>, image: T): T[] {
-  const { strides, anchors, categories } = architecture;
   checkArchitecture(architecture);
+  const { structure = 'csp', anchors, categories } = architecture;
+  const headChannels = anchors.map((sizes) => sizes.length * (5 + categories.length));
+  if (structure === 'yolov4') return runYolov4(ops, image, headChannels);
+  if (structure === 'yolov4-tiny') return runYolov4Tiny(ops, image, headChannels);
+  return runCsp(architecture, ops, image, headChannels);
+}
+
+function runCsp<T>(architecture: Architecture, ops: NetworkOps<T>, image: T, headChannels: readonly number[]): T[] {
+  const { strides, activation } = architecture;
+  const conv = (name: string, from: T, channels: number, size: number, stride: number): T =>
+    ops.conv(name, from, channels, size, stride, activation);
   const top = strides.at(-1)!;
   const stem = channelsAt(architecture, 1);
   const blocks = Math.max(1, Math.round(architecture.depth * BASE_BLOCKS));
@@ -45,52 +58,52 @@ export function runNetwork<T>(architecture: Architecture, ops: NetworkOps<T>, im
 
   /** Cross stage partial (Wang et al., 2019): half of the channels go round the residual blocks. */
   const csp = (name: string, x: T, channels: number): T => {
-    const around = ops.conv(`${name}/around`, x, channels / 2, 1, 1);
-    let through = ops.conv(`${name}/through`, x, channels / 2, 1, 1);
+    const around = conv(`${name}/around`, x, channels / 2, 1, 1);
+    let through = conv(`${name}/through`, x, channels / 2, 1, 1);
     for (let i = 0; i < blocks; i++) {
-      const narrow = ops.conv(`${name}/block${i}/a`, through, channels / 2, 1, 1);
-      through = ops.add(through, ops.conv(`${name}/block${i}/b`, narrow, channels / 2, 3, 1));
+      const narrow = conv(`${name}/block${i}/a`, through, channels / 2, 1, 1);
+      through = ops.add(through, conv(`${name}/block${i}/b`, narrow, channels / 2, 3, 1));
     }
-    return ops.conv(`${name}/join`, ops.concat([around, through]), channels, 1, 1);
+    return conv(`${name}/join`, ops.concat([around, through]), channels, 1, 1);
   };
 
   // Backbone.
-  let x = ops.conv('stem', image, stem, 3, 2);
+  let x = conv('stem', image, stem, 3, 2);
   const stages = new Map<number, T>();
   for (let stride = 4; stride <= top; stride *= 2) {
-    x = ops.conv(`stage${stride}/down`, x, stageChannels(stride), 3, 2);
+    x = conv(`stage${stride}/down`, x, stageChannels(stride), 3, 2);
     x = csp(`stage${stride}`, x, stageChannels(stride));
     stages.set(stride, x);
   }
 
   // Spatial pyramid pooling 5/9/13: two and three pools of 5 in a row see the same windows as pools of 9 and 13.
-  x = ops.conv('spp/in', x, channelsAt(architecture, 4), 1, 1);
-  const pool5 = ops.maxPool(x, 5);
-  const pool9 = ops.maxPool(pool5, 5);
-  const pool13 = ops.maxPool(pool9, 5);
-  x = ops.conv('spp/out', ops.concat([x, pool5, pool9, pool13]), neckChannels(top), 1, 1);
+  x = conv('spp/in', x, channelsAt(architecture, 4), 1, 1);
+  const pool5 = ops.maxPool(x, 5, 1);
+  const pool9 = ops.maxPool(pool5, 5, 1);
+  const pool13 = ops.maxPool(pool9, 5, 1);
+  x = conv('spp/out', ops.concat([x, pool5, pool9, pool13]), neckChannels(top), 1, 1);
 
   // Path aggregation (Liu et al., 2018): meaning goes down to the fine maps, place goes up again.
   const neck = new Map<number, T>([[top, x]]);
   for (const stride of strides.slice(0, -1).toReversed()) {
-    const coarse = ops.conv(`neck${stride}/coarse`, x, neckChannels(stride), 1, 1);
-    const lateral = ops.conv(`neck${stride}/lateral`, stages.get(stride)!, neckChannels(stride), 1, 1);
+    const coarse = conv(`neck${stride}/coarse`, x, neckChannels(stride), 1, 1);
+    const lateral = conv(`neck${stride}/lateral`, stages.get(stride)!, neckChannels(stride), 1, 1);
     x = csp(`neck${stride}`, ops.concat([ops.upsample(coarse), lateral]), neckChannels(stride));
     neck.set(stride, x);
   }
   return strides.map((stride, i) => {
     if (i > 0) {
-      const fine = ops.conv(`path${stride}/down`, x, Math.min(linkChannels, neckChannels(stride)), 3, 2);
+      const fine = conv(`path${stride}/down`, x, Math.min(linkChannels, neckChannels(stride)), 3, 2);
       x = csp(`path${stride}`, ops.concat([fine, neck.get(stride)!]), neckChannels(stride));
     }
-    const features = ops.conv(
+    const features = conv(
       `head${stride}/features`,
       x,
       Math.min(2 * neckChannels(stride), channelsAt(architecture, 8)),
       3,
       1,
     );
-    return ops.head(`head${stride}/out`, features, anchors[i]!.length * (5 + categories.length));
+    return ops.head(`head${stride}/out`, features, headChannels[i]!);
   });
 }
 
@@ -100,7 +113,9 @@ function channelsAt({ width }: Architecture, factor: number): number {
 }
 
 /** Throws where an architecture cannot be built, with both sides of what does not fit. */
-export function checkArchitecture({ strides, anchors, imageSize, categories }: Architecture): void {
+export function checkArchitecture(architecture: Architecture): void {
+  const { structure = 'csp', strides, anchors, imageSize, categories } = architecture;
+  if (structure !== 'csp') checkPublished(structure, architecture);
   const known = [4, 8, 16, 32];
   const first = known.indexOf(strides[0] ?? 0);
   const expected = known.slice(first, first + strides.length);
@@ -116,6 +131,21 @@ export function checkArchitecture({ strides, anchors, imageSize, categories }: A
     );
   }
   if (categories.length === 0) throw new RangeError('There are 0 categories, expected one or more.');
+}
+
+/** The published networks are what they are: only heads and input size can be chosen. */
+function checkPublished(structure: DarknetStructure, { depth, width, strides, activation }: Architecture): void {
+  const published = PUBLISHED[structure];
+  const check = (what: string, found: unknown, expected: unknown) => {
+    if (String(found) === String(expected)) return;
+    throw new RangeError(
+      `${what} [${found}] given, but "${structure}" is published with [${expected}]. Leave it out, or take "csp".`,
+    );
+  };
+  check('A depth of', depth, 1);
+  check('A width of', width, 1);
+  check('An activation of', activation, published.activation);
+  check('Strides of', strides, published.strides);
 }
 
 export interface WeightSpec {
@@ -169,7 +199,8 @@ export function networkLayout(architecture: Architecture): NetworkLayout {
     },
     add: (a) => a,
     concat: (parts) => ({ channels: parts.reduce((sum, p) => sum + p.channels, 0), side: parts[0]!.side }),
-    maxPool: (x) => x,
+    secondHalf: (x) => ({ channels: x.channels / 2, side: x.side }),
+    maxPool: (x, _size, stride) => ({ channels: x.channels, side: x.side / stride }),
     upsample: (x) => ({ channels: x.channels, side: x.side * 2 }),
   };
   runNetwork(architecture, ops, { channels: 3, side: architecture.imageSize });
@@ -306,17 +337,19 @@ export function trainingForward(
   parameters: ReadonlyMap<string, Tensor>,
   batchStatistics: Tensor[],
 ): Tensor {
-  const activation = activationOf(architecture.activation);
+  const padding = paddingOf(architecture);
+  const epsilon = normEpsilon(architecture);
   const outputs = runNetwork(
     architecture,
     {
       ...sharedOps,
-      conv(name, x, _channels, _size, stride) {
-        const out = convolution(x, parameters.get(`${name}/kernel`)!, stride);
+      conv(name, x, _channels, _size, stride, activation) {
+        const out = convolution(x, parameters.get(`${name}/kernel`)!, stride, padding);
         const [scale, offset] = [parameters.get(`${name}/scale`)!, parameters.get(`${name}/offset`)!];
-        return activation(trainingNorm(out, scale, offset, batchStatistics));
+        return activationOf(activation)(trainingNorm(out, scale, offset, batchStatistics, epsilon));
       },
-      head: (name, x) => addBias(convolution(x, parameters.get(`${name}/kernel`)!, 1), parameters.get(`${name}/bias`)!),
+      head: (name, x) =>
+        addBias(convolution(x, parameters.get(`${name}/kernel`)!, 1, padding), parameters.get(`${name}/bias`)!),
     },
     tf.mul(image, 1 / 255),
   );
@@ -329,14 +362,14 @@ export function inferenceForward(
   image: Tensor,
   folded: ReadonlyMap<string, Tensor>,
 ): Tensor {
-  const activation = activationOf(architecture.activation);
+  const padding = paddingOf(architecture);
   const conv = (name: string, x: Tensor, stride: number) =>
-    addBias(convolution(x, folded.get(`${name}/kernel`)!, stride), folded.get(`${name}/bias`)!);
+    addBias(convolution(x, folded.get(`${name}/kernel`)!, stride, padding), folded.get(`${name}/bias`)!);
   const outputs = runNetwork(
     architecture,
     {
       ...sharedOps,
-      conv: (name, x, _channels, _size, stride) => activation(conv(name, x, stride)),
+      conv: (name, x, _channels, _size, stride, activation) => activationOf(activation)(conv(name, x, stride)),
       head: (name, x) => conv(name, x, 1),
     },
     tf.mul(image, 1 / 255),
@@ -347,9 +380,14 @@ export function inferenceForward(
 const sharedOps = {
   add: (a: Tensor, b: Tensor): Tensor => tf.add(a, b),
   concat: (parts: readonly Tensor[]): Tensor => tf.concat([...parts], 3),
-  maxPool: (x: Tensor, size: number): Tensor => tf.maxPool(x as Tensor4D, size, 1, 'same'),
+  secondHalf: (x: Tensor): Tensor => (tf.split(x, 2, 3) as [Tensor, Tensor])[1],
+  maxPool: (x: Tensor, size: number, stride: 1 | 2): Tensor => tf.maxPool(x as Tensor4D, size, stride, 'same'),
   upsample: (x: Tensor): Tensor => tf.image.resizeNearestNeighbor(x as Tensor4D, [x.shape[1]! * 2, x.shape[2]! * 2]),
 };
+
+function paddingOf({ structure = 'csp' }: Architecture): 'far' | 'near' {
+  return structure === 'csp' ? 'far' : 'near';
+}
 
 function joinHeads({ categories }: Architecture, outputs: readonly Tensor[]): Tensor {
   const fields = 5 + categories.length;

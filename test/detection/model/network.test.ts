@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { buildInferGraph, foldNorms, joinFolded } from '../../../detection/model/infer-graph.ts';
-import { NORM_EPSILON } from '../../../detection/model/layers.ts';
+import { normEpsilon } from '../../../detection/model/layers.ts';
 import {
   countParameters,
   flatten,
@@ -12,7 +12,8 @@ import {
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../../detection/model/tf.ts';
 import { GraphSession } from '../../../detection/model/traced-graph.ts';
 import { createRandom } from '../../../detection/random.ts';
-import type { Architecture, NamedTensor } from '../../../detection/types.ts';
+import type { Architecture } from '../../../detection/types.ts';
+import { published, usedWeights } from './published.ts';
 import { tiny } from './scenes.ts';
 
 const small: Architecture = {
@@ -61,6 +62,28 @@ test('fresh weights depend on the seed and nothing else, and objects start impro
   expect(1 / (1 + Math.exp(-bias[4]!))).toBeCloseTo(0.01, 6);
 });
 
+test.each([
+  ['yolov4', 257_717_640],
+  ['yolov4-tiny', 24_251_276],
+] as const)('%s with 80 categories has as many weights as the published file has room for', (structure, bytes) => {
+  const categories = Array.from({ length: 80 }, (_, i) => ({ id: i + 1, name: `category ${i + 1}` }));
+  const { parameterCount, statisticCount } = networkLayout(published(structure, 416, categories));
+  const headerBytes = 20;
+  expect((parameterCount + statisticCount) * 4 + headerBytes).toBe(bytes);
+});
+
+test('a published network takes no other depth, width, strides or activation', () => {
+  const yolov4 = published('yolov4', 64, tiny.categories);
+  for (const [change, message] of [
+    [{ depth: 0.5 }, 'A depth of [0.5] given, but "yolov4" is published with [1].'],
+    [{ width: 0.25 }, 'A width of [0.25] given, but "yolov4" is published with [1].'],
+    [{ strides: [4, 8, 16, 32] }, 'Strides of [4,8,16,32] given, but "yolov4" is published with [8,16,32].'],
+    [{ activation: 'silu' }, 'An activation of [silu] given, but "yolov4" is published with [mish].'],
+  ] as const) {
+    expect(() => networkLayout({ ...yolov4, ...change })).toThrow(message);
+  }
+});
+
 test('flat vectors hold the weights in order, and name what is missing or of another shape', () => {
   const layout = networkLayout(tiny);
   const weights = initialWeights(tiny, 1);
@@ -72,22 +95,20 @@ test('flat vectors hold the weights in order, and name what is missing or of ano
   );
 });
 
-/** Weights as after some training: no scale is 1 and no mean 0. */
-function usedWeights(architecture: Architecture): NamedTensor[] {
-  const random = createRandom(2);
-  return initialWeights(architecture, 2).map((tensor) => ({
-    ...tensor,
-    data: tensor.data.map((value) => value * (0.8 + 0.4 * random.next()) + 0.05 * random.next()),
-  }));
-}
-
-test.each(['leaky', 'mish', 'silu'] as const)(
-  'inference with folded batch norm equals the plain network: %s',
-  (activation) => {
-    const architecture = { ...tiny, activation };
+test.each([
+  { ...tiny, activation: 'leaky' },
+  { ...tiny, activation: 'mish' },
+  { ...tiny, activation: 'silu' },
+  published('yolov4', 64, tiny.categories),
+  published('yolov4-tiny', 64, tiny.categories),
+] as const satisfies readonly Architecture[])(
+  'inference with folded batch norm equals the plain network: $structure $activation',
+  (architecture: Architecture) => {
     const weights = usedWeights(architecture);
+    const side = architecture.imageSize;
+    const isCsp = architecture.structure === undefined;
     const random = createRandom(8);
-    const pixels = Uint8Array.from({ length: 2 * 48 * 48 * 3 }, () => random.int(256));
+    const pixels = Uint8Array.from({ length: 2 * side * side * 3 }, () => random.int(256));
     const session = new GraphSession(buildInferGraph(architecture, 2));
     session.load({ folded: joinFolded(foldNorms(architecture, weights)) });
     const { rows } = session.run('infer', { pixels });
@@ -100,25 +121,33 @@ test.each(['leaky', 'mish', 'silu'] as const)(
         leaky: (x: Tensor) => tf.leakyRelu(x, 0.1),
         silu: (x: Tensor) => tf.mul(x, tf.sigmoid(x)),
         mish: (x: Tensor) => tf.mul(x, tf.tanh(tf.softplus(x))),
-      }[activation];
-      const convolve = (name: string, x: Tensor, stride: number) =>
-        tf.conv2d(x as Tensor4D, get(`${name}/kernel`) as Tensor4D, stride, 'same') as Tensor;
+      };
+      const convolve = (name: string, x: Tensor, stride: number): Tensor => {
+        const kernel = get(`${name}/kernel`) as Tensor4D;
+        if (isCsp || stride === 1) return tf.conv2d(x as Tensor4D, kernel, stride, 'same');
+        // As darknet: `pad=1` is a row and column of zeros on each side.
+        const around: [number, number] = [1, 1];
+        return tf.conv2d(tf.pad(x as Tensor4D, [[0, 0], around, around, [0, 0]]), kernel, stride, 'valid');
+      };
       const outputs = runNetwork<Tensor>(
         architecture,
         {
-          conv(name, x, _channels, _size, stride) {
+          conv(name, x, _channels, _size, stride, activation) {
             const [mean, variance, offset, scale] = ['mean', 'variance', 'offset', 'scale'].map((k) =>
               get(`${name}/${k}`),
             ) as [Tensor1D, Tensor1D, Tensor1D, Tensor1D];
-            return act(tf.batchNorm(convolve(name, x, stride), mean, variance, offset, scale, NORM_EPSILON));
+            return act[activation](
+              tf.batchNorm(convolve(name, x, stride), mean, variance, offset, scale, normEpsilon(architecture)),
+            );
           },
           head: (name, x) => tf.add(convolve(name, x, 1), get(`${name}/bias`)),
           add: (a, b) => tf.add(a, b),
           concat: (parts) => tf.concat([...parts], 3),
-          maxPool: (x, size) => tf.maxPool(x as Tensor4D, size, 1, 'same'),
+          secondHalf: (x) => tf.slice(x, [0, 0, 0, x.shape[3]! / 2]),
+          maxPool: (x, size, stride) => tf.maxPool(x as Tensor4D, size, stride, 'same'),
           upsample: (x) => tf.image.resizeNearestNeighbor(x as Tensor4D, [x.shape[1]! * 2, x.shape[2]! * 2]),
         },
-        tf.div(tf.tensor4d(Float32Array.from(pixels), [2, 48, 48, 3]), 255),
+        tf.div(tf.tensor4d(Float32Array.from(pixels), [2, side, side, 3]), 255),
       );
       return tf
         .concat(
