@@ -1,7 +1,7 @@
 /** `train`: images and labels to a model, going on from the newest checkpoint wherever an attempt before it ended. */
 
 import { ApplicationFailure } from '@temporalio/common';
-import { loadDataset, loadModel, saveJson, saveModel } from '../artifacts/codecs.ts';
+import { loadDataset, loadModel, saveDynamics, saveJson, saveModel } from '../artifacts/codecs.ts';
 import type { Curves, Model } from '../artifacts/types.ts';
 import { evaluateCoco } from '../detection/average-precision.ts';
 import { createBatchSource, stepsPerEpoch } from '../detection/model/sampler.ts';
@@ -13,12 +13,15 @@ import type { StepContext } from './context.ts';
 import { describeCpu, describeTensorflow, trainingThreads, useThreads } from './environment.ts';
 import { groundTruthOf } from './ground-truth.ts';
 import { inTfProcess } from './tf-process.ts';
+import { countQuarantined, openRecorder, withThresholdBoxes } from './training-dynamics.ts';
 import { freshArchitecture, prepareAll, selectedImages } from './training-images.ts';
 import { durationMs, optionsOf, scheduleOf, type TrainParameters } from './training-parameters.ts';
 
 export type TrainOutputs = {
   readonly model: ArtifactRef;
   readonly curves: ArtifactRef;
+  /** With the parameter `dynamics`. */
+  readonly dynamics?: ArtifactRef;
   readonly steps: number;
   /** On validation; -1 where there are no validation labels. */
   readonly AP: number;
@@ -45,7 +48,8 @@ export async function trainModel(
   until?: number,
 ): Promise<FinishedTraining> {
   const { store } = context;
-  const dataset = await loadDataset(store, parameters.dataset);
+  const given = await loadDataset(store, parameters.dataset);
+  const dataset = withThresholdBoxes(given, parameters.dynamics, context.seed);
   const init = parameters.init ? await loadModel(store, parameters.init) : null;
   const shape = {
     imageSize: init?.architecture.imageSize ?? parameters.imageSize ?? 320,
@@ -86,6 +90,7 @@ export async function trainModel(
   const checkpoints = await openCheckpoints(store, context.fingerprint, environment);
   if (checkpoints.newest) context.resumed(checkpoints.newest.step, checkpoints.newest.exact);
 
+  const recorder = await openRecorder(context, dataset, [...images.train.keys()], shape.imageSize, parameters.dynamics);
   const watch = stopwatch(checkpoints.newest?.seconds ?? 0);
   const result = await runJob(context, checkpoints, watch, parameters, {
     architecture,
@@ -97,6 +102,7 @@ export async function trainModel(
     evaluate: validationOf(dataset, images.val),
     evaluateEvery: parameters.evaluateEvery ?? 5,
     until,
+    profile: recorder,
   });
   const seconds = watch();
 
@@ -112,16 +118,19 @@ export async function trainModel(
       parameters: countParameters(architecture),
     },
   };
+  const quarantined = countQuarantined(dataset, [...images.train.keys()]);
   const curves: Curves = {
     epochs: result.epochs,
     clipSwitch: result.clipSwitch,
     options: { ...options, epochs: schedule.epochs },
     seconds,
     environment: { ...context.environment, ...environment },
+    ...(quarantined > 0 ? { quarantined } : {}),
   };
   const outputs = {
     model: await saveModel(store, model),
     curves: await saveJson(store, 'curves', curves),
+    ...(recorder ? { dynamics: await saveDynamics(store, recorder.dynamics()) } : {}),
     steps: result.steps,
     AP: result.epochs.at(-1)?.validation?.AP ?? -1,
   };

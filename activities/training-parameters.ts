@@ -3,6 +3,7 @@
 import type { TrainOptions } from '../detection/model/types.ts';
 import type { Architecture } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import type { DynamicsParameters } from './training-dynamics.ts';
 
 /** As `train` in docs/steps.md; what is absent has the default of `defaultTrainOptions`. */
 export type TrainParameters = {
@@ -19,6 +20,8 @@ export type TrainParameters = {
   /** Anchors of a head, by k-means on the training boxes; 3 unless a capacity search varies them. */
   readonly anchors?: number;
   readonly activation?: Architecture['activation'];
+  /** Records training dynamics; absent: it does not. */
+  readonly dynamics?: DynamicsParameters;
   /** Epochs between two validations. */
   readonly evaluateEvery?: number;
   /** A duration such as `30s`, or milliseconds. */

@@ -5,7 +5,7 @@ import type { Architecture, Box, NamedTensor } from '../types.ts';
 import { cellGrid, decodeBox, sigmoid } from './cells.ts';
 import { defaultTrainOptions } from './default-options.ts';
 import { createDetectorModel, type DetectorOptions } from './detect.ts';
-import { binaryCrossEntropyOf, focalLossOf } from './loss.ts';
+import { classLossOf, focalLossOf } from './loss.ts';
 import { createTargetBuilder, smoothed } from './targets.ts';
 import type { PreparedImage, TrainOptions } from './types.ts';
 
@@ -38,7 +38,12 @@ export function lossPerGroundTruth(
 ): GroundTruthLoss[] {
   const { focal, boxLoss, lossWeights, labelSmoothing, assignment } = { ...defaultTrainOptions, ...options };
   const grid = cellGrid(architecture);
-  const buildTargets = createTargetBuilder(architecture, 1, { assignment, labelSmoothing });
+  const buildTargets = createTargetBuilder(architecture, 1, {
+    assignment,
+    labelSmoothing,
+    // What a ground truth costs does not depend on what the background counts.
+    ignore: { by: 'anchor', threshold: 1 },
+  });
   const similarity = { ciou, diou, giou }[boxLoss];
   const oneCategory = architecture.categories.length === 1;
   const detector = createDetectorModel(architecture, weights, options);
@@ -71,7 +76,7 @@ export function lossPerGroundTruth(
         if (!oneCategory) {
           for (let c = 0; c < architecture.categories.length; c++) {
             const target = smoothed(c === category ? 1 : 0, labelSmoothing);
-            sum.class += binaryCrossEntropyOf(rows[offset + 5 + c]!, target);
+            sum.class += classLossOf(rows[offset + 5 + c]!, target, focal);
           }
         }
         if (pTrue > sum.pTrue) {
