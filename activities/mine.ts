@@ -1,9 +1,13 @@
-/** `mine`: what a model got wrong, as candidates for a reviewer and as the images of the next training set. */
+/** `mine`: what a model got wrong, as candidates for a reviewer and as the images or crops of the next training set. */
 
-import { loadDataset, saveJson } from '../artifacts/codecs.ts';
+import { loadDataset, loadJson, saveJson } from '../artifacts/codecs.ts';
+import type { Selection } from '../artifacts/types.ts';
+import { type ErrorWeights, errorsOfTargets, type TargetError, weightsByError } from '../detection/error-weights.ts';
+import { findHardCases, type HardCaseOptions, type HardCases } from '../detection/hard-cases.ts';
+import { isWithin } from '../detection/hard-windows.ts';
 import { findCandidates } from '../detection/label-issues.ts';
-import { hardImages, matchDetections } from '../detection/match.ts';
-import type { Split } from '../detection/types.ts';
+import { type Matches, matchDetections } from '../detection/match.ts';
+import type { Annotation, Box, Detections, Split } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import { imagesOf } from './detect.ts';
 import { detectionsOf } from './detections.ts';
@@ -17,6 +21,9 @@ export type MineParameters = {
   readonly splits?: readonly Split[];
   readonly confidence?: number;
   readonly iou?: number;
+  readonly scope?: HardCaseOptions['scope'];
+  readonly cropShare?: number;
+  readonly errorWeights?: Partial<ErrorWeights>;
 };
 
 export type MineOutputs = {
@@ -24,19 +31,21 @@ export type MineOutputs = {
   /** Absent where no image is hard: steps that read it are skipped, and a loop over hard cases ends. */
   readonly hardImages?: ArtifactRef;
   readonly hardShare: number;
+  readonly crops: number;
   readonly truePositives: number;
   readonly falsePositives: number;
   readonly falseNegatives: number;
 };
 
-/** Above this share of its parent a selection of hard images selects hardly anything. */
+/** Above this share of its parent a selection of hard cases selects hardly anything. */
 const hardShareMax = 0.8;
 
 export const mine = inTfProcess<MineParameters, MineOutputs>('mine', async (context, parameters) => {
   const { store } = context;
-  const { confidence = 0.3, iou = 0.5 } = parameters;
+  const { confidence = 0.3, iou = 0.5, scope = 'image', cropShare = 0.5 } = parameters;
   const dataset = await loadDataset(store, parameters.dataset);
   const imageIds = await imagesOf(context, dataset, parameters.select, parameters.splits ?? ['train']);
+  const parent = parameters.select ? await loadJson(store, 'selection', parameters.select) : null;
   const detections = await detectionsOf(context, parameters.model, dataset, imageIds);
 
   const matches = matchDetections(groundTruthOf(dataset, imageIds), detections, { confidence, iou });
@@ -44,25 +53,66 @@ export const mine = inTfProcess<MineParameters, MineOutputs>('mine', async (cont
   const candidates = findCandidates({ ...dataset, annotations }, detections, { confidence, iou });
 
   // Hard cases are trained on, so they come from the train split alone.
-  const trainSplit = new Set(dataset.images.filter((image) => image.split === 'train').map((image) => image.id));
-  const looked = imageIds.filter((id) => trainSplit.has(id)).length;
-  const hard = hardImages(matches).filter((id) => trainSplit.has(id));
-  const hardShare = looked === 0 ? 0 : hard.length / looked;
-  if (hardShare > hardShareMax) {
+  const looked = new Set(imageIds);
+  const images = dataset.images.filter(({ id, split }) => split === 'train' && looked.has(id));
+  const within = parent?.crops ? windowsByImage(parent.crops) : undefined;
+  const hard = findHardCases(matches, detections, images, { scope, cropShare, within });
+  if (hard.share > hardShareMax) {
+    const remedy =
+      scope === 'image'
+        ? '`scope: crop` in this step selects the parts of the images around the errors instead; a higher `confidence` or a lower `iou` narrows it too.'
+        : `A \`cropShare\` below ${cropShare}, a higher \`confidence\` or a lower \`iou\` in this step narrows it.`;
     await context.notice(
-      `${context.path}: ${hard.length} of ${looked} train images (${Math.round(100 * hardShare)} %) hold an error at ` +
-        `confidence ${confidence} and IoU ${iou}, so the selection of hard images selects hardly anything. With many ` +
-        'small targets an image, hard crops would select more (`scope: crop`, planned); until then a higher ' +
-        '`confidence` or a lower `iou` in this step narrows it.',
+      `${context.path}: ${hardWords(hard, images.length)} at confidence ${confidence} and IoU ${iou}, so the ` +
+        `selection of hard cases selects hardly anything. ${remedy}`,
     );
   }
   const { truePositives, falsePositives, falseNegatives } = matches;
+  const weights = weightsOf(matches, detections, annotations, hard, parameters.errorWeights);
+  const { images: hardIds, crops } = hard;
+  const selection: Selection = { images: hardIds, ...(crops ? { crops } : {}), ...(weights ? { weights } : {}) };
   return {
     candidates: await saveJson(store, 'candidates', candidates),
-    ...(hard.length > 0 ? { hardImages: await saveJson(store, 'selection', { images: hard }) } : {}),
-    hardShare,
+    ...(hardIds.length > 0 ? { hardImages: await saveJson(store, 'selection', selection) } : {}),
+    hardShare: hard.share,
+    crops: crops?.length ?? 0,
     truePositives,
     falsePositives,
     falseNegatives,
   };
 });
+
+function hardWords({ images, crops, share }: HardCases, looked: number): string {
+  const percent = `${Math.round(100 * share)} %`;
+  return crops
+    ? `the crops around errors cover ${percent} of ${looked} train images`
+    : `${images.length} of ${looked} train images (${percent}) hold an error`;
+}
+
+export function windowsByImage(crops: NonNullable<Selection['crops']>): Map<number, Box[]> {
+  const windows = new Map<number, Box[]>();
+  for (const { image, window } of crops) windows.set(image, [...(windows.get(image) ?? []), window]);
+  return windows;
+}
+
+/** Weights of the targets in the hard images, or in their crops; null where all weigh the same. */
+function weightsOf(
+  matches: Matches,
+  detections: Detections,
+  annotations: readonly Annotation[],
+  { images, crops }: HardCases,
+  given: Partial<ErrorWeights> = {},
+): Record<string, number> | null {
+  const selected = new Set(images);
+  const windows = crops ? windowsByImage(crops) : undefined;
+  const errors = new Map<string, TargetError>();
+  for (const image of matches.images) {
+    if (!selected.has(image.imageId)) continue;
+    for (const [id, error] of errorsOfTargets(image, detections)) errors.set(id, error);
+  }
+  const targets = annotations.filter(
+    ({ id, imageId, box }) => errors.has(id) && (windows === undefined || isWithin(box, windows.get(imageId) ?? [])),
+  );
+  const ids = targets.map(({ id }) => id);
+  return weightsByError(ids, errors, { truePositive: 1, falseNegative: 1, badlyLocated: 1, ...given });
+}

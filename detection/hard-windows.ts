@@ -2,7 +2,7 @@
 
 import { boxAt } from './detections.ts';
 import type { ImageMatches } from './match.ts';
-import type { Annotation, Box, Detections } from './types.ts';
+import type { Box, Detections } from './types.ts';
 
 /** A model errs at a place by missing the label there, or by seeing what no label is for. */
 export function errorBoxes(image: ImageMatches, detections: Detections): Box[] {
@@ -67,13 +67,6 @@ export function coveredArea(windows: readonly Box[]): number {
 export function isWithin([x1, y1, x2, y2]: Box, windows: readonly Box[]): boolean {
   const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
   return windows.some((window) => x >= window[0] && x < window[2] && y >= window[1] && y < window[3]);
-}
-
-/** Labels that training is asked for in these windows, or in all of the image where there are none. */
-export function targetsWithin(labels: readonly Annotation[], windows: readonly Box[] | undefined): Annotation[] {
-  return labels.filter(
-    (label) => !label.crowd && !label.ignore && (windows === undefined || isWithin(label.box, windows)),
-  );
 }
 
 /** Outwards to whole pixels, inside the image. */

@@ -109,13 +109,14 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'mine',
-    version: 1,
+    version: 2,
     type: 'activity',
     inputs: { model: artifact('model'), dataset: artifact('dataset'), select: artifact('selection') },
     outputs: {
       candidates: artifact('candidates'),
       hardImages: artifact('selection'),
       hardShare: 'number',
+      crops: 'number',
       truePositives: 'number',
       falsePositives: 'number',
       falseNegatives: 'number',

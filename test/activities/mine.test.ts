@@ -84,7 +84,70 @@ test('a selection that hardly selects is a notice that says what to do', async (
   await mine(context, { model, dataset, select });
   expect(context.said.notices).toHaveLength(1);
   expect(context.said.notices[0]).toContain('rounds[1].mine: 2 of 2 train images (100 %)');
-  expect(context.said.notices[0]).toContain('crop');
+  expect(context.said.notices[0]).toContain('`scope: crop` in this step');
+});
+
+test('crops are windows around the errors, and every error lies in one', async () => {
+  const far: Box = [80, 80, 90, 90];
+  const { dataset, ref } = await storeDataset(rig.store, [
+    { split: 'train', boxes: [a, far] },
+    { split: 'train', boxes: [a] },
+    { split: 'val', boxes: [a] },
+  ]);
+  const model = await modelThatSees(rig.store, 'one', dataset, [[2, a, 0.9]]);
+  const outputs = await mine(stepContext(rig.store), { model, dataset: ref, scope: 'crop', cropShare: 0.4 });
+  expect(await loadJson(rig.store, 'selection', outputs.hardImages!)).toEqual({
+    images: [1],
+    crops: [
+      { image: 1, window: [0, 0, 40, 40] },
+      { image: 1, window: [60, 60, 100, 100] },
+    ],
+  });
+  // two windows of 1,600 pixels of the 20,000 in both train images
+  expect(outputs).toMatchObject({ crops: 2, hardShare: 0.16, falseNegatives: 2 });
+});
+
+test('of crops, only errors inside of them are hard cases of the next round', async () => {
+  const far: Box = [80, 80, 90, 90];
+  const { dataset, ref } = await storeDataset(rig.store, [{ split: 'train', boxes: [a, far] }]);
+  const model = await modelThatSees(rig.store, 'one', dataset, []);
+  const next = async (window: Box, scope: 'image' | 'crop') => {
+    const select = await saveJson(rig.store, 'selection', { images: [1], crops: [{ image: 1, window }] });
+    const outputs = await mine(stepContext(rig.store), { model, dataset: ref, select, scope, cropShare: 0.4 });
+    return outputs.hardImages ? (await loadJson(rig.store, 'selection', outputs.hardImages)).crops : outputs.hardShare;
+  };
+  expect(await next([50, 50, 100, 100], 'crop')).toEqual([{ image: 1, window: [60, 60, 100, 100] }]);
+  expect(await next([50, 0, 100, 50], 'crop')).toBe(0);
+  expect(await next([50, 0, 100, 50], 'image')).toBe(0);
+});
+
+test('crops that cover nearly all are a notice that asks for smaller ones', async () => {
+  const { dataset, ref } = await storeDataset(rig.store, [{ split: 'train', boxes: [a, [70, 70, 95, 95]] }]);
+  const model = await modelThatSees(rig.store, 'one', dataset, []);
+  const context = stepContext(rig.store);
+  await mine(context, { model, dataset: ref, scope: 'crop', cropShare: 1 });
+  expect(context.said.notices).toHaveLength(1);
+  expect(context.said.notices[0]).toContain('the crops around errors cover 100 % of 1 train images');
+  expect(context.said.notices[0]).toContain('`cropShare` below 1');
+});
+
+test('weights by error are those of the targets in the hard images, with mean 1', async () => {
+  const { dataset, ref } = await storeDataset(rig.store, [
+    { split: 'train', boxes: [a, b] },
+    { split: 'train', boxes: [a] },
+  ]);
+  const model = await modelThatSees(rig.store, 'one', dataset, [
+    [1, a, 0.9],
+    [2, a, 0.9],
+  ]);
+  const weights = async (parameters: object) => {
+    const { hardImages } = await mine(stepContext(rig.store), { model, dataset: ref, ...parameters });
+    return (await loadJson(rig.store, 'selection', hardImages!)).weights;
+  };
+  expect(await weights({ errorWeights: { falseNegative: 3 } })).toEqual({ '1-0': 0.5, '1-1': 1.5 });
+  // the crop holds the missed target alone
+  expect(await weights({ errorWeights: { falseNegative: 3 }, scope: 'crop', cropShare: 0.3 })).toBeUndefined();
+  expect(await weights({})).toBeUndefined();
 });
 
 test('crowds and ignore regions are neither missed nor wrong', async () => {

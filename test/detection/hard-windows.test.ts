@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { coveredArea, hardWindows, isWithin, targetsWithin } from '../../detection/hard-windows.ts';
+import { coveredArea, hardWindows, isWithin } from '../../detection/hard-windows.ts';
 import { createRandom } from '../../detection/random.ts';
-import type { Annotation, Box } from '../../detection/types.ts';
+import type { Box } from '../../detection/types.ts';
 
 const image = { width: 200, height: 100, share: 0.25 };
 const inside = (window: Box, box: Box) =>
@@ -78,23 +78,5 @@ describe('what windows cover', () => {
   it('goes by the middle of a box', () => {
     expect(isWithin([8, 0, 11, 4], [[0, 0, 10, 10]])).toBe(true);
     expect(isWithin([9, 0, 12, 4], [[0, 0, 10, 10]])).toBe(false);
-  });
-
-  it('leaves out crowds and ignore regions, and all of an image counts where there are no windows', () => {
-    const label = (id: string, box: Box, more: Partial<Annotation> = {}): Annotation => ({
-      id,
-      imageId: 1,
-      categoryId: 1,
-      box,
-      ...more,
-    });
-    const labels = [
-      label('a', [0, 0, 4, 4]),
-      label('b', [20, 20, 24, 24]),
-      label('c', [0, 0, 4, 4], { ignore: true }),
-      label('d', [0, 0, 4, 4], { crowd: true }),
-    ];
-    expect(targetsWithin(labels, undefined).map(({ id }) => id)).toEqual(['a', 'b']);
-    expect(targetsWithin(labels, [[0, 0, 10, 10]]).map(({ id }) => id)).toEqual(['a']);
   });
 });
