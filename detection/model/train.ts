@@ -1,8 +1,11 @@
 /** Training: from weights and batches to weights, with reports by epoch and checkpoints at any step. */
 
-import { type Checkpoint, decodeCheckpoint, type EpochSums, encodeCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { createDetectorModel } from './detect.ts';
+import { addStep, epochReport, NO_SUMS } from './epoch-sums.ts';
+import { lossPerGroundTruth } from './loss-profile.ts';
 import { flatten, networkLayout, startingWeights, unflatten } from './network.ts';
+import { type NonFinite, NonFiniteLossError, nonFiniteReport, nonFiniteState } from './non-finite.ts';
 import { ADAM_BETA2, adamCorrection } from './optimizer.ts';
 import {
   CLIP_OFF,
@@ -14,87 +17,18 @@ import {
   learningRateAt,
   statisticsRateAt,
 } from './schedule.ts';
-import { borrowSession, returnSession } from './sessions.ts';
-import { createTargetBuilder } from './targets.ts';
-import {
-  buildTrainGraph,
-  type GraphOptions,
-  readReport,
-  type StepReport,
-  stepFeeds,
-  type TrainState,
-} from './train-graph.ts';
-import type { EpochReport, TrainJob, TrainOptions, TrainResult } from './types.ts';
+import { createTargetBuilder, type TargetOptions } from './targets.ts';
+import { type GraphOptions, readReport, stepFeeds, type TrainState } from './train-graph.ts';
+import { openTrainGraphs } from './train-sizes.ts';
+import type { Batch, EpochReport, TrainJob, TrainOptions, TrainResult } from './types.ts';
 
-/** The recipe unless the pipeline says otherwise. The rate suits Adam; momentum wants some ten times as much. */
-export const defaultTrainOptions: TrainOptions = {
-  epochs: 30,
-  batchSize: 16,
-  accumulate: 1,
-  optimizer: 'adam',
-  learningRate: 0.006,
-  finalRate: 0.02,
-  momentum: 0.9,
-  weightDecay: 0.0005,
-  warmupEpochs: 1,
-  schedule: 'cosine',
-  emaDecay: 0.9999,
-  focal: { gamma: 2, alpha: 0.25, class: false },
-  labelSmoothing: 0.1,
-  assignment: 'nearby',
-  ignore: { by: 'anchor', threshold: 0.7 },
-  boxLoss: 'ciou',
-  lossWeights: { box: 5, objectness: 1, class: 0.5 },
-  clip: {
-    by: 'global-norm',
-    norm: 10,
-    percentile: 0.85,
-    when: 'plateau',
-    plateau: { improvement: 0.01, epochs: 3 },
-  },
-  freezeStatistics: false,
-  augment: { flip: true, colour: 0.5, mosaic: 0.5, mosaicOffShare: 0.2, scale: 0.3, shift: 0.1 },
-  multiScale: { range: 0, every: 10 },
-  onNonFinite: { returns: 0, rateFactor: 0.5 },
-};
-
-/** A loss or gradient that is not a finite number: the weights after this step are worthless. */
-export class NonFiniteLossError extends Error {
-  override name = 'NonFiniteLossError';
-  readonly step: number;
-  readonly imageIds: readonly number[];
-  /** Names of the loss terms, or `gradientNorm`. */
-  readonly terms: readonly string[];
-
-  constructor(step: number, imageIds: readonly number[], report: StepReport) {
-    const terms = Object.entries(report).filter(([, value]) => !Number.isFinite(value));
-    const values = terms.map(([name, value]) => `${name} is ${value}`).join(', ');
-    super(
-      `Step ${step}: ${values}. Images of the batch: ${imageIds.join(', ')}. ` +
-        'A lower learningRate or clip: { when: always } usually helps; so does looking at those images and their boxes.',
-    );
-    this.step = step;
-    this.imageIds = imageIds;
-    this.terms = terms.map(([name]) => name);
-  }
-}
+export { defaultTrainOptions } from './default-options.ts';
+export { NonFiniteLossError } from './non-finite.ts';
 
 /** The checkpoint to resume from is one of another training. */
 export class ForeignCheckpointError extends Error {
   override name = 'ForeignCheckpointError';
 }
-
-const NO_SUMS: EpochSums = {
-  steps: 0,
-  total: 0,
-  box: 0,
-  objectness: 0,
-  class: 0,
-  gradientNorm: 0,
-  clipped: 0,
-  seconds: 0,
-  waited: 0,
-};
 
 export async function trainDetector(job: TrainJob): Promise<TrainResult> {
   const { architecture, options, source } = job;
@@ -104,42 +38,65 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
   const layout = networkLayout(architecture);
   const { stepsPerEpoch } = source;
   const length: Length = { stepsPerEpoch, totalSteps: options.epochs * stepsPerEpoch };
+  const lastStep = Math.min(job.until ?? options.epochs, options.epochs) * stepsPerEpoch;
   const ema = emaForLength(options.emaDecay, length.totalSteps);
   const start = startingPoint(job, length);
-  let { step, clip, sums } = start;
+  let { step, clip, sums, returns, returnPoint } = start;
   const epochs = [...start.epochs];
+  if (job.resumeFrom !== null) job.profile?.load(start.dynamics);
+  let savedStep = job.resumeFrom === null ? null : step;
 
-  const graphOptions = graphOptionsOf(options);
-  const key = `train ${JSON.stringify([architecture, graphOptions])}`;
-  const session = borrowSession(key, () => buildTrainGraph(architecture, graphOptions), job.folder);
-  const buildTargets = createTargetBuilder(architecture, options.batchSize, {
-    assignment: options.assignment,
-    labelSmoothing: options.labelSmoothing,
-  });
-  session.load(start.state);
+  const graphs = openTrainGraphs(architecture, graphOptionsOf(options), job.folder);
+  graphs.load(start.state);
+  const targetsOf = targetsBySize(job);
 
   /** The model as it stands: the moving averages. */
   const model = (state: TrainState) =>
     unflatten(layout, { parameters: state.emaWeights!, statistics: state.emaStatistics! });
-  const checkpoint = (): Checkpoint => ({
+  const checkpoint = (state: TrainState): Checkpoint => ({
     step,
     identity: identityOf(job, length),
     clip,
     epochs,
     sums,
-    state: session.save(),
+    returns,
+    returnPoint,
+    state,
+    dynamics: job.profile?.save() ?? {},
   });
+  const validationOf = (state: TrainState): EpochReport['validation'] => {
+    if (job.evaluate === undefined) return undefined;
+    const detector = createDetectorModel(architecture, model(state), { folder: job.folder });
+    try {
+      return job.evaluate((images) => detector.detect(images));
+    } finally {
+      detector.dispose();
+    }
+  };
+  /** Goes back, or gives up. What the failed step left in the graph is thrown away either way. */
+  const goBack = async (failure: NonFinite): Promise<void> => {
+    if (returnPoint === null || returns.length >= options.onNonFinite.returns) {
+      const names = failure.imageIds.map((id) => job.imageName?.(id) ?? String(id));
+      throw new NonFiniteLossError(failure, names, savedStep, returns.length);
+    }
+    const rate = rateFactorOf(returns) * options.onNonFinite.rateFactor;
+    const made = { step: failure.step, to: returnPoint.step, terms: failure.terms, imageIds: failure.imageIds, rate };
+    returns = [...returns, made];
+    ({ step, clip } = returnPoint);
+    sums = NO_SUMS;
+    graphs.load(returnPoint.state);
+    await job.onReturn?.(made);
+  };
 
   try {
     let stopped = false;
-    const lastStep = Math.min(job.until ?? options.epochs, options.epochs) * stepsPerEpoch;
     while (step < lastStep && !stopped) {
       const startedAt = performance.now();
       clip = clipBeforeStep(clip, options, length, step);
       const batch = await source.batch(step);
       const waited = (performance.now() - startedAt) / 1000;
       const clipNorm = clip.switched === null ? Number.POSITIVE_INFINITY : options.clip.norm;
-      const learningRate = learningRateAt(options, length, step);
+      const learningRate = learningRateAt(options, length, step) * rateFactorOf(returns);
       const settings = {
         learningRate,
         clipNorm,
@@ -148,9 +105,14 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         correction1: adamCorrection(options.momentum, step),
         correction2: adamCorrection(ADAM_BETA2, step),
       };
-      const answer = session.run('train', stepFeeds(batch.pixels, buildTargets(batch), settings));
+      const graph = graphs.at(batch.inputSize ?? architecture.imageSize);
+      const answer = graph.run('train', stepFeeds(batch.pixels, targetsOf(batch), settings));
       const report = readReport(answer.report!);
-      if (!Object.values(report).every(Number.isFinite)) throw new NonFiniteLossError(step, batch.imageIds, report);
+      const failure = nonFiniteReport(step, batch.imageIds, report);
+      if (failure !== null) {
+        await goBack(failure);
+        continue;
+      }
       step++;
       sums = addStep(sums, report, report.gradientNorm > clipNorm, {
         seconds: (performance.now() - startedAt) / 1000,
@@ -159,31 +121,74 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
 
       if (step % stepsPerEpoch === 0) {
         const epoch = step / stepsPerEpoch;
-        const isLast = step === length.totalSteps;
-        if (!isLast) clip = clipAfterEpoch(clip, options, epoch, sums.total / sums.steps, step);
-        let validation: EpochReport['validation'];
-        if (job.evaluate !== undefined && (step === lastStep || epoch % job.evaluateEvery === 0)) {
-          const detector = createDetectorModel(architecture, model(session.save()), { folder: job.folder });
-          try {
-            validation = job.evaluate((images) => detector.detect(images));
-          } finally {
-            detector.dispose();
-          }
+        const state = graphs.save();
+        const broken = nonFiniteState(step - 1, batch.imageIds, state);
+        if (broken !== null) {
+          await goBack(broken);
+          continue;
+        }
+        if (step !== length.totalSteps) clip = clipAfterEpoch(clip, options, epoch, sums.total / sums.steps, step);
+        const isSeen = step === lastStep || epoch % job.evaluateEvery === 0;
+        const validation = isSeen ? validationOf(state) : undefined;
+        if (job.profile !== undefined && (step === lastStep || epoch % job.profile.every === 0)) {
+          job.profile.after(epoch, (images) =>
+            lossPerGroundTruth(architecture, model(state), images, {
+              ...options,
+              folder: job.folder,
+              batchSize: undefined,
+            }),
+          );
         }
         const finished = epochReport(epoch, sums, learningRate, options.batchSize);
         epochs.push(validation === undefined ? finished : { ...finished, validation });
         sums = NO_SUMS;
+        // Ends of epochs, not the checkpoints that are written by the clock: where a training goes back to must not depend on it.
+        if (options.onNonFinite.returns > 0) returnPoint = { step, clip, state };
         job.onEpoch(epochs.at(-1)!);
       }
 
       const wish = await job.afterStep(step, lastStep);
-      if (wish !== 'go-on') await job.onCheckpoint(step, encodeCheckpoint(checkpoint()));
       stopped = wish === 'checkpoint-and-stop';
+      if (wish === 'go-on') continue;
+      const state = graphs.save();
+      const broken = nonFiniteState(step - 1, batch.imageIds, state);
+      if (broken === null) {
+        await job.onCheckpoint(step, encodeCheckpoint(checkpoint(state)));
+        savedStep = step;
+      } else {
+        await goBack(broken);
+      }
     }
-    return { weights: model(session.save()), epochs, clipSwitch: clip.switched, steps: step, returns: [] };
+    return { weights: model(graphs.save()), epochs, clipSwitch: clip.switched, steps: step, returns };
   } finally {
-    returnSession(key, session);
+    graphs.close();
   }
+}
+
+/** What the learning rate is multiplied by after these returns. */
+function rateFactorOf(returns: TrainResult['returns']): number {
+  return returns.at(-1)?.rate ?? 1;
+}
+
+/** The targets of a batch of any size, where its source has not made them. */
+function targetsBySize({ architecture, options }: TrainJob): (batch: Batch) => NonNullable<Batch['targets']> {
+  const builders = new Map<number, ReturnType<typeof createTargetBuilder>>();
+  return (batch) => {
+    if (batch.targets !== undefined) return batch.targets;
+    const imageSize = batch.inputSize ?? architecture.imageSize;
+    let build = builders.get(imageSize);
+    if (build === undefined) {
+      build = createTargetBuilder({ ...architecture, imageSize }, options.batchSize, targetOptionsOf(options));
+      builders.set(imageSize, build);
+    }
+    return build(batch);
+  };
+}
+
+/** What the targets of a batch depend on besides its boxes. */
+export function targetOptionsOf({ assignment, labelSmoothing, ignore }: TrainOptions): TargetOptions {
+  const chosen = { assignment, labelSmoothing, ignore };
+  return chosen;
 }
 
 /** A fresh start, or the state in the checkpoint. */
@@ -209,7 +214,17 @@ function startingPoint(job: TrainJob, length: Length): Checkpoint {
     emaStatistics: statistics,
     ...(job.options.optimizer === 'adam' ? { slot2: zeros() } : {}),
   };
-  return { step: 0, identity, clip: CLIP_OFF, epochs: [], sums: NO_SUMS, state };
+  return {
+    step: 0,
+    identity,
+    clip: CLIP_OFF,
+    epochs: [],
+    sums: NO_SUMS,
+    returns: [],
+    returnPoint: job.options.onNonFinite.returns > 0 ? { step: 0, clip: CLIP_OFF, state } : null,
+    state,
+    dynamics: {},
+  };
 }
 
 /** What may not differ between the run that wrote a checkpoint and the one that goes on with it. */
@@ -220,41 +235,4 @@ function identityOf({ architecture, options, seed }: TrainJob, { stepsPerEpoch }
 function graphOptionsOf(options: TrainOptions): GraphOptions {
   const { batchSize, optimizer, momentum, weightDecay, focal, boxLoss, lossWeights } = options;
   return { batchSize, optimizer, momentum, weightDecay, focal, boxLoss, lossWeights };
-}
-
-function addStep(
-  sums: EpochSums,
-  report: StepReport,
-  clipped: boolean,
-  time: Pick<EpochSums, 'seconds' | 'waited'>,
-): EpochSums {
-  return {
-    steps: sums.steps + 1,
-    total: sums.total + report.total,
-    box: sums.box + report.box,
-    objectness: sums.objectness + report.objectness,
-    class: sums.class + report.class,
-    gradientNorm: sums.gradientNorm + report.gradientNorm,
-    clipped: sums.clipped + (clipped ? 1 : 0),
-    seconds: sums.seconds + time.seconds,
-    waited: sums.waited + time.waited,
-  };
-}
-
-function epochReport(epoch: number, sums: EpochSums, learningRate: number, batchSize: number): EpochReport {
-  const { steps } = sums;
-  return {
-    epoch,
-    loss: {
-      total: sums.total / steps,
-      box: sums.box / steps,
-      objectness: sums.objectness / steps,
-      class: sums.class / steps,
-    },
-    gradientNorm: sums.gradientNorm / steps,
-    clipped: sums.clipped / steps,
-    learningRate,
-    imagesPerSecond: (steps * batchSize) / sums.seconds,
-    waited: sums.waited / sums.seconds,
-  };
 }

@@ -1,6 +1,7 @@
 /** What passes between the parts of the detector: prepared images, batches, training options, reports, checkpoints. */
 
 import type { Architecture, Box, Detections, NamedTensor } from '../types.ts';
+import type { GroundTruthLoss } from './loss-profile.ts';
 import type { TargetBatch } from './targets.ts';
 
 /** An image decoded once and letterboxed to the network's input, with its boxes in the same frame. */
@@ -167,6 +168,15 @@ export interface TrainResult {
   readonly returns: readonly NonFiniteReturn[];
 }
 
+/** What a training keeps a record of besides its curves. Its arrays stand in the checkpoint. */
+export interface TrainProfile {
+  /** Epochs between two records; the last epoch is always recorded. */
+  readonly every: number;
+  after(epoch: number, lossesOf: (images: readonly PreparedImage[]) => GroundTruthLoss[]): void;
+  save(): Record<string, Float32Array>;
+  load(state: Readonly<Record<string, Float32Array>>): void;
+}
+
 /** Training as seen from the process that runs it. */
 export interface TrainJob {
   readonly architecture: Architecture;
@@ -184,6 +194,12 @@ export interface TrainJob {
   /** Ends after so many epochs, evaluated, with a checkpoint; the schedule stays that of all epochs. Absent: all. */
   readonly until?: number;
   readonly onEpoch: (report: EpochReport) => void;
+  /** Records what each ground truth costs the EMA weights, on images without augmentation, after epochs at its stride. */
+  readonly profile?: TrainProfile;
+  /** Called after each return to an earlier state; see `TrainOptions.onNonFinite`. */
+  readonly onReturn?: (made: NonFiniteReturn) => Promise<void>;
+  /** How messages name an image; absent: by its id. */
+  readonly imageName?: (imageId: number) => string;
   /** Called after each step; answers whether to write a checkpoint now and whether to stop after it. */
   readonly afterStep: (step: number, lastStep: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
   readonly onCheckpoint: (step: number, bytes: Uint8Array) => Promise<void>;

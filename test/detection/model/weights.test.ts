@@ -37,6 +37,9 @@ const checkpoint = {
   identity: 'x',
   clip: CLIP_OFF,
   epochs: [],
+  returns: [],
+  returnPoint: null,
+  dynamics: {},
   sums: { steps: 1, total: 1, box: 1, objectness: 1, class: 0, gradientNorm: 2, clipped: 0, seconds: 0.5, waited: 0 },
   // Numbers that text would change.
   state: { weights: Float32Array.of(0.1, -0, 1e-45, 3.4028234663852886e38), slot1: Float32Array.of(1 / 3) },
