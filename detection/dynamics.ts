@@ -42,15 +42,17 @@ export interface TargetSummary extends DynamicsTarget {
 }
 
 export interface DynamicsOptions {
-  /** A box is matched from this p_true and this IoU of the row that gives it on, and not converged below that p_true. */
+  /** A box is matched from this p_true and this IoU of the row that gives it on; one whose p_true was above has converged. */
   readonly confidence: number;
   readonly iou: number;
   /** Never converged: among this share of the highest losses ... */
   readonly top: number;
   /** ... in each of the last so many profiled epochs. */
   readonly epochs: number;
-  /** Variability from which on a box is hard rather than mislabelled. */
-  readonly variability: number;
+  /** Low variability: among this share of the lowest (Swayamdipta et al. take a third of the data for each of their regions). */
+  readonly calm: number;
+  /** Epochs count from the first in which this share of the boxes is matched that are matched in the last one; 0: all count. */
+  readonly settled: number;
 }
 
 export const dynamicsDefaults: DynamicsOptions = {
@@ -58,7 +60,8 @@ export const dynamicsDefaults: DynamicsOptions = {
   iou: 0.5,
   top: 0.2,
   epochs: 5,
-  variability: 0.1,
+  calm: 1 / 3,
+  settled: 0.5,
 };
 
 export const mean = (values: ArrayLike<number>): number => {
@@ -96,41 +99,60 @@ export function matchedIn(
 }
 
 /**
- * One entry a target, in their order.
+ * One entry a target, in their order. Figures are over the epochs from `settledFrom` on.
  *
- * A box that was matched in the last profiled epochs more often than not is easy, or hard where its p_true swayed on
- * the way. Of the others, low confidence with low variability means mislabelled: the network saw no reason to believe
- * in it, and never wavered. With high variability it is hard, unless it never converged: then it is unlearnable.
+ * A box that was matched in most of the last epochs is easy. Of the others, one that was never matched is mislabelled
+ * where the network is sure of something there, but not of this box, or where it hardly wavered in its doubt. What never
+ * converged and did waver is unlearnable. The rest is hard.
  */
 export function summarizeDynamics(dynamics: Dynamics, options: Partial<DynamicsOptions> = {}): TargetSummary[] {
   const settings = { ...dynamicsDefaults, ...options };
   const worst = amongWorst(dynamics, settings);
-  const late = lateEpochs(dynamics, settings.epochs);
-  return dynamics.targets.map((target, t) => {
-    const pTrue = courseOf(dynamics, 'pTrue', t);
-    const matched = matchedIn(dynamics, t, settings);
-    const confidence = mean(pTrue);
-    const variability = deviation(pTrue);
-    const neverConverged = worst[t]! && pTrue.every((p) => p <= settings.confidence);
-    const lateMatched = matched.slice(-late).filter(Boolean).length;
-    const sways = variability >= settings.variability;
-    let category: TargetCategory;
-    if (neverConverged) category = sways ? 'unlearnable' : 'mislabelled';
-    else if (lateMatched * 2 > late) category = 'easy';
-    else category = sways || confidence >= settings.confidence ? 'hard' : 'mislabelled';
+  const from = settledFrom(dynamics, settings);
+  const late = Math.min(settings.epochs, dynamics.epochs.length - from);
+  const figures = dynamics.targets.map((target, t) => {
+    const pTrue = courseOf(dynamics, 'pTrue', t).subarray(from);
+    const matched = matchedIn(dynamics, t, settings).slice(from);
     return {
       ...target,
-      confidence,
-      variability,
+      confidence: mean(pTrue),
+      variability: deviation(pTrue),
       correctness: matched.filter(Boolean).length / matched.length,
       forgotten: forgettingEvents(matched),
       neverLearnt: !matched.includes(true),
-      aum: mean(courseOf(dynamics, 'margin', t)),
-      lateLoss: mean(courseOf(dynamics, 'total', t).subarray(-late)),
-      neverConverged,
-      category,
+      aum: mean(courseOf(dynamics, 'margin', t).subarray(from)),
+      lateLoss: mean(courseOf(dynamics, 'total', t).subarray(-settings.epochs)),
+      neverConverged: worst[t]! && pTrue.every((p) => p <= settings.confidence),
+      lateMatched: matched.slice(-late).filter(Boolean).length * 2 > late,
     };
   });
+  const variabilities = figures.flatMap((one) => (one.planted ? [] : [one.variability])).sort((a, b) => a - b);
+  const calmBelow = variabilities.length === 0 ? 0 : quantile(variabilities, settings.calm);
+  return figures.map(({ lateMatched, ...figure }) => {
+    const isCalm = figure.variability <= calmBelow;
+    let category: TargetCategory = 'hard';
+    if (lateMatched) category = 'easy';
+    else if (figure.neverConverged) category = isCalm ? 'mislabelled' : 'unlearnable';
+    else if (figure.neverLearnt && (isCalm || figure.confidence >= settings.confidence)) category = 'mislabelled';
+    return { ...figure, category };
+  });
+}
+
+/**
+ * Index of the first profiled epoch that counts. At a high learning rate a network from scratch first answers "object"
+ * everywhere: those epochs would lift the confidence of every box, and their margins outweigh all that come later.
+ */
+export function settledFrom(dynamics: Dynamics, settings: DynamicsOptions = dynamicsDefaults): number {
+  const { length } = dynamics.epochs;
+  const counts = new Array<number>(length).fill(0);
+  for (const [t, { planted }] of dynamics.targets.entries()) {
+    if (planted) continue;
+    for (const [e, matched] of matchedIn(dynamics, t, settings).entries()) if (matched) counts[e]!++;
+  }
+  return Math.max(
+    0,
+    counts.findIndex((count) => count >= settings.settled * counts[length - 1]!),
+  );
 }
 
 function lateEpochs(dynamics: Dynamics, epochs: number): number {

@@ -9,6 +9,7 @@ import {
   mean,
   quantile,
   SERIES,
+  settledFrom,
   summarizeDynamics,
 } from '../../detection/dynamics.ts';
 import { marginOf } from '../../detection/model/loss-profile.ts';
@@ -94,7 +95,7 @@ describe('never converging', () => {
     const low = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1];
     expect(neverConverged([...others, low])).toEqual([false, false, false, false, true]);
     // Once above one half, early on.
-    expect(neverConverged([...others, [0.6, 0.1, 0.1, 0.1, 0.1, 0.1]])).not.toContain(true);
+    expect(neverConverged([...others, [0.1, 0.55, 0.1, 0.1, 0.1, 0.1]])).not.toContain(true);
     // Not among the highest fifth in one of the last five epochs.
     const dip = learnt.with(2, 0.05);
     expect(neverConverged([learnt, learnt, learnt, dip, low])).not.toContain(true);
@@ -121,18 +122,50 @@ describe('never converging', () => {
   }
 });
 
+describe('the first epochs', () => {
+  it('do not count while the network takes everything for an object', () => {
+    // Everything is an object in epoch 1, but no box is in its place yet.
+    const dynamics = dynamicsOf(
+      [
+        [1, 0.9, 0.9, 0.9],
+        [1, 0.1, 0.1, 0.1],
+      ],
+      {
+        iou: [
+          [0.1, 0.9, 0.9, 0.9],
+          [0.1, 0.2, 0.2, 0.2],
+        ],
+      },
+    );
+    expect(settledFrom(dynamics)).toBe(1);
+    expect(summarizeDynamics(dynamics)[1]!.confidence).toBeCloseTo(0.1, 6);
+    expect(summarizeDynamics(dynamics, { settled: 0 })[1]!.confidence).toBeCloseTo(0.325, 6);
+  });
+});
+
 describe('what a box is called', () => {
   it('follows from confidence, variability and convergence', () => {
-    const names = summarizeDynamics(
-      dynamicsOf([
-        [0.6, 0.8, 0.9, 0.9, 0.9, 0.9],
-        [0.1, 0.8, 0.2, 0.9, 0.1, 0.3],
-        [0.3, 0.3, 0.3, 0.3, 0.3, 0.3],
-        [0.9, 0.9, 0.9, 0.9, 0.9, 0.9],
-        [0.49, 0.01, 0.01, 0.01, 0.01, 0.01],
-      ]),
-    ).map((one) => one.category);
-    expect(names).toEqual(['easy', 'hard', 'mislabelled', 'easy', 'unlearnable']);
+    const easy = Array.from({ length: 12 }, (_, i) => [0.5, 0.7, 0.8, 0.9, 0.9, 0.8 + i / 100]);
+    const summaries = summarizeDynamics(
+      dynamicsOf(
+        [
+          [0.1, 0.8, 0.2, 0.9, 0.1, 0.3], // matched now and then
+          [0.3, 0.3, 0.3, 0.3, 0.3, 0.3], // never, and never in doubt
+          [0.7, 0.7, 0.7, 0.7, 0.7, 0.9], // sure, but of another place
+          [0.49, 0.01, 0.01, 0.4, 0.01, 0.01], // never, but it wavered
+          ...easy,
+        ],
+        {
+          iou: [
+            [1, 1, 1, 1, 1, 1],
+            [1, 1, 1, 1, 1, 1],
+            [0.3, 0.3, 0.3, 0.3, 0.3, 0.3],
+          ],
+        },
+      ),
+    );
+    const names = summaries.map((one) => one.category);
+    expect(names.slice(0, 5)).toEqual(['hard', 'mislabelled', 'mislabelled', 'unlearnable', 'easy']);
   });
 });
 
