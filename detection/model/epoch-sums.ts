@@ -5,6 +5,7 @@ import type { EpochReport } from './types.ts';
 
 export type EpochSums = StepReport & {
   readonly steps: number;
+  /** Shares of `clippedShare`. */
   readonly clipped: number;
   /** Of all its steps, and of the part in which they waited for their batches. */
   readonly seconds: number;
@@ -26,7 +27,7 @@ export const NO_SUMS: EpochSums = {
 export function addStep(
   sums: EpochSums,
   report: StepReport,
-  clipped: boolean,
+  clipped: number,
   time: Pick<EpochSums, 'seconds' | 'waited'>,
 ): EpochSums {
   return {
@@ -36,7 +37,7 @@ export function addStep(
     objectness: sums.objectness + report.objectness,
     class: sums.class + report.class,
     gradientNorm: sums.gradientNorm + report.gradientNorm,
-    clipped: sums.clipped + (clipped ? 1 : 0),
+    clipped: sums.clipped + clipped,
     seconds: sums.seconds + time.seconds,
     waited: sums.waited + time.waited,
   };

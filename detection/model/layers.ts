@@ -94,6 +94,37 @@ export function trainingNorm(x: Tensor, scale: Tensor, offset: Tensor, statistic
   return run(x, scale, offset);
 }
 
+/** Batch normalisation with statistics that are given and have no gradient, in training: of x, scale and offset. */
+export function frozenNorm(
+  x: Tensor,
+  scale: Tensor,
+  offset: Tensor,
+  { mean, variance }: { mean: Tensor; variance: Tensor },
+  epsilon: number,
+): Tensor {
+  const run = tf.customGrad((input, gamma, beta, save) => {
+    const backend = nodeBackend();
+    const attributes = () => [
+      attribute.type('T', FLOAT),
+      attribute.type('U', FLOAT),
+      attribute.float('epsilon', epsilon),
+      attribute.string('data_format', 'NHWC'),
+      attribute.bool('is_training', false),
+    ];
+    const given = [input as Tensor, gamma as Tensor, beta as Tensor, mean, variance];
+    const [value, , , , , reserved] = backend.executeMultipleOutputs('FusedBatchNormV3', attributes(), given, 6);
+    (save as Save)([input as Tensor, gamma as Tensor, mean, variance, reserved!]);
+    return {
+      value: value!,
+      gradFunc: (dy, saved) =>
+        backend
+          .executeMultipleOutputs('FusedBatchNormGradV3', attributes(), [dy, ...(saved as Tensor[])], 5)
+          .slice(0, 3),
+    };
+  });
+  return run(x, scale, offset);
+}
+
 /**
  * With stride 2, TensorFlow's own padding of an even side lies on its far end alone; darknet's lies on both, and of that
  * only the near one is reached.

@@ -7,7 +7,7 @@
 import { createRandom, hashSeed } from '../random.ts';
 import type { Architecture, NamedTensor } from '../types.ts';
 import { type DarknetStructure, PUBLISHED, runYolov4, runYolov4Tiny } from './darknet-networks.ts';
-import { activationOf, addBias, convolution, normEpsilon, trainingNorm } from './layers.ts';
+import { activationOf, addBias, convolution, frozenNorm, normEpsilon, trainingNorm } from './layers.ts';
 import { type Tensor, type Tensor4D, tf } from './tf.ts';
 
 /** Channels of the stem at width 1; the stages have 2, 4, 8 and 8 times as many. */
@@ -336,6 +336,7 @@ export function trainingForward(
   image: Tensor,
   parameters: ReadonlyMap<string, Tensor>,
   batchStatistics: Tensor[],
+  frozen?: ReadonlyMap<string, Tensor>,
 ): Tensor {
   const padding = paddingOf(architecture);
   const epsilon = normEpsilon(architecture);
@@ -346,7 +347,11 @@ export function trainingForward(
       conv(name, x, _channels, _size, stride, activation) {
         const out = convolution(x, parameters.get(`${name}/kernel`)!, stride, padding);
         const [scale, offset] = [parameters.get(`${name}/scale`)!, parameters.get(`${name}/offset`)!];
-        return activationOf(activation)(trainingNorm(out, scale, offset, batchStatistics, epsilon));
+        if (frozen === undefined) {
+          return activationOf(activation)(trainingNorm(out, scale, offset, batchStatistics, epsilon));
+        }
+        const given = { mean: frozen.get(`${name}/mean`)!, variance: frozen.get(`${name}/variance`)! };
+        return activationOf(activation)(frozenNorm(out, scale, offset, given, epsilon));
       },
       head: (name, x) =>
         addBias(convolution(x, parameters.get(`${name}/kernel`)!, 1, padding), parameters.get(`${name}/bias`)!),

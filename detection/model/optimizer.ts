@@ -1,5 +1,6 @@
 /** The update of the weights, on flat vectors: clipping, decay, momentum, Adam, moving average. */
 
+import { ADAM_BETA2 } from './schedule.ts';
 import { type Scalar, type Tensor, tf } from './tf.ts';
 
 /**
@@ -29,7 +30,6 @@ export function momentumUpdate(
   return { weights: tf.sub(weights, tf.mul(next, rate)), velocity: next };
 }
 
-export const ADAM_BETA2 = 0.999;
 const ADAM_EPSILON = 1e-8;
 
 /**
@@ -47,11 +47,6 @@ export function adamUpdate(
   const scale = tf.add(tf.sqrt(tf.mul(nextSquare, correction2)), ADAM_EPSILON);
   const direction = tf.add(tf.div(tf.mul(nextMean, correction1), scale), tf.mul(decay, weights));
   return { weights: tf.sub(weights, tf.mul(direction, rate)), mean: nextMean, square: nextSquare };
-}
-
-/** 1 / (1 - beta^t) after `step` whole steps; Adam counts from 1. */
-export function adamCorrection(beta: number, step: number): number {
-  return 1 / (1 - beta ** (step + 1));
 }
 
 /** average' = decay * average + (1 - decay) * value. */

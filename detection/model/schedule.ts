@@ -1,5 +1,6 @@
-/** What changes over the steps of a training: learning rate, decay of the moving average, the clip switch. */
+/** What changes over the steps of a training: learning rate, decay of the moving average, updates, the clip switch. */
 
+import type { StepSettings } from './train-graph.ts';
 import type { ClipSwitch, TrainOptions } from './types.ts';
 
 export interface Length {
@@ -37,15 +38,70 @@ export function emaForLength(decay: number, totalSteps: number): { decay: number
   };
 }
 
+export const ADAM_BETA2 = 0.999;
+
+/** 1 / (1 - beta^t) after so many whole updates; Adam counts from 1. */
+export function adamCorrection(beta: number, updates: number): number {
+  return 1 / (1 - beta ** (updates + 1));
+}
+
+/** What one step of the training graph is run with. */
+export interface StepPlan {
+  /** `gather` where the step is one of several batches of an update, and not the last of them. */
+  readonly signature: 'train' | 'gather';
+  readonly settings: StepSettings;
+}
+
+/**
+ * A step (one batch, counted from 0) updates the weights when it is the last of `accumulate` batches, or the last of all. Rates
+ * and averages go by batches: an update of n batches has the rate of the last one, and decays the average as n updates would.
+ * Adam counts updates. `isFresh`: the training does not start from given weights.
+ */
+export function stepPlanAt(
+  options: TrainOptions,
+  length: Length,
+  step: number,
+  { clip, isFresh }: { readonly clip: ClipState; readonly isFresh: boolean },
+): StepPlan {
+  const { accumulate } = options;
+  const batches = (step % accumulate) + 1;
+  const isUpdate = batches === accumulate || step === length.totalSteps - 1;
+  const ema = emaForLength(options.emaDecay, length.totalSteps);
+  let emaDecay = 1;
+  for (let s = step - batches + 1; s <= step; s++) emaDecay *= emaDecayAt(ema.decay, s + 1, ema.ramp);
+  const update = Math.floor(step / accumulate);
+  const isClipping = clip.switched !== null;
+  return {
+    signature: isUpdate ? 'train' : 'gather',
+    settings: {
+      learningRate: learningRateAt(options, length, step),
+      clipNorm: isClipping && options.clip.by === 'global-norm' ? options.clip.norm : Number.POSITIVE_INFINITY,
+      emaDecay,
+      statisticsRate: statisticsRateAt(step, isFresh),
+      correction1: adamCorrection(options.momentum, update),
+      correction2: adamCorrection(ADAM_BETA2, update),
+      ...(options.clip.by === 'per-target'
+        ? { targetBound: isClipping ? targetBoundOf(clip, options) : Number.POSITIVE_INFINITY }
+        : {}),
+      ...(accumulate > 1 ? { gatherShare: 1 / batches } : {}),
+    },
+  };
+}
+
 /** State of the clip switch: stands in the checkpoint. */
 export interface ClipState {
   readonly switched: ClipSwitch | null;
   /** Smoothed loss after each epoch. */
   readonly smoothedLosses: readonly number[];
+  /** `per-target`: norms of the gradients of the ground truths seen last, at most TARGETS_KEPT, the newest at the end. */
+  readonly targetNorms: readonly number[];
 }
 
 /** Every train step of a pipeline starts with clipping switched off. */
-export const CLIP_OFF: ClipState = { switched: null, smoothedLosses: [] };
+export const CLIP_OFF: ClipState = { switched: null, smoothedLosses: [], targetNorms: [] };
+
+/** Enough for a percentile whose rank is right to about one in a hundred, and few enough to follow a falling loss. */
+const TARGETS_KEPT = 1024;
 
 /** Share of the newest epoch in the smoothed loss. */
 const SMOOTHING = 0.5;
@@ -78,6 +134,28 @@ export function clipAfterEpoch(
   const before = epoch - clip.plateau.epochs > warmupEpochs ? smoothedLosses.at(-1 - clip.plateau.epochs) : undefined;
   if (before === undefined || (before - smoothed) / before >= clip.plateau.improvement) return next;
   return { ...next, switched: { step: nextStep, epoch: epoch + 1, reason: 'plateau' } };
+}
+
+/** After a step of `per-target` clipping: the norms that `train` or `gather` answered, on or off. */
+export function clipAfterStep(state: ClipState, norms: Iterable<number>): ClipState {
+  return { ...state, targetNorms: [...state.targetNorms, ...norms].slice(-TARGETS_KEPT) };
+}
+
+/** 0..1 what a step clipped: its update, all or nothing; with `per-target` the share of its ground truths. */
+export function clippedShare(
+  { signature, settings }: StepPlan,
+  gradientNorm: number,
+  targetNorms: ArrayLike<number> | null,
+): number {
+  if (targetNorms === null) return signature === 'train' && gradientNorm > settings.clipNorm ? 1 : 0;
+  const clipped = Array.from(targetNorms).filter((norm) => norm > settings.targetBound!);
+  return clipped.length / Math.max(1, targetNorms.length);
+}
+
+/** The running percentile of the norms (nearest rank); infinite while no target has been seen. */
+export function targetBoundOf({ targetNorms }: ClipState, { clip }: Pick<TrainOptions, 'clip'>): number {
+  const sorted = Float64Array.from(targetNorms).sort();
+  return sorted[Math.max(0, Math.ceil(clip.percentile * sorted.length) - 1)] ?? Number.POSITIVE_INFINITY;
 }
 
 const STATISTICS_RATE = 0.03;

@@ -2,6 +2,7 @@
 
 import type { Architecture } from '../types.ts';
 import { CELL_FIELDS, type CellGrid, cellGrid } from './cells.ts';
+import type { TrainOptions } from './types.ts';
 
 /**
  * Which rows are asked for a ground truth.
@@ -19,18 +20,16 @@ export type Assignment = 'nearby' | 'best';
 const SHAPE_RATIO_LIMIT = 2;
 /** `iou_thresh` of darknet's yolov4.cfg. */
 const SHAPE_IOU_THRESHOLD = 0.213;
-/** `ignore_thresh` of darknet's yolov4.cfg. */
-const IGNORE_IOU_THRESHOLD = 0.7;
 
 export interface TargetBatch {
   /** [B*N] 1 where there is an object. */
   readonly objectness: Uint8Array;
   /**
-   * [B*N] 1 where objectness counts in the loss: not in ignore regions, and not where an anchor already covers a ground
-   * truth well without being asked for it. (Darknet measures that with the predicted box; the anchor's needs no
-   * second pass over all ground truths inside the graph.)
+   * [B*N] what objectness counts in the loss: 1, but 0 in ignore regions, and with `ignore.by: anchor` 0 where an anchor covers a
+   * ground truth without being asked for it. A positive always counts, as much as its ground truth's weight (the largest, where
+   * several ask for one row).
    */
-  readonly counted: Uint8Array;
+  readonly counted: Float32Array;
   /** [P] row (over the whole batch) of each positive; 0 beyond the last. */
   readonly rows: Int32Array;
   /** [P*5] the cell of each positive, as in CellGrid. */
@@ -39,10 +38,12 @@ export interface TargetBatch {
   readonly boxes: Float32Array;
   /** [P*C] its categories, smoothed. */
   readonly classes: Float32Array;
-  /** [P] 1 for a positive, 0 beyond the last. */
+  /** [P] weight of a positive's ground truth, 1 unless given; 0 beyond the last. */
   readonly weights: Float32Array;
-  /** [P] index of its ground truth, counted over the batch. */
+  /** [P] index of its ground truth, counted over the batch; -1 beyond the last. */
   readonly truths: Int32Array;
+  /** `ignore.by: prediction`: the pairs of `reachableRows`. */
+  readonly reachable?: ReachableRows;
   /** Number of positives. */
   readonly positives: number;
 }
@@ -51,12 +52,19 @@ export interface TargetInput {
   readonly boxes: readonly Float32Array[];
   readonly classes: readonly Int32Array[];
   readonly ignore: readonly Float32Array[];
+  /** For each image, [N] weight of each box's loss; absent: 1. */
+  readonly weights?: readonly Float32Array[];
 }
 
-export interface TargetOptions {
-  readonly assignment: Assignment;
-  readonly labelSmoothing: number;
+/** Pairs of a row and a ground truth whose IoU has to be looked at, because the row's predicted box can come to exceed the threshold. */
+export interface ReachableRows {
+  /** [K] row over the whole batch; at least one pair, of no extent where there is none. */
+  readonly rows: Int32Array;
+  /** [K*4] ground truth: centre x, y, width, height, in input pixels. */
+  readonly boxes: Float32Array;
 }
+
+export type TargetOptions = Pick<TrainOptions, 'assignment' | 'labelSmoothing' | 'ignore'>;
 
 /** Positives that a batch has room for: with more, those at the cells beside the centres are left out first. */
 export function positiveCapacity(architecture: Architecture, batchSize: number): number {
@@ -70,7 +78,7 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
   const capacity = positiveCapacity(architecture, batchSize);
   const categories = architecture.categories.length;
   const objectness = new Uint8Array(batchSize * grid.count);
-  const counted = new Uint8Array(batchSize * grid.count);
+  const counted = new Float32Array(batchSize * grid.count);
   const rows = new Int32Array(capacity);
   const cells = new Float32Array(capacity * CELL_FIELDS);
   const boxes = new Float32Array(capacity * 4);
@@ -93,6 +101,7 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
 
     const central: Positive[] = [];
     const beside: Positive[] = [];
+    const all: Target[] = [];
     let truth = 0;
     for (const [image, imageBoxes] of input.boxes.entries()) {
       for (let i = 0; i < imageBoxes.length / 4; i++, truth++) {
@@ -105,10 +114,12 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
           cy: (y1 + y2) / 2,
           width: x2 - x1,
           height: y2 - y1,
+          weight: input.weights?.[image]?.[i] ?? 1,
         };
+        all.push(target);
         if (options.assignment === 'nearby') assignNearby(grid, target, central, beside);
         else assignBest(grid, target, central);
-        uncountCovering(grid, target, counted);
+        if (options.ignore.by === 'anchor') uncountCovering(grid, target, counted, options.ignore.threshold);
       }
       uncountRegions(grid, input.ignore[image]!, counted, image);
     }
@@ -116,12 +127,12 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
     let positives = 0;
     for (const { target, row } of [...central, ...beside]) {
       const batchRow = target.image * grid.count + row;
+      counted[batchRow] = objectness[batchRow] === 1 ? Math.max(counted[batchRow]!, target.weight) : target.weight;
       objectness[batchRow] = 1;
-      counted[batchRow] = 1;
       if (positives === capacity) continue;
       const k = positives++;
       rows[k] = batchRow;
-      weights[k] = 1;
+      weights[k] = target.weight;
       truths[k] = target.truth;
       cells.set(grid.cells.subarray(row * CELL_FIELDS, (row + 1) * CELL_FIELDS), k * CELL_FIELDS);
       boxes[k * 4] = target.cx;
@@ -130,8 +141,38 @@ export function createTargetBuilder(architecture: Architecture, batchSize: numbe
       boxes[k * 4 + 3] = target.height;
       for (let c = 0; c < categories; c++) classes[k * categories + c] = c === target.category ? on : off;
     }
-    return { objectness, counted, rows, cells, boxes, classes, weights, truths, positives };
+    const targets = { objectness, counted, rows, cells, boxes, classes, weights, truths, positives };
+    if (options.ignore.by === 'anchor') return targets;
+    return { ...targets, reachable: reachableRows(grid, all, options.ignore.threshold) };
   };
+}
+
+/**
+ * For each positive the first positive of the same ground truth (`owners`; its own place beyond the last), and what its
+ * objectness counts (`shares`): that of its row, divided evenly where a row is asked for several ground truths. `rest` is
+ * `counted` without the positives, so that shares and rest together count what `counted` did.
+ */
+export function targetShares({ counted, rows, truths, positives }: TargetBatch): {
+  owners: Int32Array;
+  shares: Float32Array;
+  rest: Float32Array;
+} {
+  const owners = Int32Array.from(rows, (_, k) => k);
+  const shares = new Float32Array(rows.length);
+  const rest = counted.slice();
+  const first = new Map<number, number>();
+  const asked = new Map<number, number>();
+  for (let k = 0; k < positives; k++) {
+    const truth = truths[k]!;
+    if (!first.has(truth)) first.set(truth, k);
+    owners[k] = first.get(truth)!;
+    asked.set(rows[k]!, (asked.get(rows[k]!) ?? 0) + 1);
+  }
+  for (let k = 0; k < positives; k++) {
+    shares[k] = counted[rows[k]!]! / asked.get(rows[k]!)!;
+    rest[rows[k]!] = 0;
+  }
+  return { owners, shares, rest };
 }
 
 /** Binary targets 0 and 1 moved towards each other: eps / 2 and 1 - eps / 2 (Szegedy et al., 2016, for two classes). */
@@ -147,6 +188,7 @@ interface Target {
   readonly cy: number;
   readonly width: number;
   readonly height: number;
+  readonly weight: number;
 }
 
 interface Positive {
@@ -232,13 +274,13 @@ function clampCell(position: number, { side }: Head): number {
   return Math.min(side - 1, Math.max(0, Math.floor(position)));
 }
 
-function uncountCovering(grid: CellGrid, target: Target, counted: Uint8Array): void {
+function uncountCovering(grid: CellGrid, target: Target, counted: Float32Array, threshold: number): void {
   for (const head of grid.heads) {
     for (const [a, [width, height]] of head.anchors.entries()) {
-      if (shapeIou(target, [width, height]) <= IGNORE_IOU_THRESHOLD) continue;
-      // Boxes further apart than this share of the smaller side cannot reach the threshold.
-      const reachX = (1 - IGNORE_IOU_THRESHOLD) * Math.max(target.width, width);
-      const reachY = (1 - IGNORE_IOU_THRESHOLD) * Math.max(target.height, height);
+      if (shapeIou(target, [width, height]) <= threshold) continue;
+      // Boxes further apart than this share of the larger side cannot reach the threshold.
+      const reachX = (1 - threshold) * Math.max(target.width, width);
+      const reachY = (1 - threshold) * Math.max(target.height, height);
       const firstColumn = Math.max(0, Math.ceil((target.cx - reachX) / head.stride - 0.5));
       const lastColumn = Math.min(head.side - 1, Math.floor((target.cx + reachX) / head.stride - 0.5));
       const firstLine = Math.max(0, Math.ceil((target.cy - reachY) / head.stride - 0.5));
@@ -251,14 +293,65 @@ function uncountCovering(grid: CellGrid, target: Target, counted: Uint8Array): v
           const sharedY = Math.min(height, target.height, (height + target.height) / 2 - dy);
           const shared = Math.max(0, sharedX) * Math.max(0, sharedY);
           const iou = shared / (width * height + target.width * target.height - shared);
-          if (iou > IGNORE_IOU_THRESHOLD) counted[target.image * grid.count + rowAt(head, column, line, a)] = 0;
+          if (iou > threshold) counted[target.image * grid.count + rowAt(head, column, line, a)] = 0;
         }
       }
     }
   }
 }
 
-function uncountRegions(grid: CellGrid, regions: Float32Array, counted: Uint8Array, image: number): void {
+/** A predicted centre stays within this many strides of the centre of its cell, with every way of box-decoding.ts. */
+const CENTRE_REACH = 1;
+
+/**
+ * The rows whose predicted box can have an IoU above the threshold with a ground truth, whatever they predict. For an IoU above t,
+ * a side of the box is between t and 1/t times that of the ground truth, and then the centres are at most
+ * max(1 - t, (1/t - 1) / 2) of the ground truth's side apart. (Rows of predictions far from their own cell cannot be.)
+ */
+export function reachableRows(grid: CellGrid, targets: readonly TargetPlace[], threshold: number): ReachableRows {
+  const share = Math.max(1 - threshold, (1 / threshold - 1) / 2);
+  const ranges = targets.flatMap(({ image, cx, cy, width, height }, target) =>
+    grid.heads.map((head) => {
+      const across = share * width + CENTRE_REACH * head.stride;
+      const down = share * height + CENTRE_REACH * head.stride;
+      return {
+        target,
+        head,
+        offset: image * grid.count,
+        firstColumn: Math.max(0, Math.ceil((cx - across) / head.stride - 0.5)),
+        lastColumn: Math.min(head.side - 1, Math.floor((cx + across) / head.stride - 0.5)),
+        firstLine: Math.max(0, Math.ceil((cy - down) / head.stride - 0.5)),
+        lastLine: Math.min(head.side - 1, Math.floor((cy + down) / head.stride - 0.5)),
+      };
+    }),
+  );
+  let count = 0;
+  for (const { head, firstColumn, lastColumn, firstLine, lastLine } of ranges) {
+    count += Math.max(0, lastColumn - firstColumn + 1) * Math.max(0, lastLine - firstLine + 1) * head.anchors.length;
+  }
+  const rows = new Int32Array(Math.max(1, count));
+  const boxes = new Float32Array(rows.length * 4);
+  let k = 0;
+  for (const { target, head, offset, firstColumn, lastColumn, firstLine, lastLine } of ranges) {
+    const { cx, cy, width, height } = targets[target]!;
+    for (let line = firstLine; line <= lastLine; line++) {
+      const from = offset + rowAt(head, firstColumn, line, 0);
+      const to = offset + rowAt(head, lastColumn, line, 0) + head.anchors.length;
+      for (let row = from; row < to; row++, k++) {
+        rows[k] = row;
+        boxes[k * 4] = cx;
+        boxes[k * 4 + 1] = cy;
+        boxes[k * 4 + 2] = width;
+        boxes[k * 4 + 3] = height;
+      }
+    }
+  }
+  return { rows, boxes };
+}
+
+export type TargetPlace = Pick<Target, 'image' | 'cx' | 'cy' | 'width' | 'height'>;
+
+function uncountRegions(grid: CellGrid, regions: Float32Array, counted: Float32Array, image: number): void {
   for (let i = 0; i < regions.length; i += 4) {
     const [x1, y1, x2, y2] = regions.subarray(i, i + 4) as unknown as [number, number, number, number];
     for (const head of grid.heads) {

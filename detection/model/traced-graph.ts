@@ -14,9 +14,12 @@ import { type Binding, DATA_TYPE, nodeBackend, type OpAttribute, type Tensor, tf
 
 export type InputType = 'float32' | 'int32' | 'uint8';
 
+/** First dimension of an input that differs from run to run. What is computed from it may not depend on its size while tracing. */
+export const ANY_NUMBER = -1;
+
 /** What the traced code sees: tensors that stand for the inputs and variables of the graph. */
 export interface Tracer {
-  /** An input of fixed shape, fed at every run. A uint8 input arrives as uint8 and is seen as float32 0..255. */
+  /** An input, fed at every run, of fixed shape but for a first dimension of ANY_NUMBER. A uint8 input arrives as uint8 and is seen as float32 0..255. */
   input(name: string, shape: readonly number[], type: InputType): Tensor;
   /** A float32 variable, which lives in the graph's session between runs; this is its value at the start of a run. */
   variable(name: string, shape: readonly number[]): Tensor;
@@ -94,7 +97,8 @@ class Recorder implements Tracer {
 
   input(name: string, shape: readonly number[], type: InputType): Tensor {
     this.#inputs.set(name, { shape, type });
-    const tensor = tf.zeros([...shape], type === 'int32' ? 'int32' : 'float32');
+    const traced = shape.map((side) => (side === ANY_NUMBER ? 1 : side));
+    const tensor = tf.zeros(traced, type === 'int32' ? 'int32' : 'float32');
     this.#sources.set(idOf(tensor), type === 'uint8' ? `in/${name}/cast:0` : `in/${name}:0`);
     return tensor;
   }
@@ -300,11 +304,13 @@ export class GraphSession {
     try {
       for (const { key, shape, type } of signature.inputs) {
         const values = feeds[key];
-        const size = shape.reduce((a, b) => a * b, 1);
-        if (values?.length !== size) {
-          throw new Error(`Input "${key}" of "${name}" takes ${size} values [${shape}], but got ${values?.length}.`);
+        const known = shape.reduce((a, b) => (b === ANY_NUMBER ? a : a * b), 1);
+        const count = values === undefined ? 0 : values.length / known;
+        if (values === undefined || (shape[0] === ANY_NUMBER ? !Number.isInteger(count) : count !== 1)) {
+          throw new Error(`Input "${key}" of "${name}" takes ${known} values [${shape}], but got ${values?.length}.`);
         }
-        ids.push(binding.createTensor(shape, type, values));
+        const full = shape.map((side) => (side === ANY_NUMBER ? count : side));
+        ids.push(binding.createTensor(full, type, values));
       }
       const nodes = (ends: readonly { node: string }[]) => ends.map(({ node }) => `${node}:0`).join(',');
       const outputs = binding.runSavedModel(this.#session, ids, nodes(signature.inputs), nodes(signature.outputs));

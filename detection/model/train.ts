@@ -6,19 +6,24 @@ import { addStep, epochReport, NO_SUMS } from './epoch-sums.ts';
 import { lossPerGroundTruth } from './loss-profile.ts';
 import { flatten, networkLayout, startingWeights, unflatten } from './network.ts';
 import { type NonFinite, NonFiniteLossError, nonFiniteReport, nonFiniteState } from './non-finite.ts';
-import { ADAM_BETA2, adamCorrection } from './optimizer.ts';
 import {
   CLIP_OFF,
   clipAfterEpoch,
+  clipAfterStep,
   clipBeforeStep,
-  emaDecayAt,
-  emaForLength,
+  clippedShare,
   type Length,
-  learningRateAt,
-  statisticsRateAt,
+  stepPlanAt,
 } from './schedule.ts';
 import { createTargetBuilder, type TargetOptions } from './targets.ts';
-import { type GraphOptions, readReport, stepFeeds, type TrainState } from './train-graph.ts';
+import {
+  freshState,
+  type GraphOptions,
+  readReport,
+  readTargetNorms,
+  stepFeeds,
+  type TrainState,
+} from './train-graph.ts';
 import { openTrainGraphs } from './train-sizes.ts';
 import type { Batch, EpochReport, TrainJob, TrainOptions, TrainResult } from './types.ts';
 
@@ -39,7 +44,6 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
   const { stepsPerEpoch } = source;
   const length: Length = { stepsPerEpoch, totalSteps: options.epochs * stepsPerEpoch };
   const lastStep = Math.min(job.until ?? options.epochs, options.epochs) * stepsPerEpoch;
-  const ema = emaForLength(options.emaDecay, length.totalSteps);
   const start = startingPoint(job, length);
   let { step, clip, sums, returns, returnPoint } = start;
   const epochs = [...start.epochs];
@@ -95,26 +99,22 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       clip = clipBeforeStep(clip, options, length, step);
       const batch = await source.batch(step);
       const waited = (performance.now() - startedAt) / 1000;
-      const clipNorm = clip.switched === null ? Number.POSITIVE_INFINITY : options.clip.norm;
-      const learningRate = learningRateAt(options, length, step) * rateFactorOf(returns);
-      const settings = {
-        learningRate,
-        clipNorm,
-        emaDecay: emaDecayAt(ema.decay, step + 1, ema.ramp),
-        statisticsRate: statisticsRateAt(step, job.init === null),
-        correction1: adamCorrection(options.momentum, step),
-        correction2: adamCorrection(ADAM_BETA2, step),
-      };
+      const plan = stepPlanAt(options, length, step, { clip, isFresh: job.init === null });
+      const learningRate = plan.settings.learningRate * rateFactorOf(returns);
+      const settings = { ...plan.settings, learningRate };
       const graph = graphs.at(batch.inputSize ?? architecture.imageSize);
-      const answer = graph.run('train', stepFeeds(batch.pixels, targetsOf(batch), settings));
+      const targets = targetsOf(batch);
+      const answer = graph.run(plan.signature, stepFeeds(batch.pixels, targets, settings));
       const report = readReport(answer.report!);
-      const failure = nonFiniteReport(step, batch.imageIds, report);
+      const failure = nonFiniteReport(step, batch.shown ?? batch.imageIds, report);
       if (failure !== null) {
         await goBack(failure);
         continue;
       }
       step++;
-      sums = addStep(sums, report, report.gradientNorm > clipNorm, {
+      const norms = answer.targetNorms === undefined ? null : readTargetNorms(answer.targetNorms, targets);
+      if (norms !== null) clip = clipAfterStep(clip, norms);
+      sums = addStep(sums, report, clippedShare(plan, report.gradientNorm, norms), {
         seconds: (performance.now() - startedAt) / 1000,
         waited,
       });
@@ -122,7 +122,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       if (step % stepsPerEpoch === 0) {
         const epoch = step / stepsPerEpoch;
         const state = graphs.save();
-        const broken = nonFiniteState(step - 1, batch.imageIds, state);
+        const broken = nonFiniteState(step - 1, batch.shown ?? batch.imageIds, state);
         if (broken !== null) {
           await goBack(broken);
           continue;
@@ -151,7 +151,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       stopped = wish === 'checkpoint-and-stop';
       if (wish === 'go-on') continue;
       const state = graphs.save();
-      const broken = nonFiniteState(step - 1, batch.imageIds, state);
+      const broken = nonFiniteState(step - 1, batch.shown ?? batch.imageIds, state);
       if (broken === null) {
         await job.onCheckpoint(step, encodeCheckpoint(checkpoint(state)));
         savedStep = step;
@@ -205,15 +205,7 @@ function startingPoint(job: TrainJob, length: Length): Checkpoint {
   }
   const layout = networkLayout(job.architecture);
   const { parameters, statistics } = flatten(layout, startingWeights(job.architecture, job.init, job.seed));
-  const zeros = () => new Float32Array(layout.parameterCount);
-  const state: TrainState = {
-    weights: parameters,
-    statistics,
-    slot1: zeros(),
-    emaWeights: parameters,
-    emaStatistics: statistics,
-    ...(job.options.optimizer === 'adam' ? { slot2: zeros() } : {}),
-  };
+  const state = freshState({ parameters, statistics }, job.options);
   return {
     step: 0,
     identity,
@@ -233,6 +225,8 @@ function identityOf({ architecture, options, seed }: TrainJob, { stepsPerEpoch }
 }
 
 function graphOptionsOf(options: TrainOptions): GraphOptions {
-  const { batchSize, optimizer, momentum, weightDecay, focal, boxLoss, lossWeights } = options;
-  return { batchSize, optimizer, momentum, weightDecay, focal, boxLoss, lossWeights };
+  const { batchSize, accumulate, optimizer, momentum, weightDecay, focal } = options;
+  const { ignore, boxLoss, lossWeights, clip, freezeStatistics } = options;
+  const optimization = { batchSize, accumulate, optimizer, momentum, weightDecay, freezeStatistics };
+  return { ...optimization, focal, ignore, boxLoss, lossWeights, clip };
 }

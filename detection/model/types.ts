@@ -37,6 +37,8 @@ export interface SampleItem {
 /** One training batch, augmented. */
 export interface Batch {
   readonly imageIds: readonly number[];
+  /** All images that are to be seen in it, those of mosaics too; absent: `imageIds`. */
+  readonly shown?: readonly number[];
   /** Side S of this batch's images; absent: the architecture's. */
   readonly inputSize?: number;
   /** [B*S*S*3] uint8 RGB. */
@@ -131,6 +133,7 @@ export interface EpochReport {
   readonly epoch: number;
   readonly loss: { readonly total: number; readonly box: number; readonly objectness: number; readonly class: number };
   readonly gradientNorm: number;
+  /** 0..1: share of the steps with a clipped update; with `per-target`, mean share of ground truths clipped. */
   readonly clipped: number;
   readonly learningRate: number;
   readonly imagesPerSecond: number;

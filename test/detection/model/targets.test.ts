@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { cellGrid, decodeBox } from '../../../detection/model/cells.ts';
 import { createTargetBuilder, positiveCapacity } from '../../../detection/model/targets.ts';
+import type { TrainOptions } from '../../../detection/model/types.ts';
 import type { Architecture } from '../../../detection/types.ts';
 
 const architecture: Architecture = {
@@ -23,14 +24,16 @@ const architecture: Architecture = {
 };
 const grid = cellGrid(architecture);
 const none = new Float32Array(0);
+const byAnchor: TrainOptions['ignore'] = { by: 'anchor', threshold: 0.7 };
 
 function build(
   boxes: number[],
-  options: { assignment?: 'nearby' | 'best'; ignore?: number[]; classes?: number[] } = {},
+  options: { assignment?: 'nearby' | 'best'; ignore?: number[]; classes?: number[]; by?: typeof byAnchor } = {},
 ) {
   const targets = createTargetBuilder(architecture, 1, {
     assignment: options.assignment ?? 'nearby',
     labelSmoothing: 0.1,
+    ignore: options.by ?? byAnchor,
   })({
     boxes: [Float32Array.from(boxes)],
     classes: [Int32Array.from(options.classes ?? boxes.slice(0, boxes.length / 4).map(() => 0))],
@@ -107,6 +110,7 @@ test('an anchor that covers a target without being asked is neither object nor b
   const targets = createTargetBuilder({ ...architecture, anchors: [[[40, 40]], [[40, 40]]] }, 1, {
     assignment: 'best',
     labelSmoothing: 0,
+    ignore: byAnchor,
   })({ boxes: [Float32Array.of(8, 8, 48, 48)], classes: [Int32Array.of(0)], ignore: [none] });
   // Best rule: centre (28, 28) is in cell (3, 3) of stride 8 and (1, 1) of stride 16.
   const at = (row: number) => [targets.objectness[row], targets.counted[row]];

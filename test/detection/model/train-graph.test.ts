@@ -25,7 +25,7 @@ const settings = {
   correction1: 10,
   correction2: 1000,
 };
-const targetsOf = createTargetBuilder(architecture, 4, { assignment: 'nearby', labelSmoothing: 0 });
+const targetsOf = createTargetBuilder(architecture, 4, { ...defaultTrainOptions, labelSmoothing: 0 });
 
 function graphOptions(changes: Partial<GraphOptions>): GraphOptions {
   return { ...defaultTrainOptions, batchSize: 4, ...changes };
