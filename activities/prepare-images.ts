@@ -16,8 +16,20 @@ import type { Annotation, Category, ImageEntry } from '../detection/types.ts';
 /** Pixels kept in memory; the rest lies in a file. */
 const memoryMaxBytes = 1.5 * 2 ** 30;
 
-/** [S*S*3] pixels, wherever they lie. */
-type Pixels = () => Uint8Array;
+/** Where pixels lie in the file of those that memory has no room for. Any thread of the process can read them there. */
+export interface PixelPlace {
+  readonly descriptor: number;
+  readonly position: number;
+  readonly bytes: number;
+}
+
+/** [S*S*3] pixels in memory that all threads share, or their place in the file. */
+type Pixels = Uint8Array | PixelPlace;
+
+/** An image whose pixels are read from their file at each use, or lie in memory that all threads share. */
+export interface StoredImage extends PreparedImage {
+  readonly place: PixelPlace | null;
+}
 
 export interface ImagePool {
   /** Every entry with its annotations among `annotations`, in the order of `entries`. */
@@ -25,7 +37,9 @@ export interface ImagePool {
     entries: readonly ImageEntry[],
     annotations: readonly Annotation[],
     categories: readonly Category[],
-  ): Promise<PreparedImage[]>;
+    /** Weights of losses by annotation id; absent ones are 1. */
+    weights?: Readonly<Record<string, number>>,
+  ): Promise<StoredImage[]>;
 }
 
 export interface PoolOptions {
@@ -51,7 +65,7 @@ export function createImagePool(options: PoolOptions): ImagePool {
   };
 
   return {
-    async prepare(entries, annotations, categories) {
+    async prepare(entries, annotations, categories, weights) {
       const missing = [...new Map(entries.map((entry) => [entry.digest, entry])).values()].filter(
         (entry) => !pixelsOf.has(entry.digest),
       );
@@ -64,7 +78,11 @@ export function createImagePool(options: PoolOptions): ImagePool {
       return entries.map((entry) => {
         const frame = frameOf(entry.width, entry.height, inputSize);
         const labels = prepareLabels(entry, frame, byImage.get(entry.id) ?? [], categories);
-        return prepared(entry, frame, labels, pixelsOf.get(entry.digest)!);
+        const weighted = weights && {
+          ...labels,
+          weights: Float32Array.from(labels.annotationIds, (id) => weights[id] ?? 1),
+        };
+        return prepared(entry, frame, weighted ?? labels, pixelsOf.get(entry.digest)!);
       });
     },
   };
@@ -73,13 +91,14 @@ export function createImagePool(options: PoolOptions): ImagePool {
 function prepared(
   entry: ImageEntry,
   frame: Frame,
-  labels: ReturnType<typeof prepareLabels>,
+  labels: ReturnType<typeof prepareLabels> & Pick<PreparedImage, 'weights'>,
   pixels: Pixels,
-): PreparedImage {
+): StoredImage {
   return {
     imageId: entry.id,
+    place: pixels instanceof Uint8Array ? null : pixels,
     get pixels() {
-      return pixels();
+      return pixels instanceof Uint8Array ? pixels : readPixels(pixels);
     },
     scale: frame.scale,
     padX: frame.padX,
@@ -112,6 +131,12 @@ async function decodeImage(entry: ImageEntry, bytes: Buffer, inputSize: number):
   }
 }
 
+export function readPixels({ descriptor, position, bytes }: PixelPlace): Uint8Array {
+  const read = new Uint8Array(bytes);
+  readSync(descriptor, read, 0, bytes, position);
+  return read;
+}
+
 /** Keeps pixels in memory up to a bound, and beyond it in a file that is gone with the process, however that ends. */
 function createKeeper(imageBytes: number, memoryMax: number): (pixels: Uint8Array) => Promise<Pixels> {
   let inMemory = 0;
@@ -120,17 +145,15 @@ function createKeeper(imageBytes: number, memoryMax: number): (pixels: Uint8Arra
   return async (pixels) => {
     if ((inMemory + 1) * imageBytes <= memoryMax) {
       inMemory++;
-      return () => pixels;
+      const shared = new Uint8Array(new SharedArrayBuffer(imageBytes));
+      shared.set(pixels);
+      return shared;
     }
     file ??= await openUnnamedFile();
     const descriptor = file;
     const position = fileImages++ * imageBytes;
     writeSync(descriptor, pixels, 0, imageBytes, position);
-    return () => {
-      const read = new Uint8Array(imageBytes);
-      readSync(descriptor, read, 0, imageBytes, position);
-      return read;
-    };
+    return { descriptor, position, bytes: imageBytes };
   };
 }
 

@@ -72,7 +72,11 @@ export async function trainModel(
     ? { ...init.architecture, categories: dataset.categories }
     : await freshArchitecture(dataset, parameters, shape, [...images.train.values()], context.seed);
 
-  const schedule = scheduleOf(parameters.steps, options.epochs, stepsPerEpoch({ ...selected, ...options }));
+  const schedule = scheduleOf(
+    parameters.steps,
+    options.epochs,
+    stepsPerEpoch({ ...selected, ...options, images: images.train, inputSize: shape.imageSize }),
+  );
   const totalSteps = schedule.epochs * schedule.stepsPerEpoch;
   const source = {
     ...createBatchSource({
@@ -113,7 +117,7 @@ export async function trainModel(
     training: {
       steps: result.steps,
       stepsInAll: (init?.training.stepsInAll ?? 0) + result.steps,
-      images: selected.select.length,
+      images: new Set(selected.select.map(({ image }) => image)).size,
       seed: context.seed,
       parameters: countParameters(architecture),
     },

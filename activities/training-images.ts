@@ -2,7 +2,8 @@
 
 import { ApplicationFailure } from '@temporalio/common';
 import { loadJson } from '../artifacts/codecs.ts';
-import type { PreparedImage } from '../detection/model/types.ts';
+import type { Selection } from '../artifacts/types.ts';
+import type { PreparedImage, SampleItem } from '../detection/model/types.ts';
 import type { Architecture, Dataset } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
@@ -13,8 +14,19 @@ import type { TrainParameters } from './training-parameters.ts';
 const replayShareDefault = 0.3;
 
 export interface SelectedImages {
-  readonly select: readonly number[];
-  readonly replay?: { readonly from: readonly number[]; readonly share: number };
+  readonly select: readonly SampleItem[];
+  readonly replay?: { readonly from: readonly SampleItem[]; readonly share: number };
+  /** Weight of a ground truth's loss, by annotation id; others weigh 1. */
+  readonly weights?: Readonly<Record<string, number>>;
+}
+
+/** Ids of all images that are to be seen, whole or in part. */
+export function imagesOf({ select, replay }: SelectedImages): number[] {
+  return [...new Set([...select, ...(replay?.from ?? [])].map(({ image }) => image))];
+}
+
+function itemsOf({ images, crops }: Pick<Selection, 'images' | 'crops'>): readonly SampleItem[] {
+  return crops ?? images.map((image) => ({ image }));
 }
 
 export async function selectedImages(
@@ -25,8 +37,9 @@ export async function selectedImages(
   const { store } = context;
   const trainSplit = imagesOfSplits(dataset, ['train']);
   const known = new Set(trainSplit);
-  const read = async (ref: ArtifactRef, name: string): Promise<readonly number[]> => {
-    const { images } = await loadJson(store, 'selection', ref);
+  const read = async (ref: ArtifactRef, name: string): Promise<Selection> => {
+    const selection = await loadJson(store, 'selection', ref);
+    const { images } = selection;
     const foreign = images.filter((id) => !known.has(id));
     if (foreign.length > 0) {
       throw ApplicationFailure.nonRetryable(
@@ -35,9 +48,10 @@ export async function selectedImages(
         'ForeignImages',
       );
     }
-    return images;
+    return selection;
   };
-  const select = parameters.select ? await read(parameters.select, 'select') : trainSplit;
+  const chosen: Selection = parameters.select ? await read(parameters.select, 'select') : { images: trainSplit };
+  const select = itemsOf(chosen);
   if (select.length === 0) {
     throw ApplicationFailure.nonRetryable(
       parameters.select
@@ -46,9 +60,10 @@ export async function selectedImages(
       'EmptySelection',
     );
   }
-  if (!parameters.replay) return { select };
-  const from = await read(parameters.replay.from, 'replay.from');
-  return { select, replay: { from, share: parameters.replay.share ?? replayShareDefault } };
+  const { weights } = chosen;
+  if (!parameters.replay) return { select, weights };
+  const from = itemsOf(await read(parameters.replay.from, 'replay.from'));
+  return { select, weights, replay: { from, share: parameters.replay.share ?? replayShareDefault } };
 }
 
 export interface PreparedSets {
@@ -59,14 +74,14 @@ export interface PreparedSets {
 export async function prepareAll(
   context: StepContext,
   dataset: Dataset,
-  { select, replay }: SelectedImages,
+  selected: SelectedImages,
   inputSize: number,
 ): Promise<PreparedSets> {
   const pool = imagePoolOf(context, inputSize);
   const prepare = (ids: readonly number[]): Promise<PreparedImage[]> =>
-    pool.prepare(entriesOf(dataset, ids), dataset.labels.annotations, dataset.categories);
+    pool.prepare(entriesOf(dataset, ids), dataset.labels.annotations, dataset.categories, selected.weights);
   context.progress('decoding images', 0);
-  const trained = await prepare([...new Set([...select, ...(replay?.from ?? [])])]);
+  const trained = await prepare(imagesOf(selected));
   const val = await prepare(imagesOfSplits(dataset, ['val']));
   return { train: new Map(trained.map((image) => [image.imageId, image])), val };
 }

@@ -1,6 +1,10 @@
-/** Changes to a training image that keep its labels true: flip, colour, scale and shift, mosaic of four. */
+/**
+ * Changes to a training image that keep its labels true: flip, colour, scale and shift, mosaic of four; and canvases of
+ * windows. An image has the side of the network's input, and is written at a side of its own.
+ */
 
 import type { Random } from '../random.ts';
+import type { Box } from '../types.ts';
 import { frameOf, paddingGrey } from './input.ts';
 import type { PreparedImage, TrainOptions } from './types.ts';
 
@@ -9,6 +13,8 @@ export type AugmentOptions = TrainOptions['augment'];
 /** Less than this share of a box, or fewer pixels of a side, is too little to be found: it becomes an ignore region. */
 const shareLeftMin = 0.2;
 const sideLeftMinPx = 2;
+/** A window shows a part of an image on purpose: less than this share of a box in it is not what it was cut out for. */
+const shareInWindowMin = 0.4;
 
 /** The four images of a mosaic stand at this mean scale: between four whole images (0.5) and four crops (1). */
 const mosaicScale = 0.75;
@@ -20,6 +26,14 @@ export interface AugmentedLabels {
   readonly boxes: Float32Array;
   readonly classes: Int32Array;
   readonly ignore: Float32Array;
+  /** [N] weight of each box's loss. */
+  readonly weights: Float32Array;
+}
+
+/** A part of an image, in its input pixels. */
+export interface ImageWindow {
+  readonly image: PreparedImage;
+  readonly window: Box;
 }
 
 /** Pixels x1 <= x < x2, y1 <= y < y2 of the output. */
@@ -41,58 +55,74 @@ interface Placement {
 /** Rows of a 3x3 matrix on RGB. */
 type ColourMatrix = readonly [number, number, number, number, number, number, number, number, number];
 
-/** Copies the image as it is into `out` ([S*S*3]). */
-export function copyImage(image: PreparedImage, out: Uint8Array): AugmentedLabels {
-  out.set(image.pixels);
-  return { boxes: image.boxes, classes: image.classes, ignore: image.ignore };
+/** Writes the image as it is into `out` ([O*O*3]), larger or smaller where `outputSize` says so. */
+export function copyImage(
+  image: PreparedImage,
+  inputSize: number,
+  out: Uint8Array,
+  outputSize = inputSize,
+): AugmentedLabels {
+  if (outputSize === inputSize) {
+    out.set(image.pixels);
+    const { boxes, classes, ignore } = image;
+    return { boxes, classes, ignore, weights: image.weights ?? new Float32Array(classes.length).fill(1) };
+  }
+  const placement: Placement = { flip: false, scale: outputSize / inputSize, offsetX: 0, offsetY: 0 };
+  const region: Region = { x1: 0, y1: 0, x2: outputSize, y2: outputSize };
+  const labels = collectLabels();
+  drawRegion(image, inputSize, placement, region, null, out, outputSize);
+  labels.add(image, inputSize, placement, region);
+  return labels.done();
 }
 
-/** Writes one image, changed as the numbers of `random` say, into `out` ([S*S*3]). */
+/** Writes one image, changed as the numbers of `random` say, into `out` ([O*O*3]). */
 export function augmentImage(
   image: PreparedImage,
   inputSize: number,
   options: AugmentOptions,
   random: Random,
   out: Uint8Array,
+  outputSize = inputSize,
 ): AugmentedLabels {
   const flip = drawFlip(options, random);
   const colour = drawColour(options.colour, random);
-  const scale = drawScale(options.scale, random);
-  const shiftX = (2 * random.next() - 1) * options.shift * inputSize;
-  const shiftY = (2 * random.next() - 1) * options.shift * inputSize;
+  const scale = (outputSize / inputSize) * drawScale(options.scale, random);
+  const shiftX = (2 * random.next() - 1) * options.shift * outputSize;
+  const shiftY = (2 * random.next() - 1) * options.shift * outputSize;
   // Scaled about the centre.
-  const centred = (inputSize * (1 - scale)) / 2;
+  const centred = (outputSize - inputSize * scale) / 2;
   const placement: Placement = { flip, scale, offsetX: centred + shiftX, offsetY: centred + shiftY };
-  const region: Region = { x1: 0, y1: 0, x2: inputSize, y2: inputSize };
+  const region: Region = { x1: 0, y1: 0, x2: outputSize, y2: outputSize };
   const labels = collectLabels();
-  drawRegion(image, inputSize, placement, region, colour, out);
+  drawRegion(image, inputSize, placement, region, colour, out, outputSize);
   labels.add(image, inputSize, placement, region);
   return labels.done();
 }
 
-/** Writes four images around a random point into `out` ([S*S*3]) (Bochkovskiy et al. 2020, YOLOv4). */
+/** Writes four images around a random point into `out` ([O*O*3]) (Bochkovskiy et al. 2020, YOLOv4). */
 export function mosaic(
   images: readonly [PreparedImage, PreparedImage, PreparedImage, PreparedImage],
   inputSize: number,
   options: AugmentOptions,
   random: Random,
   out: Uint8Array,
+  outputSize = inputSize,
 ): AugmentedLabels {
-  const middle = (): number => Math.round(inputSize * (mosaicMargin + (1 - 2 * mosaicMargin) * random.next()));
+  const middle = (): number => Math.round(outputSize * (mosaicMargin + (1 - 2 * mosaicMargin) * random.next()));
   const x = middle();
   const y = middle();
   const regions: readonly Region[] = [
     { x1: 0, y1: 0, x2: x, y2: y },
-    { x1: x, y1: 0, x2: inputSize, y2: y },
-    { x1: 0, y1: y, x2: x, y2: inputSize },
-    { x1: x, y1: y, x2: inputSize, y2: inputSize },
+    { x1: x, y1: 0, x2: outputSize, y2: y },
+    { x1: 0, y1: y, x2: x, y2: outputSize },
+    { x1: x, y1: y, x2: outputSize, y2: outputSize },
   ];
   const labels = collectLabels();
   for (const [index, region] of regions.entries()) {
     const image = images[index]!;
     const flip = drawFlip(options, random);
     const colour = drawColour(options.colour, random);
-    const scale = mosaicScale * drawScale(options.scale, random);
+    const scale = mosaicScale * (outputSize / inputSize) * drawScale(options.scale, random);
     const content = frameOf(image.width, image.height, inputSize);
     // Any part of the image may show; one smaller than its region may lie anywhere in it.
     const slackX = region.x2 - region.x1 - content.contentWidth * scale;
@@ -104,8 +134,52 @@ export function mosaic(
       offsetX: region.x1 + slackX * random.next() - padX * scale,
       offsetY: region.y1 + slackY * random.next() - image.padY * scale,
     };
-    drawRegion(image, inputSize, placement, region, colour, out);
+    drawRegion(image, inputSize, placement, region, colour, out, outputSize);
     labels.add(image, inputSize, placement, region);
+  }
+  return labels.done();
+}
+
+/**
+ * Writes windows of images into the cells of a grid on grey, each somewhere in its cell and never larger than it is in
+ * its image; `options` and `random` are null where nothing is to be changed.
+ */
+export function canvasOfWindows(
+  windows: readonly ImageWindow[],
+  cellsAcross: number,
+  inputSize: number,
+  options: AugmentOptions | null,
+  randomOf: (window: number) => Random,
+  out: Uint8Array,
+  outputSize = inputSize,
+): AugmentedLabels {
+  out.fill(paddingGrey);
+  const labels = collectLabels();
+  for (const [index, { image, window }] of windows.entries()) {
+    const random = randomOf(index);
+    const flip = options !== null && drawFlip(options, random);
+    const colour = options === null ? null : drawColour(options.colour, random);
+    const jitter = options === null ? 1 : Math.min(1, drawScale(options.scale, random));
+    const scale = (outputSize / inputSize) * jitter;
+    const edge = (line: number): number => Math.round((line * outputSize) / cellsAcross);
+    const cell = { column: index % cellsAcross, line: Math.floor(index / cellsAcross) };
+    const along = (from: number, to: number, length: number): { from: number; to: number } => {
+      const size = Math.min(to - from, Math.max(1, Math.round(length * scale)));
+      const start = from + Math.floor((to - from - size + 1) * (options === null ? 0.5 : random.next()));
+      return { from: start, to: start + size };
+    };
+    const across = along(edge(cell.column), edge(cell.column + 1), window[2] - window[0]);
+    const down = along(edge(cell.line), edge(cell.line + 1), window[3] - window[1]);
+    const region: Region = { x1: across.from, y1: down.from, x2: across.to, y2: down.to };
+    const left = flip ? inputSize - window[2] : window[0];
+    const placement: Placement = {
+      flip,
+      scale,
+      offsetX: region.x1 - left * scale,
+      offsetY: region.y1 - window[1] * scale,
+    };
+    drawRegion(image, inputSize, placement, region, colour, out, outputSize);
+    labels.add(image, inputSize, placement, region, shareInWindowMin);
   }
   return labels.done();
 }
@@ -192,6 +266,7 @@ function drawRegion(
   region: Region,
   colour: ColourMatrix | null,
   out: Uint8Array,
+  outputSize: number,
 ): void {
   const { contentWidth, contentHeight } = frameOf(image.width, image.height, inputSize);
   const { scale, offsetX, offsetY } = placement;
@@ -204,8 +279,8 @@ function drawRegion(
   const from = (columns.first - region.x1) * 3;
   const to = (columns.end - region.x1) * 3;
   for (let y = region.y1; y < region.y2; y++) {
-    const start = (y * inputSize + region.x1) * 3;
-    const end = (y * inputSize + region.x2) * 3;
+    const start = (y * outputSize + region.x1) * 3;
+    const end = (y * outputSize + region.x2) * 3;
     if (y < rows.first || y >= rows.end) {
       target.fill(paddingGrey, start, end);
       continue;
@@ -280,23 +355,25 @@ function blendRows(
 
 /** Gathers the labels of the images that make up an output. */
 function collectLabels(): {
-  add(image: PreparedImage, inputSize: number, placement: Placement, region: Region): void;
+  add(image: PreparedImage, inputSize: number, placement: Placement, region: Region, shareMin?: number): void;
   done(): AugmentedLabels;
 } {
   const boxes: number[] = [];
   const classes: number[] = [];
   const ignore: number[] = [];
+  const weights: number[] = [];
   return {
-    add(image, inputSize, placement, region) {
+    add(image, inputSize, placement, region, shareMin = shareLeftMin) {
       for (let i = 0; i < image.classes.length; i++) {
         const { box, shareLeft } = placeBox(image.boxes, i * 4, inputSize, placement, region);
         if (!(shareLeft > 0)) continue;
         const side = Math.min(box[2] - box[0], box[3] - box[1]);
-        if (shareLeft < shareLeftMin || side < sideLeftMinPx) {
+        if (shareLeft < shareMin || side < sideLeftMinPx) {
           ignore.push(...box);
         } else {
           boxes.push(...box);
           classes.push(image.classes[i]!);
+          weights.push(image.weights?.[i] ?? 1);
         }
       }
       for (let i = 0; i < image.ignore.length; i += 4) {
@@ -308,6 +385,7 @@ function collectLabels(): {
       boxes: Float32Array.from(boxes),
       classes: Int32Array.from(classes),
       ignore: Float32Array.from(ignore),
+      weights: Float32Array.from(weights),
     }),
   };
 }

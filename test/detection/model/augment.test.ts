@@ -119,6 +119,6 @@ test('the same seed gives the same pixels', () => {
 test('an image without targets adds no labels', () => {
   const empty = { ...boxImage(1, [1, 1, 2, 2]), boxes: new Float32Array(0), classes: new Int32Array(0) };
   const out = new Uint8Array(size * size * 3);
-  expect(copyImage(empty, out).boxes.length).toBe(0);
+  expect(copyImage(empty, size, out).boxes.length).toBe(0);
   expect(augmentImage(empty, size, off, createRandom(1), out).boxes.length).toBe(0);
 });

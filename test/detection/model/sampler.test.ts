@@ -23,9 +23,10 @@ function image(imageId: number): PreparedImage {
 }
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const whole = (ids: readonly number[]) => ids.map((image) => ({ image }));
 const options = (changes: Partial<BatchSourceOptions>): BatchSourceOptions => ({
   images: new Map(range(1, 41).map((id) => [id, image(id)])),
-  select: range(1, 11),
+  select: whole(range(1, 11)),
   batchSize: 4,
   inputSize: size,
   seed: 1,
@@ -53,7 +54,7 @@ test('a batch depends on its step alone, not on what was asked before', () => {
 });
 
 test('fewer images than a batch wrap around', () => {
-  const source = createBatchSource(options({ select: [3, 5], batchSize: 5 }));
+  const source = createBatchSource(options({ select: whole([3, 5]), batchSize: 5 }));
   const counts = [...source.batch(0).imageIds].sort((a, b) => a - b);
   expect(source.stepsPerEpoch).toBe(1);
   expect([2, 3]).toContain(counts.filter((id) => id === 3).length);
@@ -61,7 +62,9 @@ test('fewer images than a batch wrap around', () => {
 });
 
 test('replayed images are the given share of an epoch, none of the selection, and come equally often', () => {
-  const source = createBatchSource(options({ select: range(1, 8), replay: { from: range(1, 13), share: 0.3 } }));
+  const source = createBatchSource(
+    options({ select: whole(range(1, 8)), replay: { from: whole(range(1, 13)), share: 0.3 } }),
+  );
   const perEpoch = 10;
   // Five ordinary images, three an epoch: in five epochs each three times.
   const ids = idsOf(source, 13).slice(0, 5 * perEpoch);
@@ -73,8 +76,8 @@ test('replayed images are the given share of an epoch, none of the selection, an
 });
 
 test('a share of 0 replays nothing, and a share of 1 is refused', () => {
-  expect(createBatchSource(options({ replay: { from: range(20, 30), share: 0 } })).stepsPerEpoch).toBe(3);
-  expect(() => createBatchSource(options({ replay: { from: [20], share: 1 } }))).toThrow('is 1, expected');
+  expect(createBatchSource(options({ replay: { from: whole(range(20, 30)), share: 0 } })).stepsPerEpoch).toBe(3);
+  expect(() => createBatchSource(options({ replay: { from: whole([20]), share: 1 } }))).toThrow('is 1, expected');
 });
 
 test('mosaic ends with the last share of the steps', () => {
@@ -92,5 +95,5 @@ test('mosaic ends with the last share of the steps', () => {
 
 test('an empty selection and an unknown image are errors that say so', () => {
   expect(() => createBatchSource(options({ select: [] }))).toThrow('at least one image');
-  expect(() => createBatchSource(options({ select: [99] })).batch(0)).toThrow('Image 99 is selected');
+  expect(() => createBatchSource(options({ select: whole([99]) })).batch(0)).toThrow('Image 99 is selected');
 });
