@@ -1,9 +1,10 @@
 /** `report`: gathers what the run left behind, and stores the pages. */
 
-import { type JsonArtifacts, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
+import { type JsonArtifacts, loadDynamics, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
 import { readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
-import { type ArtifactRef, isArtifactRef, type StepRecord } from '../plan/types.ts';
+import type { Dynamics } from '../detection/dynamics.ts';
+import { type ArtifactKind, type ArtifactRef, isArtifactRef, type StepRecord } from '../plan/types.ts';
 import { buildReport } from '../report/build.ts';
 import { renderHtml, renderMarkdown } from '../report/render.ts';
 import type { Made, ReportInput } from '../report/types.ts';
@@ -32,6 +33,9 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
     trials: await load(store, steps, 'trials'),
     curves: await load(store, steps, 'curves'),
     profiles: await load(store, steps, 'profile'),
+    forgetting: await load(store, steps, 'forgetting'),
+    dynamics: await loadEachDynamics(store, steps),
+    quarantined: await load(store, steps, 'quarantined'),
     corrections: await load(store, steps, 'corrections'),
     planted: await load(store, steps, 'planted'),
     coercions: await load(store, steps, 'coercions'),
@@ -46,19 +50,34 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
   return { report: await saveJson(store, 'report', pages) };
 };
 
-/** Every artifact of one kind among the outputs of the steps, in their order; one that two steps gave, only once. */
 async function load<K extends keyof JsonArtifacts>(
   store: Store,
   steps: readonly StepRecord[],
   kind: K,
 ): Promise<(Made<JsonArtifacts[K]> & { readonly digest: string })[]> {
-  const made: (Made<JsonArtifacts[K]> & { readonly digest: string })[] = [];
+  const found = madeOf(steps, kind);
+  return Promise.all(
+    found.map(async ({ path, ref }) => ({ path, value: await loadJson(store, kind, ref), digest: ref.digest })),
+  );
+}
+
+async function loadEachDynamics(store: Store, steps: readonly StepRecord[]): Promise<Made<Dynamics>[]> {
+  const found = madeOf(steps, 'dynamics');
+  return Promise.all(found.map(async ({ path, ref }) => ({ path, value: await loadDynamics(store, ref) })));
+}
+
+/** Every artifact of one kind among the outputs of the steps, in their order; one that two steps gave, only once. */
+function madeOf(
+  steps: readonly StepRecord[],
+  kind: ArtifactKind,
+): { readonly path: string; readonly ref: ArtifactRef }[] {
+  const made: { path: string; ref: ArtifactRef }[] = [];
   const seen = new Set<string>();
   for (const step of steps) {
     for (const output of Object.values(step.outputs ?? {})) {
       if (!isArtifactRef(output) || output.artifact !== kind || seen.has(output.digest)) continue;
       seen.add(output.digest);
-      made.push({ path: step.path, value: await loadJson(store, kind, output), digest: output.digest });
+      made.push({ path: step.path, ref: output });
     }
   }
   return made;

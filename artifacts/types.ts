@@ -1,6 +1,7 @@
 /** What each artifact kind holds once decoded; `codecs.ts` turns them into bytes and back. */
 
 import type { TargetCategory } from '../detection/dynamics.ts';
+import type { Fate, TargetHistory } from '../detection/forgetting.ts';
 import type { ClipSwitch, EpochReport, TrainOptions } from '../detection/model/types.ts';
 import type {
   Annotation,
@@ -178,7 +179,7 @@ export interface Profile {
     readonly annotationId: string;
     readonly loss: readonly number[];
     readonly pTrue: readonly number[];
-    /** The loss also where model m missed it. Absent in profiles of earlier versions, as are the next four. */
+    /** The loss also where model m missed it. Absent in profiles of earlier versions, as are the next three. */
     readonly full?: readonly number[];
     /** The objectness term alone: focal loss of p_true where there is one category. */
     readonly objectness?: readonly number[];
@@ -193,7 +194,7 @@ export interface Profile {
     readonly focal: { readonly gamma: number; readonly alpha: number };
     readonly clusters: readonly {
       readonly count: number;
-      /** Mean over its targets, one a model. */
+      /** Means over its targets, one a model; `missed` is a share. */
       readonly objectness: readonly number[];
       readonly pTrue: readonly number[];
       readonly missed: readonly number[];
@@ -228,6 +229,20 @@ export interface HeldBox {
   readonly variability: number | null;
   readonly lateLoss: number | null;
   readonly aum: number | null;
+}
+
+/** `forgetting`: which ground truths each of a chain of models found. */
+export interface Forgetting {
+  readonly models: readonly ArtifactRef[];
+  /** A ground truth is found by a detection of at least this score and this IoU with it. */
+  readonly confidence: number;
+  readonly iou: number;
+  readonly targets: readonly (TargetHistory & {
+    readonly fileName: string;
+    readonly split: Split;
+    readonly box: Box;
+    readonly fate: Fate;
+  })[];
 }
 
 /** `ensemble`: models whose predictions are merged. */

@@ -1,9 +1,12 @@
 /** From what a run left behind to the report: the summary in words, the tables, the figures. */
 
-import type { Corrections, Interval, Metrics } from '../artifacts/types.ts';
+import type { Corrections, Interval, Metrics, Profile } from '../artifacts/types.ts';
 import type { Split } from '../detection/types.ts';
 import type { StepRecord } from '../plan/types.ts';
-import { capacityFigure, capacityLossFigure, legend, lossFigure, profileFigure, tableFigure } from './figures.ts';
+import { capacityFigure, capacityLossFigure, lossFigure, tableFigure } from './figures.ts';
+import { modelChainSection } from './model-chain.ts';
+import { quarantineSection } from './quarantine.ts';
+import { featureFigure, profileFigure } from './target-figures.ts';
 import type { Block, Cell, Made, Report, ReportInput, Section, Table } from './types.ts';
 
 /** AP in percent points, as the field writes it: 73.5. */
@@ -25,6 +28,8 @@ export function buildReport(input: ReportInput): Report {
     capacitySection(input),
     labelsSection(input),
     trainingSection(input),
+    modelChainSection(input),
+    quarantineSection(input),
     profileSection(input),
     runSection(input),
     reproduceSection(input),
@@ -325,15 +330,18 @@ function trainingSection(input: ReportInput): Section | null {
 function profileSection(input: ReportInput): Section | null {
   if (input.profiles.length === 0) return null;
   const blocks = input.profiles.flatMap(({ path, value: profile }): Block[] => {
-    const first = profile.targets.map((target) => target.loss[0]!);
+    const targets = profile.targets.filter((target) => !target.quarantined);
+    const held = profile.targets.length - targets.length;
+    const first = targets.map((target) => target.loss[0]!);
+    const features = featureFigure(profile);
     return [
       {
         type: 'table',
         table: {
-          caption: `Targets of the training set of ${path} under each model: ${profile.targets.length} in all.`,
+          caption: `Targets of the training set of ${path} under each model: ${targets.length} in all${held > 0 ? `, and ${held} in quarantine, which do not count here` : ''}.`,
           columns: ['Model', 'Missed', 'Newly found', 'Newly missed', 'Median loss of the found'],
           rows: profile.models.map((model, m) => {
-            const losses = profile.targets.map((target) => target.loss[m]!);
+            const losses = targets.map((target) => target.loss[m]!);
             const found = losses.filter((loss) => loss !== -1);
             const newly = (was: boolean) =>
               losses.filter((loss, i) => (first[i] === -1) === was && (loss === -1) !== was).length;
@@ -351,13 +359,33 @@ function profileSection(input: ReportInput): Section | null {
         type: 'figure',
         figure: {
           caption:
-            'Loss of each target under each model; -1: missed. Newly found and newly missed are against the first model.',
-          svg: `${legend(profile.models.map((model) => model.name))}${profileFigure(profile)}`,
+            'Loss of each target under each model; −1, in orange: missed. Newly found and newly missed are against the first model.',
+          svg: profileFigure(profile),
         },
       },
+      ...(features === null
+        ? []
+        : [
+            {
+              type: 'figure' as const,
+              figure: {
+                caption: featureCaption(profile),
+                svg: features,
+              },
+            },
+          ]),
     ];
   });
   return { id: 'profile', title: 'Loss on the last training set', blocks };
+}
+
+function featureCaption({ features }: Profile): string {
+  const { gamma, alpha } = features!.focal;
+  return (
+    `How many targets look alike against what they cost: ${features!.clusters.length} features, found by clustering ` +
+    `the crops. Dots: mean focal loss (gamma ${gamma}, alpha ${alpha}). Dashed: what is expected where p_true is ` +
+    'n / (n + h) for a feature that occurs n times, with h fitted to the dots. A dot far above the line costs more than its rarity explains.'
+  );
 }
 
 function median(values: readonly number[]): number {

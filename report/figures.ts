@@ -2,15 +2,16 @@
 
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import type { Curves, Metrics, Profile, Trials } from '../artifacts/types.ts';
+import type { Curves, Metrics, Trials } from '../artifacts/types.ts';
 import type { Made } from './types.ts';
 
 /** Okabe and Ito's palette, which people with any kind of colour vision can tell apart. https://jfly.uni-koeln.de/color/ */
-const palette = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#F0E442', '#000000'];
+export const palette = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#F0E442', '#000000'];
 
 const width = 720;
 
-function draw(options: Plot.PlotOptions): string {
+/** SVG text of a plot in the report's width. */
+export function draw(options: Plot.PlotOptions): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const svg = Plot.plot({ document, width, style: { background: 'transparent', fontSize: '12px' }, ...options });
   return svg.outerHTML;
@@ -108,34 +109,11 @@ export function lossFigure(curves: readonly Made<Curves>[]): string {
   });
 }
 
-/**
- * Loss of each target of the last training set under each model. Targets are in the order of their loss under the
- * first model; -1 stands for a missed one, as in the published figure.
- */
-export function profileFigure(profile: Profile): string {
-  const order = profile.targets
-    .map((target, index) => ({ index, first: target.loss[0] ?? -1 }))
-    .sort((a, b) => a.first - b.first || a.index - b.index);
-  const rows = order.flatMap(({ index }, rank) =>
-    profile.models.map((model, m) => ({ rank, model: model.name, loss: profile.targets[index]!.loss[m]! })),
-  );
-  return draw({
-    height: 320,
-    x: { label: 'Target, in order of its loss under the first model' },
-    y: { label: 'Loss (-1: missed)', grid: true },
-    color: { domain: profile.models.map((model) => model.name), range: palette, legend: false },
-    marks: [
-      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
-      Plot.dot(rows, { x: 'rank', y: 'loss', fill: 'model', r: 2, fillOpacity: 0.7 }),
-    ],
-  });
-}
-
 /** Names beside their colours, for figures whose marks are coloured by name. */
-export function legend(names: readonly string[]): string {
+export function legend(names: readonly string[], colours: readonly string[] = palette): string {
   const items = names.map(
     (name, index) =>
-      `<tspan fill="${palette[index % palette.length]}" font-weight="bold">● </tspan><tspan fill="currentColor">${escapeText(name)}   </tspan>`,
+      `<tspan fill="${colours[index % colours.length]}" font-weight="bold">● </tspan><tspan fill="currentColor">${escapeText(name)}   </tspan>`,
   );
   return `<svg viewBox="0 0 ${width} 24" width="${width}" height="24" font-family="system-ui, sans-serif" font-size="12" role="img"><text x="40" y="16" xml:space="preserve">${items.join('')}</text></svg>`;
 }

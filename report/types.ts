@@ -1,6 +1,17 @@
 /** What a report is made from, and what it consists of before it is drawn. */
 
-import type { Coercions, Corrections, Curves, Metrics, Planted, Profile, Trials } from '../artifacts/types.ts';
+import type {
+  Coercions,
+  Corrections,
+  Curves,
+  Forgetting,
+  Metrics,
+  Planted,
+  Profile,
+  Quarantined,
+  Trials,
+} from '../artifacts/types.ts';
+import type { Dynamics } from '../detection/dynamics.ts';
 import type { RunHeader, RunState, StepRecord } from '../plan/types.ts';
 
 /** An artifact with the path of the step that made it. */
@@ -20,6 +31,9 @@ export interface ReportInput {
   readonly trials: readonly Made<Trials>[];
   readonly curves: readonly Made<Curves>[];
   readonly profiles: readonly Made<Profile>[];
+  readonly forgetting: readonly Made<Forgetting>[];
+  readonly dynamics: readonly Made<Dynamics>[];
+  readonly quarantined: readonly Made<Quarantined>[];
   readonly corrections: readonly Made<Corrections>[];
   readonly planted: readonly Made<Planted>[];
   readonly coercions: readonly Made<Coercions>[];
