@@ -5,7 +5,16 @@ import type { StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
 import type { AnyStepImplementation } from './context.ts';
 import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
-import { closeRun, countImages, loadPlan, openRun, recordNotice, recordRun, recordStep } from './run-control.ts';
+import {
+  closeRun,
+  countImages,
+  countWaiting,
+  loadPlan,
+  openRun,
+  recordNotice,
+  recordRun,
+  recordStep,
+} from './run-control.ts';
 import { finishStep, reuseStep, runStep } from './run-step.ts';
 import { stepImplementations } from './step-implementations.ts';
 
@@ -31,6 +40,7 @@ export function createActivities(
     'record-notice': recordNotice,
     'close-run': closeRun,
     'count-images': countImages,
+    'count-waiting': countWaiting,
     'reuse-step': reuseStep,
     'finish-step': finishStep,
     'append-decisions': appendBatch,

@@ -101,6 +101,15 @@ export async function closeRun(
   await writeRunState(store, run, { state, endedAt, error });
 }
 
+/** Of steps whose activities have been asked for. A held one waits for people, not for a worker. */
+export async function countWaiting(
+  { store }: ActivityDeps,
+  { run, paths }: { run: string; paths: readonly string[] },
+): Promise<number> {
+  const records = await Promise.all(paths.map((path) => readStepRecord(store, run, path)));
+  return records.filter((record) => record?.state !== 'running' && record?.state !== 'held').length;
+}
+
 export async function countImages({ store }: ActivityDeps, { selection }: { selection: Json }): Promise<number> {
   if (!isArtifactRef(selection) || selection.artifact !== 'selection') {
     throw ApplicationFailure.nonRetryable(

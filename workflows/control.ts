@@ -16,6 +16,8 @@ export interface ControlActivities {
   'record-notice'(request: { run: string; message: string }): Promise<void>;
   'close-run'(request: { run: string; state: 'done' | 'failed' | 'cancelled'; error?: string }): Promise<void>;
   'count-images'(request: { selection: Json }): Promise<number>;
+  /** How many of these steps no worker has taken yet. */
+  'count-waiting'(request: { run: string; paths: readonly string[] }): Promise<number>;
   /** The result of the same work, where there is one. */
   'reuse-step'(request: StepRequest): Promise<StepResult | null>;
   /** Records the result of a step that is more than one activity. */

@@ -1,13 +1,26 @@
-/** `search-capacity`: one activity a pair of depth and width, as a child workflow, then the choice among them. */
+/** `search-capacity`: trials of different sizes as a child workflow, the losing ones stopped early, then the choice. */
 
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { Json, SearchStep, StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
 import { callStep, holdUntilDone, type ScopeContext, stepRequest } from './execute-step.ts';
+import { type Halving, type Rung, rungsOf } from './halving.ts';
 import { distantRoot, openMailbox, tellParent } from './mailbox.ts';
 import { runChild } from './run-child.ts';
+import { runTrialsByStanding } from './run-trials.ts';
 import type { SearchArguments, SearchResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
+
+/** Their results travel together, and at 2 MiB Temporal refuses what travels. */
+const trialsMax = 1_000;
+
+/** As in schemas/steps/search-capacity.schema.json, for plans that do not say it. */
+const halvingDefaults: Halving = { eta: 3, minEpochs: 5, finalists: 2 };
+const sizeDefaults = { depth: 0.33, width: 0.25, imageSize: 320, anchors: 3 };
+const epochsDefault = 30;
+
+type SizeName = keyof typeof sizeDefaults;
+type Size = { readonly [name in SizeName]: number };
 
 export async function searchCapacity(
   { kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, id }: SearchStep,
@@ -25,12 +38,20 @@ export async function searchCapacity(
   return control('finish-step', { step: request, result });
 }
 
-/** The child: all trials at once, of which a train worker takes one at a time; each is reused and held by itself. */
+/** The child: of the trials a train worker takes one at a time; each is reused and held by itself. */
 export async function runTrials({ step, path, with: inputs, ...facts }: SearchArguments): Promise<SearchResult> {
   const state = openScopeState((published) => tellParent(path, published));
   const context = { ...facts, path, state, mailbox: openMailbox(), root: distantRoot(facts.run) };
-  const { depth, width, choose, ...training } = inputs;
-  const pairs = numbers(depth, path, 'depth').flatMap((d) => numbers(width, path, 'width').map((w) => [d, w] as const));
+  const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
+  const sizes = sizesOf(inputs, path);
+  const epochs = typeof training.epochs === 'number' ? training.epochs : epochsDefault;
+  const rungs =
+    strategy === 'halving'
+      ? rungsOf(sizes.length, epochs, { ...halvingDefaults, ...(halving as Partial<Halving> | undefined) })
+      : [];
+  // A path, and so a seed, says the size and not the place in the grid: a larger grid redoes only what is new.
+  const pathOf = ({ depth, width, imageSize, anchors }: Size) =>
+    `${path}.trial[${depth},${width},${imageSize},${anchors}]`;
   const part = async (kind: string, partPath: string, values: Values): Promise<StepResult> => {
     const request = stepRequest(facts, { path: partPath, kind, version: step.version, with: values });
     const { queue, timeoutMs, heartbeatMs, retry } = step;
@@ -39,17 +60,35 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
     );
   };
   try {
-    const trials = await Promise.allSettled(
-      pairs.map(([d, w]) => part('capacity-trial', `${path}.trial[${d},${w}]`, { ...training, depth: d, width: w })),
-    );
-    const ended = trials.map((trial) => {
-      if (trial.status === 'rejected') throw trial.reason;
-      return trial.value;
+    const { ended, stopped } = await runTrialsByStanding(sizes.length, rungs, {
+      run: (trial, rung) => {
+        const size = sizes[trial]!;
+        const values = { ...training, ...size };
+        const until = rungs[rung]?.epoch;
+        if (until === undefined) return part('capacity-trial', pathOf(size), values);
+        return part('capacity-rung', pathOf(size), { ...values, until });
+      },
+      waiting: (trials) =>
+        control('count-waiting', { run: facts.run, paths: trials.map((trial) => pathOf(sizes[trial]!)) }),
+      stopped: async (trial, rung, outputs) => {
+        const change = {
+          path: pathOf(sizes[trial]!),
+          kind: 'capacity-trial',
+          state: 'done',
+          outputs,
+          note: stopNote(rungs[rung]!, epochs),
+        } as const;
+        await control('record-step', { run: facts.run, change });
+      },
     });
     const chosen = await part('choose-capacity', `${path}.choose`, {
       dataset: training.dataset ?? null,
       choose: choose ?? 'one-se',
       trials: ended.map(({ outputs }) => outputs),
+      ...(stopped.length === 0
+        ? {}
+        : { stopped: stopped.map(({ trial, outputs }) => stoppedRow(sizes[trial]!, outputs)) }),
+      ...(rungs.length === 0 ? {} : { rungs: rungs as unknown as Json }),
     });
     return { outputs: chosen.outputs, reused: chosen.reused && ended.every(({ reused }) => reused) };
   } finally {
@@ -57,10 +96,36 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
   }
 }
 
-function numbers(list: Json | undefined, path: string, name: string): readonly number[] {
-  if (Array.isArray(list) && list.length > 0 && list.every((item) => typeof item === 'number')) return list as number[];
+/** As in `Trials['stopped']`. */
+function stoppedRow(size: Size, { epoch, ...outputs }: Values): Json {
+  return { ...size, ...outputs, epochs: epoch ?? null };
+}
+
+function stopNote({ epoch, compared, kept }: Rung, epochs: number): string {
+  return `stopped at epoch ${epoch} of ${epochs}: not among the best ${kept} of ${compared} there`;
+}
+
+/** All combinations, in the order of the lists; what is given twice counts once. */
+function sizesOf(inputs: Values, path: string): Size[] {
+  let sizes: Partial<Size>[] = [{}];
+  for (const name of Object.keys(sizeDefaults) as SizeName[]) {
+    const values = numbers(inputs[name] ?? sizeDefaults[name], path, name);
+    sizes = sizes.flatMap((size) => values.map((value) => ({ ...size, [name]: value })));
+  }
+  if (sizes.length > trialsMax) {
+    throw ApplicationFailure.nonRetryable(
+      `The capacity search "${path}" has ${sizes.length} trials; at most ${trialsMax} are possible. Give shorter lists.`,
+      'BadData',
+    );
+  }
+  return sizes as Size[];
+}
+
+function numbers(given: Json, path: string, name: string): readonly number[] {
+  const list = Array.isArray(given) ? (given as readonly Json[]) : [given];
+  if (list.length > 0 && list.every((item) => typeof item === 'number')) return [...new Set(list as number[])];
   throw ApplicationFailure.nonRetryable(
-    `The capacity search "${path}" has ${name} ${JSON.stringify(list)}; expected a list of numbers.`,
+    `The capacity search "${path}" has ${name} ${JSON.stringify(given)}; expected a number or a list of numbers.`,
     'ExpressionFailed',
   );
 }

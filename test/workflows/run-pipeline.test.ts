@@ -256,13 +256,13 @@ describe('a capacity search', () => {
     ],
   };
 
-  test('runs one activity a pair, then the choice', async () => {
+  test('runs one activity a size, then the choice', async () => {
     await (await rig.startRun('search', plan)).result();
     expect(await rig.states('search')).toEqual([
       'after: done',
       'capacity.choose: done',
-      'capacity.trial[0.33,0.25]: done',
-      'capacity.trial[0.67,0.25]: done',
+      'capacity.trial[0.33,0.25,320,3]: done',
+      'capacity.trial[0.67,0.25,320,3]: done',
       'capacity: done',
     ]);
     expect((await rig.step('search', 'after'))?.outputs?.value).toBeCloseTo(0.92, 12);
@@ -276,7 +276,7 @@ describe('a capacity search', () => {
       with: { ...plan.steps[0]!.with, width: [0.25, 0.5] },
     } as never);
     await (await rig.startRun('search-wider', { steps: [wider] })).result();
-    expect(ranIn('search-wider').sort()).toEqual(['capacity.trial[0.33,0.5]', 'capacity.trial[0.67,0.5]']);
+    expect(ranIn('search-wider').sort()).toEqual(['capacity.trial[0.33,0.5,320,3]', 'capacity.trial[0.67,0.5,320,3]']);
   });
 });
 
