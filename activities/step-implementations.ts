@@ -12,9 +12,11 @@ import { importDataset } from './import-dataset.ts';
 import { merge } from './merge.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
+import { promote } from './promote.ts';
 import { quarantine } from './quarantine.ts';
 import { report } from './report.ts';
 import { synthesize } from './synthesize.ts';
+import { trackForgetting } from './track-forgetting.ts';
 import { train } from './train.ts';
 
 export const stepImplementations: { readonly [kind: string]: AnyStepImplementation } = {
@@ -32,6 +34,8 @@ export const stepImplementations: { readonly [kind: string]: AnyStepImplementati
   quarantine: asStep(quarantine),
   report,
   synthesize,
+  promote,
+  'track-forgetting': trackForgetting,
   train,
 };
 

@@ -14,8 +14,10 @@ import { evaluate } from './evaluate.ts';
 import { exportModel } from './export.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
+import { promote } from './promote.ts';
 import type { ChildFailure, FromChild, StartMessage, ToChild } from './tf-messages.ts';
 import { enterTfProcess } from './tf-process.ts';
+import { trackForgetting } from './track-forgetting.ts';
 import { train } from './train.ts';
 
 const steps: { readonly [kind: string]: (context: StepContext, parameters: never) => Promise<unknown> } = {
@@ -28,6 +30,8 @@ const steps: { readonly [kind: string]: (context: StepContext, parameters: never
   'export-model': exportModel,
   mine,
   'profile-loss': profileLoss,
+  promote,
+  'track-forgetting': trackForgetting,
   train,
 };
 

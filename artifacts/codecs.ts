@@ -13,6 +13,7 @@ import type {
   Curves,
   DatasetManifest,
   Ensemble,
+  Forgetting,
   ImageTable,
   Metrics,
   Model,
@@ -38,6 +39,7 @@ export interface JsonArtifacts {
   candidates: CandidateList;
   corrections: Corrections;
   profile: Profile;
+  forgetting: Forgetting;
   quarantined: Quarantined;
   ensemble: Ensemble;
   metrics: Metrics;

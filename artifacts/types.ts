@@ -41,8 +41,14 @@ export interface Selection {
   readonly weights?: Readonly<Record<string, number>>;
 }
 
-/** `planted`: label errors that `synthesize` made on purpose. */
+/** `planted`: label errors that `synthesize` made on purpose, and what it drew. */
 export interface Planted {
+  /** How many true boxes have each feature; the counts follow a normal distribution, but for the rare one. */
+  readonly features?: readonly number[];
+  /** Index of the feature that hardly differs from what is around it. */
+  readonly rareFeature?: number;
+  /** Feature of each true box, by its id. */
+  readonly featureOf?: Readonly<Record<string, number>>;
   readonly errors: readonly {
     readonly type: 'missing' | 'spurious' | 'shifted' | 'wrong-class';
     readonly imageId: number;

@@ -41,7 +41,7 @@ const heavy = { queue: 'train', timeoutMs: 14 * 24 * hour, heartbeatMs: 15_000, 
 const kinds: readonly StepKind[] = [
   {
     kind: 'synthesize',
-    version: 1,
+    version: 2,
     type: 'activity',
     inputs: {},
     outputs: { dataset: artifact('dataset'), truth: artifact('labels'), planted: artifact('planted') },

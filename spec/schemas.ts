@@ -9,11 +9,13 @@ import importDataset from '../schemas/steps/import-dataset.schema.json' with { t
 import merge from '../schemas/steps/merge.schema.json' with { type: 'json' };
 import mine from '../schemas/steps/mine.schema.json' with { type: 'json' };
 import profileLoss from '../schemas/steps/profile-loss.schema.json' with { type: 'json' };
+import promote from '../schemas/steps/promote.schema.json' with { type: 'json' };
 import quarantine from '../schemas/steps/quarantine.schema.json' with { type: 'json' };
 import report from '../schemas/steps/report.schema.json' with { type: 'json' };
 import reviewLabels from '../schemas/steps/review-labels.schema.json' with { type: 'json' };
 import searchCapacity from '../schemas/steps/search-capacity.schema.json' with { type: 'json' };
 import synthesize from '../schemas/steps/synthesize.schema.json' with { type: 'json' };
+import trackForgetting from '../schemas/steps/track-forgetting.schema.json' with { type: 'json' };
 import train from '../schemas/steps/train.schema.json' with { type: 'json' };
 import training from '../schemas/training.schema.json' with { type: 'json' };
 import { isRecord, type PlainValue } from './types.ts';
@@ -53,6 +55,8 @@ const files: { readonly [name: string]: unknown } = {
   'steps/evaluate.schema.json': evaluate,
   'steps/export.schema.json': exportFiles,
   'steps/import-dataset.schema.json': importDataset,
+  'steps/promote.schema.json': promote,
+  'steps/track-forgetting.schema.json': trackForgetting,
   'steps/merge.schema.json': merge,
   'steps/mine.schema.json': mine,
   'steps/profile-loss.schema.json': profileLoss,
