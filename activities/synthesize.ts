@@ -2,8 +2,9 @@
 
 import { ApplicationFailure } from '@temporalio/common';
 import { saveDataset, saveJson, saveLabels } from '../artifacts/codecs.ts';
+import type { Planted } from '../artifacts/types.ts';
 import { assignSplits } from '../detection/formats/splits.ts';
-import { generateScene, plantErrors, type Scene, sceneCategories } from '../detection/scenes.ts';
+import { generateScene, plantErrors, RARE_KIND, type Scene, sceneCategories } from '../detection/scenes.ts';
 import type { Annotation, Category, Dataset, ImageEntry, Split } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext, StepImplementation } from './context.ts';
@@ -18,6 +19,8 @@ export interface SynthesizeParameters {
   readonly targets: number;
   /** Side of the median target as a share of the image. */
   readonly targetSize: number;
+  /** Share of the targets that are of the rare kind. */
+  readonly tail?: number;
   /** Shares of the true boxes. */
   readonly errors: {
     readonly missing: number;
@@ -38,6 +41,8 @@ export type SynthesizeOutputs = {
 interface StoredScene {
   readonly image: Omit<ImageEntry, 'split'>;
   readonly truth: readonly Annotation[];
+  /** Feature of each true box. */
+  readonly kinds: readonly number[];
 }
 
 export const synthesize: StepImplementation<SynthesizeParameters, SynthesizeOutputs> = async (
@@ -46,10 +51,11 @@ export const synthesize: StepImplementation<SynthesizeParameters, SynthesizeOutp
 ) => {
   const { store, seed } = context;
   const categories = orBadData(context, () => sceneCategories(parameters.categories));
+  const options = { ...parameters, tailShare: parameters.tail };
   const scenes: StoredScene[] = [];
   for (let index = 0; index < parameters.images; index++) {
     context.signal.throwIfAborted();
-    scenes.push(await storeScene(context, generateScene(parameters, seed, index), index));
+    scenes.push(await storeScene(context, generateScene(options, seed, index), index));
     context.progress(`scene ${index + 1} of ${parameters.images}`, (index + 1) / parameters.images);
   }
 
@@ -68,7 +74,7 @@ export const synthesize: StepImplementation<SynthesizeParameters, SynthesizeOutp
   return {
     dataset: await saveDataset(store, labelled(categories, images, planted.annotations)),
     truth: await saveLabels(store, { parent: null, author: 'truth', note: 'what the scenes show', annotations: truth }),
-    planted: await saveJson(store, 'planted', { errors: planted.errors }),
+    planted: await saveJson(store, 'planted', { errors: planted.errors, ...featuresOf(scenes) }),
   };
 };
 
@@ -78,8 +84,22 @@ async function storeScene({ store }: StepContext, scene: Scene, index: number): 
   const digest = await store.putObject(await encodePng(scene));
   return {
     image: { id, fileName: `images/${String(id).padStart(5, '0')}.png`, width, height, digest, group },
+    kinds: targets.map(({ kind }) => kind),
     truth: targets.map(({ categoryId, box }, i) => ({ id: `${id}-${i + 1}`, imageId: id, categoryId, box })),
   };
+}
+
+/** Which feature each true box has, and how often each occurs. */
+function featuresOf(scenes: readonly StoredScene[]): Pick<Planted, 'features' | 'rareFeature' | 'featureOf'> {
+  const features = new Array<number>(RARE_KIND + 1).fill(0);
+  const featureOf: { [truthId: string]: number } = {};
+  for (const { truth, kinds } of scenes) {
+    for (const [i, { id }] of truth.entries()) {
+      features[kinds[i]!]!++;
+      featureOf[id] = kinds[i]!;
+    }
+  }
+  return { features, rareFeature: RARE_KIND, featureOf };
 }
 
 function labelled(

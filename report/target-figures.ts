@@ -27,7 +27,8 @@ export function profileFigure(profile: Profile): string {
   });
   const highest = Math.max(1, ...rows.map(({ loss }) => loss));
   return draw({
-    height: 60 + 130 * profile.models.length,
+    height: 76 + 130 * profile.models.length,
+    marginBottom: 46,
     marginRight: 80,
     x: { label: 'Target, in order of its loss under the first model', domain: [-0.5, targets.length - 0.5] },
     y: { label: 'Loss (−1: missed)', grid: true, domain: [-1.4, highest * 1.05], ticks: 5 },
@@ -72,7 +73,8 @@ export function featureFigure(profile: Profile): string | null {
     }),
   );
   return draw({
-    height: 80 + 150 * shown.length,
+    height: 96 + 150 * shown.length,
+    marginBottom: 46,
     marginRight: 80,
     x: { label: 'Targets that look alike', type: 'log', tickFormat: 'd', ticks: 5 },
     y: { label: 'Focal loss', grid: true, zero: true, ticks: 4 },
@@ -102,7 +104,8 @@ export const categoryColours: readonly (readonly [TargetCategory, string])[] = [
 export function cartographyFigure(dynamics: Dynamics, held: ReadonlySet<string>): string {
   const rows = summarizeDynamics(dynamics).filter(({ planted }) => !planted);
   return draw({
-    height: 380,
+    height: 396,
+    marginBottom: 46,
     x: { label: 'Variability of p_true', grid: true, zero: true },
     y: { label: 'Confidence: mean p_true', grid: true, domain: [0, 1] },
     color: { domain: categoryColours.map(([name]) => name), range: categoryColours.map(([, colour]) => colour) },
