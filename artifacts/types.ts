@@ -2,7 +2,7 @@
 
 import type { TargetCategory } from '../detection/dynamics.ts';
 import type { Fate, TargetHistory } from '../detection/forgetting.ts';
-import type { ClipSwitch, EpochReport, TrainOptions } from '../detection/model/types.ts';
+import type { ClipSwitch, EpochReport, NonFiniteReturn, TrainOptions } from '../detection/model/types.ts';
 import type {
   Annotation,
   Architecture,
@@ -83,15 +83,25 @@ export interface Model {
   };
 }
 
+/** A model between an old one and a new one: the share of the new weights, and what shares reached on validation. */
+export interface Interpolation {
+  readonly newShare: number;
+  readonly tried: readonly { readonly newShare: number; readonly AP: number; readonly AP50: number }[];
+}
+
 /** `curves`: one training, epoch by epoch. */
 export interface Curves {
   readonly epochs: readonly EpochReport[];
   readonly clipSwitch: ClipSwitch | null;
+  /** Returns to an earlier state because a loss was not finite; absent: none. */
+  readonly returns?: readonly NonFiniteReturn[];
   readonly options: TrainOptions;
   readonly seconds: number;
   readonly environment: RunEnvironment;
   /** Boxes of its images that were held in quarantine; absent: none. */
   readonly quarantined?: number;
+  /** Where the model was interpolated between `init` and what was trained: what each share of the new weights reached. */
+  readonly interpolation?: Interpolation;
 }
 
 /** An estimate with the ends of its 95 % interval. */
@@ -102,7 +112,7 @@ export interface Interval {
 }
 
 /** What a trial of a capacity search varies, and what such a model costs. */
-interface TrialSize {
+export interface TrialSize {
   readonly depth: number;
   readonly width: number;
   /** Side of the input in pixels. This and all that is optional here lacks in tables of earlier releases. */

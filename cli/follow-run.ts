@@ -184,7 +184,9 @@ function wordsOf(step: StepRecord, run: string): string[] {
     case 'running':
       return [`${head}  ${colours.dim(step.kind)} started`];
     case 'done':
-      return [`${head}  ${paintState('done')}${step.reused ? ', reused' : took}${numbersOf(step)}`];
+      return [
+        `${head}  ${paintState('done')}${step.reused ? ', reused' : took}${step.note ? `, ${step.note}` : numbersOf(step)}`,
+      ];
     case 'waiting':
       return [`${head}  ${paintState('waiting')}`, ...gateWords(run, step).map((line) => `          ${line}`)];
     case 'held':

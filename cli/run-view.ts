@@ -85,7 +85,7 @@ export function statusJson(view: RunView): object {
     endedAt: view.record.endedAt,
     error: view.record.error,
     notices: view.record.notices ?? [],
-    steps: view.steps.map(({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, error }) => ({
+    steps: view.steps.map(({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, error, note }) => ({
       path,
       kind,
       state,
@@ -95,6 +95,7 @@ export function statusJson(view: RunView): object {
       outputs: outputs ?? {},
       waitingFor,
       error,
+      note,
     })),
   };
 }

@@ -1,9 +1,10 @@
 /** From what a run left behind to the report: the summary in words, the tables, the figures. */
 
-import type { Corrections, Interval, Metrics, Profile } from '../artifacts/types.ts';
+import type { Corrections, Interval, Metrics, Profile, TrialSize, Trials } from '../artifacts/types.ts';
 import type { Split } from '../detection/types.ts';
 import type { StepRecord } from '../plan/types.ts';
-import { capacityFigure, capacityLossFigure, lossFigure, tableFigure } from './figures.ts';
+import { capacityFigure, varying } from './capacity-figure.ts';
+import { lossFigure, tableFigure } from './figures.ts';
 import { modelChainSection } from './model-chain.ts';
 import { quarantineSection } from './quarantine.ts';
 import { featureFigure, profileFigure } from './target-figures.ts';
@@ -195,23 +196,91 @@ function capacitySection(input: ReportInput): Section | null {
     {
       type: 'table',
       table: {
-        caption: `Trials of ${path}, by the rule ${trials.rule === 'one-se' ? 'of one standard error: the smallest model that cannot be told from the best' : 'best'}.`,
-        columns: ['Depth', 'Width', 'Parameters', 'Training loss', 'AP on validation', 'AP50', 'Time'],
-        rows: trials.trials.map((trial) => [
-          { text: String(trial.depth), strong: trial.chosen },
-          { text: String(trial.width), strong: trial.chosen },
-          plain(trial.parameters.toLocaleString('en')),
-          plain(trial.trainingLoss.toFixed(3)),
-          { text: interval(trial.AP), grey: true },
-          { text: points(trial.AP50), grey: true },
-          { text: duration(trial.seconds), strong: trial.chosen },
-        ]),
+        caption: `Trials of ${path}, by the rule ${trials.rule === 'one-se' ? 'of one standard error: the smallest model that cannot be told from the best' : 'best'}. Operations are those of one image, in thousands of millions; the gap is AP on a sample of the training images less AP on validation; images/s are those of the machine where the trial ran.`,
+        columns: capacityColumns(trials),
+        rows: [...trials.trials.map((trial) => trialRow(trials, trial)), ...stoppedRows(trials)],
       },
     },
-    { type: 'figure', figure: { caption: 'Capacity against AP on validation.', svg: capacityFigure(trials) } },
-    { type: 'figure', figure: { caption: 'Capacity against training loss.', svg: capacityLossFigure(trials) } },
+    ...rungsText(trials),
+    {
+      type: 'figure',
+      figure: {
+        caption: `Capacity against AP on validation, with 95 % intervals; the number beside a point is the width. Dashed: AP on training images, without augmentation.${trials.stopped ? ' Hollow: stopped early, where it had got to.' : ''}`,
+        svg: capacityFigure(trials),
+      },
+    },
   ]);
   return { id: 'capacity', title: 'Capacity', blocks };
+}
+
+function capacityColumns(trials: Trials): string[] {
+  const varies = varying(trials);
+  return [
+    'Depth',
+    'Width',
+    ...(varies.imageSize ? ['Image size'] : []),
+    ...(varies.anchors ? ['Anchors'] : []),
+    'Parameters',
+    'Operations',
+    ...(trials.stopped ? ['Epochs'] : []),
+    'Training loss',
+    'AP on validation',
+    'AP50',
+    'Gap',
+    'Training images/s',
+    'Detection images/s',
+    'Time',
+  ];
+}
+
+/** The cells that a trial has whether it was stopped or not. */
+function sizeCells(trials: Trials, trial: TrialSize, strong: boolean): Cell[] {
+  const varies = varying(trials);
+  return [
+    { text: String(trial.depth), strong },
+    { text: String(trial.width), strong },
+    ...(varies.imageSize ? [{ text: String(trial.imageSize), strong }] : []),
+    ...(varies.anchors ? [{ text: String(trial.anchors), strong }] : []),
+    plain(trial.parameters.toLocaleString('en')),
+    plain(trial.flops === undefined ? '–' : (trial.flops / 1e9).toFixed(2)),
+  ];
+}
+
+function trialRow(trials: Trials, trial: Trials['trials'][number]): Cell[] {
+  const speed = (imagesPerSecond: number | undefined) => (imagesPerSecond ? String(Math.round(imagesPerSecond)) : '–');
+  return [
+    ...sizeCells(trials, trial, trial.chosen),
+    ...(trials.stopped ? [plain(trial.epochs ?? '–')] : []),
+    plain(trial.trainingLoss.toFixed(3)),
+    { text: interval(trial.AP), grey: true },
+    { text: points(trial.AP50), grey: true },
+    { text: trial.gap ? difference(trial.gap) : '–', grey: true },
+    plain(speed(trial.trainingImagesPerSecond)),
+    plain(speed(trial.inferenceImagesPerSecond)),
+    { text: duration(trial.seconds), strong: trial.chosen },
+  ];
+}
+
+function stoppedRows(trials: Trials): Cell[][] {
+  return (trials.stopped ?? []).map((trial) => [
+    ...sizeCells(trials, trial, false),
+    plain(`stopped at ${trial.epochs}`),
+    plain(trial.trainingLoss.toFixed(3)),
+    { text: points(trial.AP), grey: true },
+    { text: points(trial.AP50), grey: true },
+    plain('–'),
+    plain('–'),
+    plain('–'),
+    plain(duration(trial.seconds)),
+  ]);
+}
+
+function rungsText({ rungs }: Trials): Block[] {
+  if (rungs === undefined) return [];
+  const parts = rungs.map(
+    ({ epoch, compared, kept }) => `after epoch ${epoch} the best ${kept} of ${compared} went on`,
+  );
+  return [{ type: 'text', text: `Trials were compared by AP on validation while they trained: ${parts.join(', ')}.` }];
 }
 
 function labelsSection(input: ReportInput): Section | null {
@@ -405,7 +474,7 @@ function runSection(input: ReportInput): Section {
         rows: input.steps.map((step) => [
           plain(step.path),
           plain(step.kind),
-          plain(step.reused ? `${step.state}, reused` : step.state),
+          plain(`${step.state}${step.reused ? ', reused' : ''}${step.note ? `, ${step.note}` : ''}`),
           plain(step.reused ? '–' : elapsed(step)),
           plain(step.attempts?.length ?? 0),
           plain(resumedAt(step)),

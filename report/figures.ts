@@ -2,7 +2,7 @@
 
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import type { Curves, Metrics, Trials } from '../artifacts/types.ts';
+import type { Curves, Metrics } from '../artifacts/types.ts';
 import type { Made } from './types.ts';
 
 /** Okabe and Ito's palette, which people with any kind of colour vision can tell apart. https://jfly.uni-koeln.de/color/ */
@@ -15,53 +15,6 @@ export function draw(options: Plot.PlotOptions): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const svg = Plot.plot({ document, width, style: { background: 'transparent', fontSize: '12px' }, ...options });
   return svg.outerHTML;
-}
-
-/** AP on validation, with its interval, against the number of parameters. */
-export function capacityFigure(trials: Trials): string {
-  const rows = trials.trials.map((trial) => ({
-    parameters: trial.parameters,
-    AP: trial.AP.value,
-    low: trial.AP.low,
-    high: trial.AP.high,
-    name: `${trial.depth} × ${trial.width}${trial.chosen ? ' (chosen)' : ''}`,
-    chosen: trial.chosen,
-  }));
-  return draw({
-    height: 280,
-    marginRight: 110,
-    x: { type: 'log', label: 'Parameters', ticks: 4, tickFormat: 's', insetLeft: 30, insetRight: 30 },
-    y: { label: 'AP on validation', grid: true, zero: true },
-    marks: [
-      Plot.ruleX(rows, { x: 'parameters', y1: 'low', y2: 'high', stroke: palette[0], strokeWidth: 2 }),
-      Plot.dot(rows, {
-        x: 'parameters',
-        y: 'AP',
-        r: 5,
-        fill: (row: { chosen: boolean }) => palette[row.chosen ? 1 : 0]!,
-      }),
-      Plot.text(rows, { x: 'parameters', y: 'AP', text: 'name', dx: 9, textAnchor: 'start' }),
-    ],
-  });
-}
-
-/** Training loss against the number of parameters, beside `capacityFigure`. */
-export function capacityLossFigure(trials: Trials): string {
-  const rows = trials.trials.map((trial) => ({
-    parameters: trial.parameters,
-    loss: trial.trainingLoss,
-    name: `${trial.depth} × ${trial.width}`,
-  }));
-  return draw({
-    height: 220,
-    marginRight: 110,
-    x: { type: 'log', label: 'Parameters', ticks: 4, tickFormat: 's', insetLeft: 30, insetRight: 30 },
-    y: { label: 'Training loss, last epoch', grid: true, zero: true },
-    marks: [
-      Plot.dot(rows, { x: 'parameters', y: 'loss', r: 5, fill: palette[2] }),
-      Plot.text(rows, { x: 'parameters', y: 'loss', text: 'name', dx: 9, textAnchor: 'start' }),
-    ],
-  });
 }
 
 /** AP of every row on one split at one label version, as dots with intervals. */

@@ -158,7 +158,11 @@ describe('the pages', () => {
                   depth: 0.33,
                   width: 0.125,
                   parameters: 270_000,
+                  flops: 1.25e9,
                   trainingLoss: 1.5,
+                  gap: around(0.05, 0.04),
+                  trainingImagesPerSecond: 210.4,
+                  inferenceImagesPerSecond: 801,
                   AP: around(0.4, 0.02),
                   AP50: 0.6,
                   seconds: 61,
@@ -203,6 +207,55 @@ describe('the pages', () => {
     const markdown = renderMarkdown(report);
     expect(markdown).toContain('| model 1 | 1 | – | – | 0.300 |');
     expect(markdown).toContain('| model 2 | 1 | 1 | 1 | 0.400 |');
-    expect(markdown).toContain('| 0.33 | 0.125 | 270,000 | 1.500 | 40.0 [38.0, 42.0] | 60.0 | 1 min 1 s |');
+    expect(markdown).toContain(
+      '| 0.33 | 0.125 | 270,000 | 1.25 | 1.500 | 40.0 [38.0, 42.0] | 60.0 | +5.0 [+1.0, +9.0] | 210 | 801 | 1 min 1 s |',
+    );
+  });
+
+  it('show the trials that were stopped early, where they got to and why', () => {
+    const size = { depth: 0.33, width: 0.5, imageSize: 320, anchors: 3, parameters: 4_000_000, flops: 9e9 };
+    const report = buildReport(
+      input({
+        steps: [
+          {
+            path: 'capacity.trial[0.33,0.5,320,3]',
+            kind: 'capacity-trial',
+            state: 'done',
+            reused: false,
+            note: 'stopped at epoch 5 of 30: not among the best 2 of 3 there',
+          },
+        ],
+        trials: [
+          {
+            path: 'capacity',
+            value: {
+              rule: 'best',
+              reason: 'It is the best.',
+              trials: [0.125, 0.25].map((width) => ({
+                ...size,
+                width,
+                trainingLoss: 1,
+                AP: around(width, 0.02),
+                AP50: 0.6,
+                trainAP: around(width + 0.1, 0.02),
+                epochs: 30,
+                seconds: 61,
+                chosen: width === 0.25,
+                model: ref('model'),
+              })),
+              stopped: [{ ...size, epochs: 5, trainingLoss: 3, AP: 0.08, AP50: 0.2, seconds: 20 }],
+              rungs: [{ epoch: 5, compared: 3, kept: 2 }],
+            },
+          },
+        ],
+      }),
+    );
+    const markdown = renderMarkdown(report);
+    expect(markdown).toContain(
+      '| 0.33 | 0.5 | 4,000,000 | 9.00 | stopped at 5 | 3.000 | 8.0 | 20.0 | – | – | – | 20 s |',
+    );
+    expect(markdown).toContain('after epoch 5 the best 2 of 3 went on.');
+    expect(markdown).toContain('done, stopped at epoch 5 of 30: not among the best 2 of 3 there');
+    expect(renderHtml(report)).toContain('Hollow: stopped early');
   });
 });
