@@ -169,7 +169,7 @@ export function boundPerTarget(
       const norms = tf.div(tf.sqrt(together), normaliser);
       onNorms(norms);
       const scales = tf.minimum(1, tf.div(bound, tf.maximum(norms, 1e-12)));
-      return tf.mul(dy, tf.expandDims(tf.gather(scales, owners as Tensor1D), 1));
+      return tf.mul(dy, tf.reshape(tf.gather(scales, owners as Tensor1D), [-1, 1]));
     },
   }));
   return run(asked);

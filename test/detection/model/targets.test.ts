@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import { iou } from '../../../detection/box.ts';
 import { cellGrid, decodeBox } from '../../../detection/model/cells.ts';
-import { createTargetBuilder, positiveCapacity } from '../../../detection/model/targets.ts';
+import { createTargetBuilder, positiveCapacity, targetShares } from '../../../detection/model/targets.ts';
 import type { TrainOptions } from '../../../detection/model/types.ts';
+import { createRandom } from '../../../detection/random.ts';
 import type { Architecture } from '../../../detection/types.ts';
 
 const architecture: Architecture = {
@@ -135,4 +137,142 @@ test('more positives than there is room for: the cells of the centres stay', () 
   const targets = build(boxes);
   expect(targets.positives).toBe(positiveCapacity(architecture, 1));
   expect(new Set(placesOf(targets))).toEqual(new Set(['8 3,3 12', '8 3,3 8']));
+});
+
+function randomBoxes(random: ReturnType<typeof createRandom>, count: number, side: number): Float32Array {
+  return Float32Array.from(
+    Array.from({ length: count }, () => {
+      const [width, height] = [2 + random.next() ** 2 * side * 0.8, 2 + random.next() ** 2 * side * 0.8];
+      const [x, y] = [random.next() * (side - width), random.next() * (side - height)];
+      return [x, y, x + width, y + height];
+    }).flat(),
+  );
+}
+
+/** Positives as forward_yolo_layer of darknet finds them, line by line, with its relative units and its order of loops. */
+function darknetRows(boxes: Float32Array, { strides, anchors, imageSize }: Architecture): number[] {
+  const all = anchors.flat();
+  const overlap = (x1: number, w1: number, x2: number, w2: number) =>
+    Math.min(x1 + w1 / 2, x2 + w2 / 2) - Math.max(x1 - w1 / 2, x2 - w2 / 2);
+  const boxIou = (a: number[], b: number[]) => {
+    const [w, h] = [overlap(a[0]!, a[2]!, b[0]!, b[2]!), overlap(a[1]!, a[3]!, b[1]!, b[3]!)];
+    const shared = w < 0 || h < 0 ? 0 : w * h;
+    return shared / (a[2]! * a[3]! + b[2]! * b[3]! - shared);
+  };
+  const rows: number[] = [];
+  let start = 0;
+  let first = 0;
+  for (const [layer, stride] of strides.entries()) {
+    const side = imageSize / stride;
+    const mask = anchors[layer]!.map((_, i) => first + i);
+    for (let t = 0; t < boxes.length / 4; t++) {
+      const [x1, y1, x2, y2] = Array.from(boxes.subarray(t * 4, t * 4 + 4), (v) => v / imageSize) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
+      const shifted = [0, 0, x2 - x1, y2 - y1];
+      let bestIou = 0;
+      let bestN = 0;
+      for (const [n, [width, height]] of all.entries()) {
+        const found = boxIou([0, 0, width / imageSize, height / imageSize], shifted);
+        if (found > bestIou) [bestIou, bestN] = [found, n];
+      }
+      for (const n of mask) {
+        const [width, height] = all[n]!;
+        if (n !== bestN && boxIou([0, 0, width / imageSize, height / imageSize], shifted) <= 0.213) continue;
+        rows.push(start + (Math.floor(y * side) * side + Math.floor(x * side)) * mask.length + (n - first));
+      }
+    }
+    start += side * side * mask.length;
+    first += mask.length;
+  }
+  return rows.sort((a, b) => a - b);
+}
+
+test('best: on random boxes, the same rows as the loops of darknet', () => {
+  const random = createRandom(11);
+  for (let trial = 0; trial < 40; trial++) {
+    const boxes = randomBoxes(random, 8, 64);
+    const targets = build([...boxes], { assignment: 'best' });
+    const rows = Array.from(targets.rows.subarray(0, targets.positives)).sort((a, b) => a - b);
+    expect(rows).toEqual(darknetRows(boxes, architecture));
+  }
+});
+
+test('in an ignore region no row is a target or background but those asked for a ground truth, with every option', () => {
+  const random = createRandom(12);
+  for (let trial = 0; trial < 60; trial++) {
+    const assignment = trial % 2 === 0 ? ('best' as const) : ('nearby' as const);
+    const by = { by: trial % 3 === 0 ? ('prediction' as const) : ('anchor' as const), threshold: 0.3 };
+    const boxes = [...randomBoxes(random, 3, 64)];
+    const region = randomBoxes(random, 2, 64);
+    const targets = build(boxes, { assignment, by, ignore: [...region] });
+    const without = build(boxes, { assignment, by });
+    // The region changes no target.
+    expect(targets.rows).toEqual(without.rows);
+    expect(targets.objectness).toEqual(without.objectness);
+    for (let row = 0; row < grid.count; row++) {
+      const [x, y, stride] = grid.cells.subarray(row * 5, row * 5 + 3);
+      const [cx, cy] = [x! + stride! / 2, y! + stride! / 2];
+      const isInside = [0, 4].some(
+        (r) => cx >= region[r]! && cx <= region[r + 2]! && cy >= region[r + 1]! && cy <= region[r + 3]!,
+      );
+      const expected = targets.objectness[row] === 1 ? 1 : isInside ? 0 : without.counted[row];
+      expect(targets.counted[row]).toBe(expected);
+    }
+    // What per-target clipping counts apart is taken from there, so a region cannot come back through it.
+    const { shares, rest } = targetShares(targets);
+    for (const [row, counts] of rest.entries()) {
+      expect(counts).toBe(targets.objectness[row] === 1 ? 0 : targets.counted[row]);
+    }
+    const sum = (values: Float32Array) => values.reduce((a, b) => a + b, 0);
+    expect(sum(shares) + sum(rest)).toBeCloseTo(sum(targets.counted), 3);
+  }
+});
+
+test('the reachable rows hold every row whose box can cover a ground truth, whatever it predicts', () => {
+  const random = createRandom(13);
+  for (let trial = 0; trial < 40; trial++) {
+    const threshold = [0.7, 0.5, 0.2][trial % 3]!;
+    const boxes = randomBoxes(random, 4, 64);
+    const { reachable } = build([...boxes], { by: { by: 'prediction', threshold } });
+    const known = new Set(
+      Array.from(reachable!.rows, (row, k) => `${row} ${reachable!.boxes.subarray(k * 4, k * 4 + 4).join()}`),
+    );
+    expect(known.size).toBe(reachable!.rows.length);
+    for (let row = 0; row < grid.count; row++) {
+      const raw = Float32Array.from({ length: 5 }, () => random.normal() * 4);
+      for (let t = 0; t < 4; t++) {
+        const [x1, y1, x2, y2] = boxes.subarray(t * 4, t * 4 + 4) as unknown as [number, number, number, number];
+        const width = (x2 - x1) * (0.3 + 1.4 * random.next());
+        const height = (y2 - y1) * (0.3 + 1.4 * random.next());
+        // A box of any size about the ground truth's, its centre wherever the row can put it.
+        const [px1, py1, px2, py2] = decodeBox(raw, 0, grid, row);
+        const [cx, cy] = [(px1 + px2) / 2, (py1 + py2) / 2];
+        const box = [cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2] as const;
+        if (iou(box, [x1, y1, x2, y2]) <= threshold) continue;
+        const truth = Float32Array.of((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1).join();
+        expect(known.has(`${row} ${truth}`), `row ${row}, box ${t}`).toBe(true);
+      }
+    }
+  }
+  const nothing = build([], { by: { by: 'prediction', threshold: 0.7 } }).reachable!;
+  expect([Array.from(nothing.rows), Array.from(nothing.boxes)]).toEqual([[0], [0, 0, 0, 0]]);
+});
+
+test('a positive has the weight of its ground truth, and its row the largest', () => {
+  const input = { boxes: [Float32Array.of(16, 24, 26, 34, 40, 40, 48, 48, 16, 24, 26, 34)], ignore: [none] };
+  const targets = createTargetBuilder(architecture, 1, { assignment: 'best', labelSmoothing: 0, ignore: byAnchor })({
+    ...input,
+    classes: [Int32Array.of(0, 0, 1)],
+    weights: [Float32Array.of(0.5, 0, 3)],
+  });
+  for (let k = 0; k < targets.positives; k++) {
+    expect(targets.weights[k]).toBe([0.5, 0, 3][targets.truths[k]!]);
+    expect(targets.counted[targets.rows[k]!]).toBe(targets.truths[k] === 1 ? 0 : 3);
+  }
+  expect(targets.weights[targets.positives]).toBe(0);
 });

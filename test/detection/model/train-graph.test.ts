@@ -2,14 +2,17 @@ import { expect, test } from 'vitest';
 import { flatten, initialWeights, networkLayout } from '../../../detection/model/network.ts';
 import { createTargetBuilder } from '../../../detection/model/targets.ts';
 import { type Tensor, tf, type Values } from '../../../detection/model/tf.ts';
-import { GraphSession, type Tracer } from '../../../detection/model/traced-graph.ts';
+import { ANY_NUMBER, GraphSession, type Tracer } from '../../../detection/model/traced-graph.ts';
 import { defaultTrainOptions } from '../../../detection/model/train.ts';
 import {
   buildTrainGraph,
   decayVector,
+  freshState,
   type GraphOptions,
   readReport,
+  readTargetNorms,
   stepFeeds,
+  type TrainState,
   traceTrainStep,
 } from '../../../detection/model/train-graph.ts';
 import { batchOf, discImage, tiny } from './scenes.ts';
@@ -42,26 +45,31 @@ function startState(optimizer: 'momentum' | 'adam'): Record<string, Float32Array
 class EagerTracer implements Tracer {
   readonly results: Record<string, Float32Array> = {};
   readonly #feeds: Record<string, Values>;
-  readonly #state: Record<string, Float32Array>;
+  readonly #state: TrainState;
+  readonly #signature: string;
 
-  constructor(feeds: Record<string, Values>, state: Record<string, Float32Array>) {
+  constructor(feeds: Record<string, Values>, state: TrainState, signature = 'train') {
+    this.#signature = signature;
     this.#feeds = feeds;
     this.#state = state;
   }
 
   input(name: string, shape: readonly number[], type: string): Tensor {
     const values = this.#feeds[name]!;
-    if (type === 'int32') return tf.tensor(values, [...shape], 'int32');
-    return tf.tensor(Float32Array.from(values), [...shape], 'float32');
+    const known = shape.slice(1).reduce((a, b) => a * b, 1);
+    const full = shape.map((side) => (side === ANY_NUMBER ? values.length / known : side));
+    if (type === 'int32') return tf.tensor(values, full, 'int32');
+    return tf.tensor(Float32Array.from(values), full, 'float32');
   }
 
   variable(name: string, shape: readonly number[]): Tensor {
     return tf.tensor(this.#state[name]!, [...shape]);
   }
 
-  signature(_name: string, outputs: Record<string, Tensor>, updates: Record<string, Tensor> = {}): void {
-    for (const [name, tensor] of Object.entries({ ...outputs, ...updates })) {
-      this.results[name] = tensor.dataSync() as Float32Array;
+  signature(name: string, outputs: Record<string, Tensor>, updates: Record<string, Tensor> = {}): void {
+    if (name !== this.#signature) return;
+    for (const [key, tensor] of Object.entries({ ...outputs, ...updates })) {
+      this.results[key] = tensor.dataSync() as Float32Array;
     }
   }
 }
@@ -164,4 +172,77 @@ test('ignore regions change the loss of background, and nothing else', () => {
   expect(withRegion.box).toBe(without.box);
   expect(withRegion.objectness).toBeLessThan(without.objectness);
   expect(withRegion.objectness).toBeGreaterThan(0);
+});
+
+test('the graph with every switch on equals the eager step, and leaves frozen statistics alone', () => {
+  const twoClasses = {
+    ...architecture,
+    activation: 'mish' as const,
+    categories: [
+      { id: 1, name: 'a' },
+      { id: 2, name: 'b' },
+    ],
+  };
+  const options = graphOptions({
+    optimizer: 'momentum',
+    accumulate: 2,
+    focal: { gamma: 1.5, alpha: 0.4, class: true },
+    ignore: { by: 'prediction', threshold: 0.3 },
+    clip: { ...defaultTrainOptions.clip, by: 'per-target' },
+    freezeStatistics: true,
+  });
+  const start = freshState(flatten(networkLayout(twoClasses), initialWeights(twoClasses, 5)), options);
+  // Statistics that are not those of a fresh network.
+  for (const values of [start.statistics!, start.emaStatistics!])
+    for (const i of values.keys()) values[i]! += 0.3 + (i % 7) / 10;
+  const targets = createTargetBuilder(twoClasses, 4, { ...defaultTrainOptions, ...options })(batch);
+  const feeds = stepFeeds(batch.pixels, targets, { ...settings, targetBound: 0.5, gatherShare: 0.5 });
+  const session = new GraphSession(buildTrainGraph(twoClasses, options));
+  for (const signature of ['gather', 'train'] as const) {
+    session.load(start);
+    const answer = session.run(signature, feeds);
+    const state = session.save();
+    const eager = new EagerTracer(feeds, start, signature);
+    tf.tidy(() => traceTrainStep(eager, twoClasses, options));
+    expect(difference(answer.report!, eager.results.report!)).toBeLessThan(1e-5);
+    const norms = readTargetNorms(answer.targetNorms!, targets);
+    expect(norms).toHaveLength(8);
+    expect(difference(norms, readTargetNorms(eager.results.targetNorms!, targets))).toBeLessThan(1e-4);
+    const changed = signature === 'gather' ? ['gathered'] : ['weights', 'slot1', 'emaWeights'];
+    for (const [name, values] of Object.entries(state)) {
+      if (!changed.includes(name)) expect(values, name).toEqual(start[name]);
+      else expect(difference(values, eager.results[name]!), name).toBeLessThan(1e-4);
+    }
+  }
+  session.dispose();
+});
+
+test('gathering two batches and updating is one step with the mean of their gradients', () => {
+  const start = startState('momentum');
+  const batches = [batch, batchOf([5, 6, 7, 8].map((id) => discImage(id)))];
+  const feeds = batches.map((one) => stepFeeds(one.pixels, targetsOf(one), { ...settings, gatherShare: 0.5 }));
+  const options = graphOptions({ optimizer: 'momentum', weightDecay: 0 });
+  const single = new GraphSession(buildTrainGraph(architecture, options));
+  const gradients = feeds.map((feed) => {
+    single.load(start);
+    single.run('train', feed);
+    return single.save().slot1!;
+  });
+  single.dispose();
+
+  const session = new GraphSession(buildTrainGraph(architecture, { ...options, accumulate: 2 }));
+  session.load({ ...start, gathered: new Float32Array(start.weights!.length) });
+  session.run('gather', feeds[0]!);
+  const between = session.save();
+  expect(between.weights).toEqual(start.weights);
+  expect(between.emaWeights).toEqual(start.emaWeights);
+  expect(between.statistics).not.toEqual(start.statistics);
+  expect(difference(between.gathered!, gradients[0]!)).toBeLessThan(1e-5);
+  const report = readReport(session.run('train', feeds[1]!).report!);
+  const after = session.save();
+  session.dispose();
+  const mean = gradients[0]!.map((value, i) => (value + gradients[1]![i]!) / 2);
+  expect(difference(after.slot1!, mean)).toBeLessThan(1e-5);
+  expect(report.gradientNorm).toBeCloseTo(Math.sqrt(mean.reduce((sum, v) => sum + v * v, 0)), 3);
+  expect(after.gathered!.every((value) => value === 0)).toBe(true);
 });
