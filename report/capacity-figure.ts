@@ -51,6 +51,7 @@ export function capacityFigure(trials: Trials): string {
   const svg = draw({
     height: 340,
     marginRight: 40,
+    marginBottom: 44,
     x: {
       type: 'log',
       label: byWork ? 'Operations of one image' : 'Parameters',
@@ -75,7 +76,7 @@ export function capacityFigure(trials: Trials): string {
       Plot.text([...ended, ...stopped], { x: 'cost', y: 'AP', text: 'width', dx: 11, dy: 10, textAnchor: 'start' }),
       Plot.text(
         ended.filter(({ chosen }) => chosen),
-        { x: 'cost', y: 'AP', text: () => 'chosen', dx: 13, dy: -8, textAnchor: 'start', fontWeight: 'bold' },
+        { x: 'cost', y: 'AP', text: () => 'chosen', dx: -10, dy: -13, textAnchor: 'end', fontWeight: 'bold' },
       ),
     ],
   });
