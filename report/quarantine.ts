@@ -26,6 +26,7 @@ export function quarantineSection(input: ReportInput): Section | null {
     for (const one of quarantined) blocks.push({ type: 'text', text: `Rule of ${one.path}: ${one.value.rule}.` });
     const last = quarantined.findLast(({ value }) => value.held.length > 0);
     if (last) blocks.push({ type: 'table', table: worstTable(last) });
+    if (input.planted.some(({ value }) => value.featureOf)) blocks.push({ type: 'table', table: truthTable(input) });
     blocks.push(...effectBlocks(input));
   }
   const held = new Set(quarantined.flatMap(({ value }) => value.held.map(({ annotation }) => annotation.id)));
@@ -73,6 +74,26 @@ function worstTable({ path, value }: Made<Quarantined>): Table {
         one.reason,
       ].map(plain),
     ),
+  };
+}
+
+/** What held boxes really are, on synthetic scenes. A right label keeps the id of its true box. */
+function truthTable({ quarantined, planted }: ReportInput): Table {
+  const errors = new Map(
+    planted.flatMap(({ value }) => value.errors.map((one) => [one.annotationId, one.type] as const)),
+  );
+  const isRare = (id: string) =>
+    planted.some(({ value }) => value.featureOf?.[id] !== undefined && value.featureOf[id] === value.rareFeature);
+  const kindOf = (id: string): string => errors.get(id) ?? (isRare(id) ? 'rare' : 'ordinary');
+  const kinds = ['rare', 'spurious', 'shifted', 'wrong-class', 'ordinary'];
+  return {
+    caption:
+      'What the held boxes really are, as the scenes were drawn: of the rare kind, label errors, or ordinary and right.',
+    columns: ['Step', 'Held', 'Rare kind', 'Spurious', 'Shifted', 'Wrong class', 'Ordinary'],
+    rows: quarantined.map(({ path, value }) => {
+      const held = value.held.map(({ annotation }) => kindOf(annotation.id));
+      return [path, held.length, ...kinds.map((kind) => held.filter((one) => one === kind).length)].map(plain);
+    }),
   };
 }
 

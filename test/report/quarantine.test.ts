@@ -151,6 +151,13 @@ test('the section counts what is held, lists the worst first, and compares train
   );
 });
 
+test('where the truth is known, the section says what the held boxes really are', () => {
+  const errors = [{ type: 'spurious' as const, imageId: 3, annotationId: 't4' }];
+  const planted = { errors, features: [1, 1], rareFeature: 1, featureOf: { t3: 1, t5: 0 } };
+  const text = renderMarkdown(buildReport({ ...input(), planted: [{ path: 'data', value: planted }] }));
+  expect(text).toContain('| hold | 2 | 1 | 1 | 0 | 0 | 0 |');
+});
+
 test('a run without quarantine has no such section, and one without its effect says so', () => {
   const none = { ...input(), quarantined: [], dynamics: [] };
   expect(buildReport(none).sections.map(({ id }) => id)).not.toContain('quarantine');
