@@ -19,6 +19,8 @@ Trains a detector from scratch on a COCO, Pascal VOC or YOLO folder and measures
   --group-by FIELD   what says which images belong together, as in import-dataset (default: each stands alone)
   --validations N    points of the learning curve (default 12)
   --out FOLDER       where the store with images, checkpoints and models is (default .hardcase/bench)
+  --torch            trains an equal net by PyTorch too, on the same batches from the same first weights
+  --install-torch    makes an environment for it first, where there is none (some gigabytes)
   --append           adds the table to docs/benchmarks.md
 `;
 
@@ -34,6 +36,8 @@ function readRequest(): RealDataRequest {
       'group-by': { type: 'string' },
       validations: { type: 'string' },
       out: { type: 'string' },
+      torch: { type: 'boolean' },
+      'install-torch': { type: 'boolean' },
       append: { type: 'boolean' },
     },
   });
@@ -48,6 +52,8 @@ function readRequest(): RealDataRequest {
     groupBy: values['group-by'],
     validations: wholeOption('validations', values.validations, 12, 1),
     out: values.out ?? join('.hardcase', 'bench'),
+    torch: values.torch ?? values['install-torch'] ?? false,
+    installTorch: values['install-torch'] ?? false,
     append: values.append ?? false,
     settings: { imageSize: wholeOption('size', values.size, 320, 32), ...settingsOf(values.set ?? []) },
   };

@@ -1,21 +1,26 @@
 /** Imports a folder, trains one model on it from scratch as the pipeline's own steps do, and measures it. */
 
 import { basename, join, resolve } from 'node:path';
+import type { StepContext } from '../../activities/context.ts';
 import { detectionsOf } from '../../activities/detections.ts';
 import { describeEnvironment } from '../../activities/environment.ts';
 import { groundTruthOf, imagesOfSplits } from '../../activities/ground-truth.ts';
 import { importDataset } from '../../activities/import-dataset.ts';
+import { prefetchBatches } from '../../activities/prefetch.ts';
 import { type FinishedTraining, trainModel } from '../../activities/train.ts';
+import { prepareAll, selectedImages } from '../../activities/training-images.ts';
 import type { TrainParameters } from '../../activities/training-parameters.ts';
-import { loadDataset, loadJson } from '../../artifacts/codecs.ts';
+import { loadDataset, loadJson, saveModel } from '../../artifacts/codecs.ts';
 import { openStore } from '../../artifacts/open-store.ts';
 import type { Store } from '../../artifacts/store.ts';
 import { ingestTree } from '../../artifacts/tree.ts';
+import type { Curves } from '../../artifacts/types.ts';
 import { matchForAp } from '../../detection/average-precision.ts';
 import { bootstrapAp, type Interval } from '../../detection/bootstrap.ts';
 import type { EpochReport } from '../../detection/model/types.ts';
 import type { Dataset, Detections, Split } from '../../detection/types.ts';
 import type { ArtifactRef, RunEnvironment } from '../../plan/types.ts';
+import { torchPython } from '../torch/python.ts';
 import { appendToFile, conditions } from './append-section.ts';
 import { benchContext } from './bench-context.ts';
 import { evaluateEvery, planEpochs } from './epoch-plan.ts';
@@ -29,6 +34,8 @@ export interface RealDataRequest {
   readonly groupBy: string | undefined;
   readonly validations: number;
   readonly out: string;
+  readonly torch: boolean;
+  readonly installTorch: boolean;
   readonly append: boolean;
   /** Parameters of `train` apart from the dataset and the length. */
   readonly settings: Partial<TrainParameters> & { readonly imageSize: number };
@@ -40,6 +47,8 @@ interface Measured {
   readonly AP: Interval;
   readonly AP50: Interval;
   readonly imagesPerSecond: number;
+  /** Share of the time in which the trainer waited for its batches; null where it is not known. */
+  readonly waited: number | null;
   readonly seconds: number;
 }
 
@@ -50,6 +59,8 @@ export async function runRealData(request: RealDataRequest): Promise<void> {
   // As in every training process; TensorFlow leaves oneDNN off on some CPUs.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
   process.env.TF_NUM_INTEROP_THREADS ??= '1';
+  // Before half an hour of training, not after it.
+  const python = request.torch ? torchPython({ install: request.installTorch }) : null;
   const store = await openStore(join(request.out, 'store'));
   const environment = await describeEnvironment();
   const datasetRef = await importFolder(store, environment, request);
@@ -71,16 +82,73 @@ export async function runRealData(request: RealDataRequest): Promise<void> {
 
   const split: Split = imagesOfSplits(dataset, ['test']).length > 0 ? 'test' : 'val';
   const imageIds = imagesOfSplits(dataset, [split]);
-  const found = await detectionsOf(context, finished.outputs.model, dataset, imageIds);
-  const [ours] = measure(dataset, imageIds, [
+  const models: Found[] = [
     {
       name: 'hardcase',
-      found,
+      found: await detectionsOf(context, finished.outputs.model, dataset, imageIds),
       imagesPerSecond: median(curves.epochs.map((epoch) => epoch.imagesPerSecond)),
+      waited: curves.epochs.reduce((sum, { waited }) => sum + waited, 0) / curves.epochs.length,
       seconds: finished.seconds,
     },
-  ]);
-  report(request, dataset, finished, curves.epochs, split, [ours!]);
+  ];
+  if (python !== null) {
+    models.push(await trainByTorch({ context, dataset, parameters, finished, curves, imageIds, python }));
+  }
+  report(request, dataset, finished, curves.epochs, split, measure(dataset, imageIds, models));
+}
+
+interface TorchTwin {
+  readonly context: StepContext;
+  readonly dataset: Dataset;
+  readonly parameters: TrainParameters;
+  readonly finished: FinishedTraining;
+  readonly curves: Curves;
+  readonly imageIds: readonly number[];
+  readonly python: string;
+}
+
+/** The same net from the same first weights on the same batches with the same settings of every step, by PyTorch. */
+async function trainByTorch(twin: TorchTwin): Promise<Found> {
+  const { context, dataset, parameters, finished, curves, imageIds, python } = twin;
+  const { trainWithTorch } = await import('../torch-trainer.ts');
+  const { architecture } = finished.model;
+  const { options } = curves;
+  const selected = await selectedImages(context, dataset, parameters);
+  const images = await prepareAll(context, dataset, selected, architecture.imageSize);
+  const recipe = {
+    images: images.train,
+    select: selected.select,
+    batchSize: options.batchSize,
+    inputSize: architecture.imageSize,
+    seed: context.seed,
+    augment: options.augment,
+    multiScale: options.multiScale,
+    multipleOf: Math.max(...architecture.strides),
+    totalSteps: finished.model.training.steps,
+  };
+  const source = prefetchBatches({ source: recipe, architecture, targets: options }, { startAt: 0, threads: 1 });
+  try {
+    const trained = await trainWithTorch({
+      architecture,
+      init: null,
+      options,
+      source,
+      seed: context.seed,
+      python,
+      onEpoch: (epoch, loss) =>
+        context.progress(`PyTorch, epoch ${epoch} of ${options.epochs}, loss ${loss.toFixed(3)}`),
+    });
+    const model = { ...finished.model, weights: trained.weights };
+    return {
+      name: 'PyTorch',
+      found: await detectionsOf(context, await saveModel(context.store, model), dataset, imageIds),
+      imagesPerSecond: trained.imagesPerSecond,
+      waited: null,
+      seconds: trained.seconds,
+    };
+  } finally {
+    await source.close();
+  }
 }
 
 async function importFolder(store: Store, environment: RunEnvironment, request: RealDataRequest): Promise<ArtifactRef> {
@@ -139,6 +207,8 @@ interface Found {
   readonly name: string;
   readonly found: Detections;
   readonly imagesPerSecond: number;
+  /** Share of the time in which the trainer waited for its batches; null where it is not known. */
+  readonly waited: number | null;
   readonly seconds: number;
 }
 
@@ -164,15 +234,21 @@ function report(
   const { architecture, training } = model;
   const groups = new Set(dataset.images.filter((image) => image.split === split).map((image) => image.group)).size;
   const table = markdownTable(
-    ['trained by', `AP50 on ${split}`, `AP on ${split}`, 'images/s', 'minutes'],
+    ['trained by', `AP50 on ${split}`, `AP on ${split}`, 'images/s', 'waited for batches', 'minutes'],
     rows.map((row) => [
       row.name,
       percentWithInterval(row.AP50),
       percentWithInterval(row.AP),
-      row.imagesPerSecond.toFixed(0),
+      row.imagesPerSecond.toFixed(1),
+      row.waited === null ? '' : `${percent(row.waited)} %`,
       decimal(row.seconds / 60, 1),
     ]),
   );
+  const [ours, torch] = rows;
+  const ratio =
+    torch === undefined
+      ? []
+      : [`Training at ${decimal(ours!.imagesPerSecond / torch.imagesPerSecond, 2)} times the images/s of PyTorch.`];
   const settings = Object.entries(request.settings).filter(([name]) => name !== 'imageSize');
   const words = [
     `${architecture.imageSize} px, depth ${architecture.depth}, width ${architecture.width}, strides ${architecture.strides.join(', ')}`,
@@ -180,7 +256,7 @@ function report(
     `${epochs.length} epochs of ${training.images} images`,
     ...(settings.length > 0 ? [settings.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(', ')] : []),
   ];
-  const text = `${table}\n\n${words.join('; ')}. 95 % intervals from ${BOOTSTRAP_REPLICATES} resamplings of ${groups} groups of ${split} images.`;
+  const text = `${table}\n\n${words.join('; ')}. 95 % intervals from ${BOOTSTRAP_REPLICATES} resamplings of ${groups} groups of ${split} images.${ratio.map((words) => ` ${words}`).join('')}`;
   console.log(`\n${text}`);
   if (!request.append) return;
   const command = `npm run bench -- real-data ${process.argv.slice(2).filter(isForReaders).map(folderName(request)).join(' ')}`;
