@@ -1,6 +1,6 @@
 /** Images of the store decoded once into the frame of a network, and kept for as long as the process lives. */
 
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,16 +12,10 @@ import { groupByImage } from '../detection/annotations.ts';
 import { type Frame, frameOf, letterbox, prepareLabels } from '../detection/model/input.ts';
 import type { PreparedImage } from '../detection/model/types.ts';
 import type { Annotation, Category, ImageEntry } from '../detection/types.ts';
+import { type PixelPlace, readPixels } from './pixel-places.ts';
 
 /** Pixels kept in memory; the rest lies in a file. */
 const memoryMaxBytes = 1.5 * 2 ** 30;
-
-/** Where pixels lie in the file of those that memory has no room for. Any thread of the process can read them there. */
-export interface PixelPlace {
-  readonly descriptor: number;
-  readonly position: number;
-  readonly bytes: number;
-}
 
 /** [S*S*3] pixels in memory that all threads share, or their place in the file. */
 type Pixels = Uint8Array | PixelPlace;
@@ -129,12 +123,6 @@ async function decodeImage(entry: ImageEntry, bytes: Buffer, inputSize: number):
       'UnreadableImage',
     );
   }
-}
-
-export function readPixels({ descriptor, position, bytes }: PixelPlace): Uint8Array {
-  const read = new Uint8Array(bytes);
-  readSync(descriptor, read, 0, bytes, position);
-  return read;
 }
 
 /** Keeps pixels in memory up to a bound, and beyond it in a file that is gone with the process, however that ends. */

@@ -15,7 +15,7 @@ import {
   type Length,
   stepPlanAt,
 } from './schedule.ts';
-import { createTargetBuilder, type TargetOptions } from './targets.ts';
+import { createTargetBuilder } from './targets.ts';
 import {
   freshState,
   type GraphOptions,
@@ -39,6 +39,12 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
   const { architecture, options, source } = job;
   if (source.batchSize !== options.batchSize) {
     throw new Error(`The source gives batches of ${source.batchSize}, but the options say ${options.batchSize}.`);
+  }
+  if (options.freezeStatistics && job.init === null) {
+    throw new Error(
+      'freezeStatistics keeps the statistics of the model that the training starts from, but there is none. ' +
+        'Give `init`, or leave freezeStatistics out.',
+    );
   }
   const layout = networkLayout(architecture);
   const { stepsPerEpoch } = source;
@@ -178,17 +184,11 @@ function targetsBySize({ architecture, options }: TrainJob): (batch: Batch) => N
     const imageSize = batch.inputSize ?? architecture.imageSize;
     let build = builders.get(imageSize);
     if (build === undefined) {
-      build = createTargetBuilder({ ...architecture, imageSize }, options.batchSize, targetOptionsOf(options));
+      build = createTargetBuilder({ ...architecture, imageSize }, options.batchSize, options);
       builders.set(imageSize, build);
     }
     return build(batch);
   };
-}
-
-/** What the targets of a batch depend on besides its boxes. */
-export function targetOptionsOf({ assignment, labelSmoothing, ignore }: TrainOptions): TargetOptions {
-  const chosen = { assignment, labelSmoothing, ignore };
-  return chosen;
 }
 
 /** A fresh start, or the state in the checkpoint. */
