@@ -91,20 +91,17 @@ export function stepPlanAt(
 /** State of the clip switch: stands in the checkpoint. */
 export interface ClipState {
   readonly switched: ClipSwitch | null;
-  /** Smoothed loss after each epoch. */
-  readonly smoothedLosses: readonly number[];
+  /** Mean loss of each epoch so far. */
+  readonly losses: readonly number[];
   /** `per-target`: norms of the gradients of the ground truths seen last, at most TARGETS_KEPT, the newest at the end. */
   readonly targetNorms: readonly number[];
 }
 
 /** Every train step of a pipeline starts with clipping switched off. */
-export const CLIP_OFF: ClipState = { switched: null, smoothedLosses: [], targetNorms: [] };
+export const CLIP_OFF: ClipState = { switched: null, losses: [], targetNorms: [] };
 
 /** Enough for a percentile whose rank is right to about one in a hundred, and few enough to follow a falling loss. */
 const TARGETS_KEPT = 1024;
-
-/** Share of the newest epoch in the smoothed loss. */
-const SMOOTHING = 0.5;
 
 /** Before a step: the rules that look at the step. */
 export function clipBeforeStep(state: ClipState, { clip }: TrainOptions, length: Length, step: number): ClipState {
@@ -125,15 +122,32 @@ export function clipAfterEpoch(
   loss: number,
   nextStep: number,
 ): ClipState {
-  const last = state.smoothedLosses.at(-1);
-  const smoothed = last === undefined ? loss : last + SMOOTHING * (loss - last);
-  const smoothedLosses = [...state.smoothedLosses, smoothed];
-  const next = { ...state, smoothedLosses };
+  const losses = [...state.losses, loss];
+  const next = { ...state, losses };
   if (clip.by === 'off' || clip.when !== 'plateau' || state.switched !== null) return next;
-  // Not before the warm-up is over: a rate near zero improves nothing either.
-  const before = epoch - clip.plateau.epochs > warmupEpochs ? smoothedLosses.at(-1 - clip.plateau.epochs) : undefined;
-  if (before === undefined || (before - smoothed) / before >= clip.plateau.improvement) return next;
+  // A rate near zero improves nothing either, so the warm-up does not count.
+  const warm = losses.slice(Math.ceil(warmupEpochs));
+  // Twice, because noise can flatten one window.
+  if (!isPlateau(warm, clip.plateau) || !isPlateau(warm.slice(0, -1), clip.plateau)) return next;
   return { ...next, switched: { step: nextStep, epoch: epoch + 1, reason: 'plateau' } };
+}
+
+/**
+ * Whether the smoothed loss improves by less than `improvement` (a share) in `epochs` epochs. Smoothed is a line through the last
+ * 2 * `epochs` epochs (least squares). One standard error of its slope is added to what it improves: mosaics and small data sets make
+ * the loss of an epoch differ by percents, which must not pass for the end of a fall.
+ */
+function isPlateau(losses: readonly number[], { improvement, epochs }: TrainOptions['clip']['plateau']): boolean {
+  const count = Math.max(3, 2 * epochs);
+  if (losses.length < count) return false;
+  const last = losses.slice(-count);
+  const mean = last.reduce((sum, loss) => sum + loss, 0) / count;
+  const offset = (i: number) => i - (count - 1) / 2;
+  const spread = last.reduce((sum, _, i) => sum + offset(i) ** 2, 0);
+  const slope = last.reduce((sum, loss, i) => sum + loss * offset(i), 0) / spread;
+  const rest = last.reduce((sum, loss, i) => sum + (loss - mean - slope * offset(i)) ** 2, 0);
+  const error = Math.sqrt(rest / (count - 2) / spread);
+  return (error - slope) * epochs < improvement * mean;
 }
 
 /** After a step of `per-target` clipping: the norms that `train` or `gather` answered, on or off. */

@@ -105,6 +105,35 @@ test.each(['momentum', 'adam'] as const)(
   },
 );
 
+test('stopped between gathered batches and with targets clipped, the result is the same to the bit', async () => {
+  const job = shortJob({
+    accumulate: 3,
+    clip: { ...defaultTrainOptions.clip, by: 'per-target', percentile: 0.5, when: { share: 0.25 } },
+    ignore: { by: 'prediction', threshold: 0.5 },
+    focal: { ...defaultTrainOptions.focal, class: true },
+  });
+  const result = await trainDetector(job);
+  expect(result.clipSwitch).toEqual({ step: 3, epoch: 1, reason: 'share' });
+  // About half are above their running median, once it is on; fewer while the loss falls.
+  const [first, ...others] = result.epochs.map(({ clipped }) => clipped);
+  expect(first).toBeLessThan(0.25);
+  for (const share of others) expect(Math.abs(share - 0.4)).toBeLessThan(0.35);
+  const unbroken = exactParts(result);
+  for (const step of [2, 7]) expect(exactParts(await interrupted(job, step))).toEqual(unbroken);
+});
+
+test('frozen statistics stay those of the model trained on, and want one', async () => {
+  const init = (await trainDetector(shortJob())).weights;
+  const job = shortJob({ freezeStatistics: true });
+  const { weights } = await trainDetector({ ...job, init });
+  const isStatistic = (name: string) => /\/(mean|variance)$/.test(name);
+  for (const [i, { name, data }] of weights.entries()) {
+    if (isStatistic(name)) expect(data, name).toEqual(init[i]!.data);
+  }
+  expect(weights.some(({ name, data }, i) => !isStatistic(name) && data[0] !== init[i]!.data[0])).toBe(true);
+  await expect(trainDetector(job)).rejects.toThrow(/freezeStatistics.*init/);
+});
+
 test('resumed in another process, the weights are the same to the bit', () => {
   const run = (name: string, stop: number) => {
     const here = import.meta.dirname;
