@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, loadModel, saveDynamics, saveJson, saveModel } from '../artifacts/codecs.ts';
 import type { Curves, Model } from '../artifacts/types.ts';
 import { evaluateCoco } from '../detection/average-precision.ts';
-import { createBatchSource, stepsPerEpoch } from '../detection/model/sampler.ts';
+import { stepsPerEpoch } from '../detection/model/sampler.ts';
 import type { EpochReport, PreparedImage, TrainJob, TrainResult } from '../detection/model/types.ts';
 import type { Dataset } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
@@ -12,6 +12,9 @@ import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import type { StepContext } from './context.ts';
 import { describeCpu, describeTensorflow, trainingThreads, useThreads } from './environment.ts';
 import { groundTruthOf } from './ground-truth.ts';
+import { checkInterpolate, interpolateModels } from './interpolate.ts';
+import { prefetchBatches, prefetchThreads } from './prefetch.ts';
+import { replayStrata } from './replay-strata.ts';
 import { inTfProcess } from './tf-process.ts';
 import { countQuarantined, openRecorder, withThresholdBoxes } from './training-dynamics.ts';
 import { freshArchitecture, prepareAll, selectedImages } from './training-images.ts';
@@ -23,6 +26,8 @@ export type TrainOutputs = {
   /** With the parameter `dynamics`. */
   readonly dynamics?: ArtifactRef;
   readonly steps: number;
+  /** Share of the new weights in the model: 1 unless it was interpolated. */
+  readonly newShare: number;
   /** On validation; -1 where there are no validation labels. */
   readonly AP: number;
 };
@@ -72,48 +77,74 @@ export async function trainModel(
     ? { ...init.architecture, categories: dataset.categories }
     : await freshArchitecture(dataset, parameters, shape, [...images.train.values()], context.seed);
 
+  const evaluate = validationOf(dataset, images.val);
+  const interpolate = parameters.interpolate ?? 'off';
+  checkInterpolate(interpolate, init !== null, evaluate);
+  const replay = selected.replay && {
+    ...selected.replay,
+    stratify: await replayStrata(
+      parameters.replay?.stratify,
+      selected.replay.from.map(({ image }) => image),
+      dataset,
+      images.train,
+      init,
+    ),
+  };
+
   const schedule = scheduleOf(
     parameters.steps,
     options.epochs,
     stepsPerEpoch({ ...selected, ...options, images: images.train, inputSize: shape.imageSize }),
   );
   const totalSteps = schedule.epochs * schedule.stepsPerEpoch;
-  const source = {
-    ...createBatchSource({
-      images: images.train,
-      select: selected.select,
-      replay: selected.replay,
-      batchSize: options.batchSize,
-      inputSize: shape.imageSize,
-      seed: context.seed,
-      augment: options.augment,
-      totalSteps,
-    }),
-    stepsPerEpoch: schedule.stepsPerEpoch,
-  };
   const checkpoints = await openCheckpoints(store, context.fingerprint, environment);
   if (checkpoints.newest) context.resumed(checkpoints.newest.step, checkpoints.newest.exact);
 
   const recorder = await openRecorder(context, dataset, [...images.train.keys()], shape.imageSize, parameters.dynamics);
+  const source = prefetchBatches(
+    {
+      source: {
+        images: images.train,
+        select: selected.select,
+        replay,
+        batchSize: options.batchSize,
+        inputSize: shape.imageSize,
+        seed: context.seed,
+        augment: options.augment,
+        multiScale: options.multiScale,
+        multipleOf: Math.max(...architecture.strides),
+        totalSteps,
+      },
+      architecture,
+      targets: options,
+    },
+    { startAt: checkpoints.newest?.step ?? 0, threads: prefetchThreads(threads) },
+  );
+  const nameOf = new Map(dataset.images.map(({ id, fileName }) => [id, fileName]));
   const watch = stopwatch(checkpoints.newest?.seconds ?? 0);
   const result = await runJob(context, checkpoints, watch, parameters, {
     architecture,
     init: init?.weights ?? null,
     seed: context.seed,
     options: { ...options, epochs: schedule.epochs },
-    source,
+    source: { ...source, stepsPerEpoch: schedule.stepsPerEpoch },
     resumeFrom: checkpoints.newest?.bytes ?? null,
-    evaluate: validationOf(dataset, images.val),
+    evaluate,
     evaluateEvery: parameters.evaluateEvery ?? 5,
     until,
     profile: recorder,
-  });
+    imageName: (id) => nameOf.get(id) ?? String(id),
+  }).finally(() => source.close());
+  const mixed =
+    interpolate === 'off' || init === null
+      ? null
+      : await interpolateModels(architecture, init.weights, result.weights, interpolate, evaluate);
   const seconds = watch();
 
   const { countParameters } = await import('../detection/model/network.ts');
   const model: Model = {
     architecture,
-    weights: result.weights,
+    weights: mixed?.weights ?? result.weights,
     training: {
       steps: result.steps,
       stepsInAll: (init?.training.stepsInAll ?? 0) + result.steps,
@@ -126,21 +157,26 @@ export async function trainModel(
   const curves: Curves = {
     epochs: result.epochs,
     clipSwitch: result.clipSwitch,
+    ...(result.returns.length > 0 ? { returns: result.returns } : {}),
     options: { ...options, epochs: schedule.epochs },
     seconds,
     environment: { ...context.environment, ...environment },
     ...(quarantined > 0 ? { quarantined } : {}),
+    ...(mixed ? { interpolation: { newShare: mixed.newShare, tried: mixed.tried } } : {}),
   };
+  const reached = mixed?.tried.find(({ newShare }) => newShare === mixed.newShare);
   const outputs = {
     model: await saveModel(store, model),
     curves: await saveJson(store, 'curves', curves),
     ...(recorder ? { dynamics: await saveDynamics(store, recorder.dynamics()) } : {}),
     steps: result.steps,
-    AP: result.epochs.at(-1)?.validation?.AP ?? -1,
+    newShare: mixed?.newShare ?? 1,
+    AP: (reached ?? result.epochs.at(-1)?.validation)?.AP ?? -1,
   };
   await checkpoints.tidy();
   return { outputs, model, dataset, epochs: result.epochs, seconds };
 }
+
 function validationOf(dataset: Dataset, images: readonly PreparedImage[]): TrainJob['evaluate'] {
   if (images.length === 0) return undefined;
   const groundTruth = groundTruthOf(
@@ -171,7 +207,10 @@ async function runJob(
       ...job,
       onEpoch(report) {
         const validation = report.validation ? `, AP50 ${(100 * report.validation.AP50).toFixed(1)}` : '';
-        lastEpoch = `, loss ${report.loss.total.toFixed(3)}${validation}`;
+        // Little of it is no news; much of it says that another machine, or fewer changes to images, would be faster.
+        const waited =
+          report.waited < 0.05 ? '' : `, waited for data ${(100 * report.waited).toFixed(0)} % of the time`;
+        lastEpoch = `, loss ${report.loss.total.toFixed(3)}${validation}${waited}`;
       },
       async afterStep(step, totalSteps) {
         const now = Date.now();
@@ -186,6 +225,11 @@ async function runJob(
         if (step === totalSteps || now - savedAt >= everyMs) return 'checkpoint';
         return 'go-on';
       },
+      onReturn: ({ step, to, terms, rate }) =>
+        context.notice(
+          `After step ${step} ${terms.join(', ')} ${terms.length === 1 && terms[0] !== 'weights' ? 'was' : 'were'} not finite: ` +
+            `the training went back to step ${to} and goes on with ${rate} times the learning rate.`,
+        ),
       async onCheckpoint(step, bytes) {
         await checkpoints.add(step, bytes, watch());
         savedAt = Date.now();
@@ -199,7 +243,6 @@ async function runJob(
   }
 }
 
-/** Seconds since now, added to those of earlier attempts. */
 /** Seconds since now, added to those of earlier attempts. */
 function stopwatch(before: number): () => number {
   const startedAt = Date.now();

@@ -3,6 +3,8 @@
 import type { TrainOptions } from '../detection/model/types.ts';
 import type { Architecture } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import type { InterpolateParameter } from './interpolate.ts';
+import type { Stratify } from './replay-strata.ts';
 import type { DynamicsParameters } from './training-dynamics.ts';
 
 /** As `train` in docs/steps.md; what is absent has the default of `defaultTrainOptions`. */
@@ -10,7 +12,9 @@ export type TrainParameters = {
   readonly dataset: ArtifactRef;
   readonly init?: ArtifactRef;
   readonly select?: ArtifactRef;
-  readonly replay?: { readonly from: ArtifactRef; readonly share?: number };
+  readonly replay?: { readonly from: ArtifactRef; readonly share?: number; readonly stratify?: Stratify };
+  /** Between `init` and the new weights, once trained; `off` unless given. */
+  readonly interpolate?: InterpolateParameter;
   /** Optimizer steps in place of `epochs`. */
   readonly steps?: number;
   readonly imageSize?: number;
@@ -30,10 +34,15 @@ export type TrainParameters = {
 
 type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]> | T[K] : T[K] };
 
+/** Of a model that is trained on a selection: at the full rate one that had converged came out worse (docs/decisions.md). */
+const finetuneLearningRate = 0.0018;
+
 /** The recipe with every default filled in; parameters that are no part of it are left out. */
 export async function optionsOf(parameters: TrainParameters): Promise<TrainOptions> {
   const { defaultTrainOptions } = await import('../detection/model/train.ts');
-  return withDefaults(defaultTrainOptions, parameters) as TrainOptions;
+  const finetunes = parameters.init !== undefined && parameters.select !== undefined;
+  const defaults = finetunes ? { ...defaultTrainOptions, learningRate: finetuneLearningRate } : defaultTrainOptions;
+  return withDefaults(defaults, parameters) as TrainOptions;
 }
 
 function withDefaults(defaults: object, given: object): object {

@@ -28,7 +28,8 @@ const RIM_SHARE = 0.25;
  * holds the most others. Then the window is centred on what it holds. Depends on nothing but its arguments.
  */
 export function hardWindows(errors: readonly Box[], { width, height, share }: WindowOptions): Box[] {
-  const side = Math.ceil(share * Math.max(width, height));
+  // rounded down, so that as many windows as their share says fit on a canvas
+  const side = Math.max(1, Math.floor(share * Math.max(width, height)));
   const rims = errors.map((box) => withRim(box, width, height)).sort(byPlace);
   const open = new Set(rims);
   const windows: Box[] = [];

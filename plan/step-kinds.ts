@@ -60,6 +60,16 @@ const kinds: readonly StepKind[] = [
     ...light,
   },
   {
+    kind: 'import-model',
+    version: 1,
+    type: 'activity',
+    inputs: { source: artifact('tree') },
+    outputs: { model: artifact('model') },
+    seeded: true,
+    reusable: true,
+    ...light,
+  },
+  {
     kind: 'search-capacity',
     version: 2,
     type: 'search',
@@ -78,7 +88,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'train',
-    version: 1,
+    version: 2,
     type: 'activity',
     inputs: {
       init: artifact('model'),
@@ -91,6 +101,7 @@ const kinds: readonly StepKind[] = [
       curves: artifact('curves'),
       dynamics: artifact('dynamics'),
       steps: 'number',
+      newShare: 'number',
       AP: 'number',
     },
     seeded: true,

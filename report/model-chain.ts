@@ -10,7 +10,7 @@ const listedMost = 10;
 const plain = (text: string | number): Cell => ({ text: String(text) });
 
 export function modelChainSection(input: ReportInput): Section | null {
-  const blocks = [...promotions(input), ...input.forgetting.flatMap(ledger)];
+  const blocks = [...promotions(input), ...interpolations(input), ...input.forgetting.flatMap(ledger)];
   return blocks.length === 0 ? null : { id: 'chain', title: 'From model to model', blocks };
 }
 
@@ -25,6 +25,30 @@ function promotions({ steps }: ReportInput): Block[] {
       text: 'A new model takes the place of the old one only where it is better on the hard validation images, by more than noise, and not worse on all of them:',
     },
     { type: 'list', items },
+  ];
+}
+
+function interpolations({ curves }: ReportInput): Block[] {
+  const points = (value: number): string => (100 * value).toFixed(1);
+  const rows = curves.flatMap(({ path, value: { interpolation } }) =>
+    (interpolation?.tried ?? []).map(({ newShare, AP, AP50 }): Cell[] => [
+      plain(path),
+      { text: String(newShare), strong: newShare === interpolation?.newShare },
+      { text: points(AP), grey: true },
+      { text: points(AP50), grey: true },
+    ]),
+  );
+  if (rows.length === 0) return [];
+  return [
+    {
+      type: 'table',
+      table: {
+        caption:
+          'Models between the old weights (share 0) and the new ones (share 1), on validation; in bold what was taken.',
+        columns: ['Step', 'Share of the new', 'AP', 'AP50'],
+        rows,
+      },
+    },
   ];
 }
 

@@ -9,7 +9,8 @@ const target = (id: string, scores: readonly number[]): Forgetting['targets'][nu
   return { ...history, fileName: `${id}.png`, split: 'val', box: [1.2, 2, 3, 4.6], fate: fateOf(history) };
 };
 
-const input = (over: Partial<ReportInput>): ReportInput => ({ steps: [], forgetting: [], ...over }) as never;
+const input = (over: Partial<ReportInput>): ReportInput =>
+  ({ steps: [], curves: [], forgetting: [], ...over }) as never;
 
 test('the report says which models were promoted, and what each learnt and forgot', () => {
   const model = { artifact: 'model', digest: 'ab', bytes: 1 } as const;
@@ -58,6 +59,18 @@ test('the report says which models were promoted, and what each learnt and forgo
   expect(rows(4)).toEqual([
     ['c.png', 'val', '1, 2, 3, 5', '0.80', 'missed', 'missed'],
     ['b.png', 'val', '1, 2, 3, 5', '0.40', 'missed', 'missed'],
+  ]);
+});
+
+test('an interpolated training shows what each share of the new weights reached', () => {
+  const interpolation = { newShare: 0.5, tried: [0.5, 1].map((newShare) => ({ newShare, AP: 0.4, AP50: 0.7 })) };
+  const section = modelChainSection(
+    input({ curves: [{ path: 'rounds[1].train', value: { interpolation } }] as unknown as ReportInput['curves'] }),
+  );
+  const [block] = section!.blocks;
+  expect(block?.type === 'table' ? block.table.rows : []).toMatchObject([
+    [{ text: 'rounds[1].train' }, { text: '0.5', strong: true }, { text: '40.0' }, { text: '70.0' }],
+    [{ text: 'rounds[1].train' }, { text: '1', strong: false }, { text: '40.0' }, { text: '70.0' }],
   ]);
 });
 
