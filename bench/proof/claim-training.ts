@@ -92,7 +92,7 @@ export async function runClaimJob(
   const train = makeScenes(job, 'train');
   const val = makeScenes(job, 'val');
   const test = makeScenes(job, 'test');
-  const architecture = architectureFor(job);
+  const architecture = architectureFor(job, train.truth.annotations);
   const options = { ...withDefaults(defaultTrainOptions, job.options), epochs: job.epochs } as TrainOptions;
   const all = train.images.map(({ imageId }) => imageId);
   const selected = selection(job, architecture, start, train, all);
@@ -183,14 +183,9 @@ function selection(
   }
 }
 
-/** Anchors of the seed's scenes as they are, whatever becomes of the rare kind: the arms of a seed start from equal weights. */
-function architectureFor(job: ClaimJob): Architecture {
-  const { images } = makeScenes({ ...job, tail: 'kept' }, 'train');
-  const sizes = images.flatMap(({ boxes }) => {
-    const own: number[] = [];
-    for (let i = 0; i < boxes.length; i += 4) own.push(boxes[i + 2]! - boxes[i]!, boxes[i + 3]! - boxes[i + 1]!);
-    return own;
-  });
+/** Anchors of all true boxes, whatever becomes of the rare kind: the arms of a seed start from equal weights. */
+function architectureFor(job: ClaimJob, truth: readonly Annotation[]): Architecture {
+  const sizes = truth.flatMap(({ box: [x1, y1, x2, y2] }) => [x2 - x1, y2 - y1]);
   const strides = [8, 16, 32];
   return {
     depth: 0.33,
