@@ -107,7 +107,7 @@ export function distances(ours: StepSummary, reference: StepSummary, magnitudes:
   }
   for (const [name, expected] of Object.entries(reference.changes)) {
     const rounded = ROUNDING * magnitudes[name]!;
-    const off = offBy(ours.changes[name]!, expected, 0, rounded);
+    const off = offBy(ours.changes[name]!, expected, Number.MIN_VALUE, rounded);
     change = Math.max(change, note(`What was added to ${name}`, Math.max(off.norm, off.element), GRADIENT_TOLERANCE));
   }
   return { term, tensor, element, change, problems };

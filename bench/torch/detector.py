@@ -221,6 +221,12 @@ def focal_loss(logits, targets, gamma, alpha):
     return loss
 
 
+def quality_weight(logits, targets, gamma, alpha):
+    """What makes cross-entropy with soft targets the quality focal loss (Li et al., 2020)."""
+    weight = (torch.sigmoid(logits) - targets).abs() ** gamma
+    return weight if alpha < 0 else weight * (alpha * targets + (1 - alpha) * (1 - targets))
+
+
 def loss_terms(predictions, targets, options):
     """The unweighted terms box, objectness, class."""
     fields = predictions.shape[2]
@@ -242,10 +248,10 @@ def loss_terms(predictions, targets, options):
         class_term = predictions.new_zeros(())
     else:
         logits = asked[:, 5:]
-        if focal.get("class"):
-            raise ValueError("Focal loss of the class term is not implemented here.")
-        class_term = F.binary_cross_entropy_with_logits(logits, targets["classes"], reduction="none").sum(1)
-        class_term = (class_term * weights).sum()
+        class_term = F.binary_cross_entropy_with_logits(logits, targets["classes"], reduction="none")
+        if focal["class"]:
+            class_term = class_term * quality_weight(logits, targets["classes"], focal["gamma"], focal["alpha"])
+        class_term = (class_term.sum(1) * weights).sum()
     return box * normaliser, objectness * normaliser, class_term * normaliser
 
 

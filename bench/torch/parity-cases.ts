@@ -68,6 +68,18 @@ export const fixedCases: readonly ParityCase[] = [
     },
     clipNorm: 2,
   }),
+  parityCase('mish, momentum, quality focal loss of the class, frozen statistics', 3, {
+    activation: 'mish',
+    strides: [8, 16],
+    categories: 3,
+    options: {
+      optimizer: 'momentum',
+      boxLoss: 'diou',
+      labelSmoothing: 0.2,
+      focal: { gamma: 1.5, alpha: 0.25, class: true },
+      freezeStatistics: true,
+    },
+  }),
 ];
 
 /** A case with every switch drawn. */
@@ -88,7 +100,8 @@ export function randomCase(seed: number): ParityCase {
       weightDecay: oneOf([0, 0.0005, 0.05]),
       momentum: oneOf([0.9, 0.95]),
       batchSize: oneOf([5, 8]),
-      focal: { ...defaultTrainOptions.focal, gamma: oneOf([0, 1.5, 2, 8]), alpha: oneOf([-1, 0.25, 0.75]) },
+      focal: { gamma: oneOf([0, 1.5, 2, 8]), alpha: oneOf([-1, 0.25, 0.75]), class: oneOf([false, true]) },
+      freezeStatistics: oneOf([false, false, true]),
       lossWeights: { box: 0.5 + 5 * random.next(), objectness: 1, class: 0.5 },
     },
     clipNorm: oneOf([Number.POSITIVE_INFINITY, 1]),

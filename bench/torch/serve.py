@@ -5,6 +5,7 @@ A message is the length of its header (uint32, little-endian), the header as JSO
 """
 
 import json
+import math
 import os
 import struct
 import sys
@@ -87,7 +88,7 @@ class Trainer:
         self.detector.train()
         for norm in self.detector.norms():
             norm.momentum = settings["statisticsRate"]
-            norm.train(not self.options.get("freezeStatistics", False))
+            norm.train(not self.options["freezeStatistics"])
         if self.gathered == 0:
             self.optimizer.zero_grad(set_to_none=True)
         total, terms = self.loss(self.pixels, self.targets)
@@ -108,14 +109,10 @@ class Trainer:
             if self.average is not None:
                 now = [tensor.detach() for tensor, _ in self.weights.values()]
                 torch._foreach_lerp_(list(self.average.values()), now, 1 - settings["emaDecay"])
-        values = torch.stack([total, *terms]).tolist()
-        return {
-            "total": values[0],
-            "box": values[1],
-            "objectness": values[2],
-            "class": values[3],
-            "gradientNorm": None if norm is None else float(norm),
-        }
+        # JSON has no NaN and no infinity.
+        values = [value if math.isfinite(value) else None for value in torch.stack([total, *terms]).tolist()]
+        names = ["total", "box", "objectness", "class"]
+        return {**dict(zip(names, values)), "gradientNorm": None if norm is None else float(norm)}
 
     def infer(self):
         self.detector.eval()

@@ -11,7 +11,7 @@ export function normEpsilon({ structure = 'csp' }: Architecture): number {
 export type Activation = (x: Tensor) => Tensor;
 
 const FLOAT = DATA_TYPE.float32;
-const LEAKY_SLOPE = 0.1;
+export const LEAKY_SLOPE = 0.1;
 
 // tfjs's own gradients of these three take several ops more each, and keep several tensors more alive.
 const leaky = tf.customGrad((x, save) => {
@@ -28,8 +28,8 @@ const silu = tf.customGrad((x, save) => {
   const sigmoid = tf.sigmoid(x as Tensor);
   const value = tf.mul(x as Tensor, sigmoid);
   (save as Save)([sigmoid, value]);
-  // y' = s + y (1 - s)
-  return { value, gradFunc: (dy, [s, y]) => tf.mul(dy, tf.sub(tf.add(s!, y!), tf.mul(s!, y!))) };
+  // y' = s + y (1 - s). Written out, s + y - s y would lose the digits of s where y is large.
+  return { value, gradFunc: (dy, [s, y]) => tf.mul(dy, tf.add(s!, tf.mul(y!, tf.sub(1, s!)))) };
 });
 
 /** x * tanh(softplus(x)) (Misra, 2019). */
