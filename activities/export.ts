@@ -1,5 +1,6 @@
-/** Files for other tools: a model as a TensorFlow.js graph model, a dataset's labels as COCO JSON. */
+/** Files for other tools: a model for TensorFlow.js, browsers and ONNX runtimes, a dataset's labels as COCO JSON. */
 
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, loadModel, saveJson } from '../artifacts/codecs.ts';
@@ -14,9 +15,13 @@ import { inTfProcess } from './tf-process.ts';
 export interface ExportParameters {
   readonly model?: ArtifactRef;
   readonly dataset?: ArtifactRef;
+  /** Of the model. */
+  readonly formats?: readonly ModelFormat[];
   /** Folder, relative to where the worker runs unless absolute; absent: only into the store. */
   readonly to?: string;
 }
+
+export type ModelFormat = 'tfjs' | 'onnx';
 
 export type ExportOutputs = {
   /** A tree. */
@@ -27,7 +32,7 @@ type TreeFiles = Tree['files'];
 
 export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = async (
   context: StepContext,
-  { model, dataset, to }: ExportParameters,
+  { model, dataset, formats = ['tfjs'], to }: ExportParameters,
 ) => {
   if (model === undefined && dataset === undefined) {
     throw ApplicationFailure.nonRetryable(
@@ -36,7 +41,7 @@ export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = 
     );
   }
   const files: TreeFiles[number][] = [];
-  if (model !== undefined) files.push(...(await exportModel(context, { model })).files);
+  if (model !== undefined) files.push(...(await exportModel(context, { model, formats })).files);
   if (dataset !== undefined) files.push(...(await labelFiles(context, dataset)));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const tree = await saveJson(context.store, 'tree', { files });
@@ -45,20 +50,39 @@ export const exportFiles: StepImplementation<ExportParameters, ExportOutputs> = 
 };
 
 /** One part of an export, because only the model needs TensorFlow. */
-export const exportModel = inTfProcess<{ readonly model: ArtifactRef }, { readonly files: TreeFiles }>(
-  'export-model',
-  async ({ store }, { model }) => {
+export const exportModel = inTfProcess<
+  { readonly model: ArtifactRef; readonly formats: readonly ModelFormat[] },
+  { readonly files: TreeFiles }
+>('export-model', async ({ store }, { model, formats }) => {
+  const { architecture, weights } = await loadModel(store, model);
+  const files: TreeFiles[number][] = [];
+  if (formats.includes('tfjs')) {
     const { exportTfjs } = await import('../detection/model/export-tfjs.ts');
-    const { architecture, weights } = await loadModel(store, model);
     const { modelJson, weightsBin } = exportTfjs(architecture, weights);
-    return {
-      files: [
-        await put(store, 'model/model.json', Buffer.from(modelJson)),
-        await put(store, 'model/weights.bin', weightsBin),
-      ],
-    };
-  },
-);
+    files.push(
+      await put(store, 'model/model.json', Buffer.from(modelJson)),
+      await put(store, 'model/weights.bin', weightsBin),
+      await put(store, 'model/detect.js', await browserDetector()),
+    );
+  }
+  if (formats.includes('onnx')) {
+    const { exportOnnx } = await import('../detection/model/export-onnx.ts');
+    files.push(await put(store, 'model/model.onnx', exportOnnx(architecture, weights)));
+  }
+  return { files };
+});
+
+/** detection/browser/ in one file: beside the compiled code; from source, where the build has put it. */
+async function browserDetector(): Promise<Buffer> {
+  for (const place of ['../detect.js', '../dist/detect.js']) {
+    const content = await readFile(new URL(place, import.meta.url)).catch(() => null);
+    if (content !== null) return content;
+  }
+  throw ApplicationFailure.nonRetryable(
+    'dist/detect.js is missing. Build it with "node deploy/setup.mjs build".',
+    'NotBuilt',
+  );
+}
 
 async function labelFiles(context: StepContext, ref: ArtifactRef): Promise<TreeFiles> {
   const { categories, images, labels } = await loadDataset(context.store, ref);

@@ -9,6 +9,7 @@ import { detect } from './detect.ts';
 import { evaluate } from './evaluate.ts';
 import { exportFiles } from './export.ts';
 import { importDataset } from './import-dataset.ts';
+import { importModel } from './import-model.ts';
 import { merge } from './merge.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
@@ -28,6 +29,7 @@ export const stepImplementations: { readonly [kind: string]: AnyStepImplementati
   evaluate,
   export: exportFiles,
   'import-dataset': importDataset,
+  'import-model': importModel,
   merge,
   mine,
   'profile-loss': profileLoss,

@@ -12,6 +12,7 @@ import { detect } from './detect.ts';
 import { describeTensorflow } from './environment.ts';
 import { evaluate } from './evaluate.ts';
 import { exportModel } from './export.ts';
+import { importModel } from './import-model.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
 import { promote } from './promote.ts';
@@ -28,6 +29,7 @@ const steps: { readonly [kind: string]: (context: StepContext, parameters: never
   detect,
   evaluate,
   'export-model': exportModel,
+  'import-model': importModel,
   mine,
   'profile-loss': profileLoss,
   promote,

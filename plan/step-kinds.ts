@@ -276,7 +276,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'export',
-    version: 1,
+    version: 2,
     type: 'activity',
     inputs: { model: artifact('model'), dataset: artifact('dataset') },
     outputs: { files: artifact('tree') },

@@ -6,6 +6,7 @@ import detect from '../schemas/steps/detect.schema.json' with { type: 'json' };
 import evaluate from '../schemas/steps/evaluate.schema.json' with { type: 'json' };
 import exportFiles from '../schemas/steps/export.schema.json' with { type: 'json' };
 import importDataset from '../schemas/steps/import-dataset.schema.json' with { type: 'json' };
+import importModel from '../schemas/steps/import-model.schema.json' with { type: 'json' };
 import merge from '../schemas/steps/merge.schema.json' with { type: 'json' };
 import mine from '../schemas/steps/mine.schema.json' with { type: 'json' };
 import profileLoss from '../schemas/steps/profile-loss.schema.json' with { type: 'json' };
@@ -55,6 +56,7 @@ const files: { readonly [name: string]: unknown } = {
   'steps/evaluate.schema.json': evaluate,
   'steps/export.schema.json': exportFiles,
   'steps/import-dataset.schema.json': importDataset,
+  'steps/import-model.schema.json': importModel,
   'steps/promote.schema.json': promote,
   'steps/track-forgetting.schema.json': trackForgetting,
   'steps/merge.schema.json': merge,

@@ -130,16 +130,23 @@ export async function downloadTemporal(url, sha256, target) {
   });
 }
 
-/** A tar archive is a row of 512-byte headers, each followed by its file, padded to 512 bytes. */
-export function readTarEntry(tar, name) {
+/** The files of a tar archive, which is a row of 512-byte headers, each followed by its file, padded to 512 bytes. */
+export function tarEntries(tar) {
+  const entries = [];
   for (let offset = 0; offset + 512 <= tar.length && tar[offset] !== 0; ) {
     const text = (start, length) =>
       tar.toString('latin1', offset + start, offset + start + length).replace(/\0.*$/s, '');
     const size = Number.parseInt(text(124, 12), 8);
-    if (text(0, 100) === name) return tar.subarray(offset + 512, offset + 512 + size);
+    entries.push({ name: text(0, 100), content: tar.subarray(offset + 512, offset + 512 + size) });
     offset += 512 + Math.ceil(size / 512) * 512;
   }
-  throw new Error(`the archive holds no file named ${name}`);
+  return entries;
+}
+
+export function readTarEntry(tar, name) {
+  const entry = tarEntries(tar).find((each) => each.name === name);
+  if (!entry) throw new Error(`the archive holds no file named ${name}`);
+  return entry.content;
 }
 
 function putInPlace(file, target) {

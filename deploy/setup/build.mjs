@@ -90,6 +90,31 @@ export function bundleStage(root) {
   };
 }
 
+/** `dist/detect.js`, which the export step writes beside a model: detection/browser/ and all that it imports, in one file. */
+export function browserStage(root) {
+  const dist = join(root, 'dist');
+  const target = join(dist, 'detect.js');
+  const stamp = join(dist, '.bundled-detect');
+  const inputs = () => {
+    const compiled = filesIn(join(dist, 'detection')).filter((path) => path.endsWith('.js'));
+    return digestFiles(root, [join(root, 'package-lock.json'), ...compiled]);
+  };
+  return {
+    name: 'detector for browsers',
+    isDone: () => existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs(),
+    problems: () => [],
+    run: async () => {
+      const digest = inputs();
+      const bundler = join(root, 'node_modules', 'rolldown', 'bin', 'cli.mjs');
+      const entry = join(dist, 'detection', 'browser', 'detect.js');
+      const args = [bundler, entry, '--format', 'esm', '--platform', 'browser', '--file', target];
+      await runTool('bundling the detector', process.execPath, args, { cwd: root, log: 'bundle-detect' });
+      writeFileSync(stamp, digest);
+      return 'made';
+    },
+  };
+}
+
 /** Sorted, so that the digest does not depend on the order of the file system. */
 function filesIn(folder) {
   if (!existsSync(folder)) return [];

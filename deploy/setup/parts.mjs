@@ -23,6 +23,13 @@ export const MINIO = {
   minimumGo: '1.24',
 };
 
+export const CHROMIUM = {
+  // A headless Chromium with the libraries that a bare system lacks, in a package of the npm registry.
+  package: '@sparticuz/chromium',
+  version: '153.0.0',
+  sha512: 'jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
+};
+
 export const TENSORFLOW = {
   version: '2.18.1',
   requirement: 'tensorflow-cpu==2.18.1',
@@ -42,6 +49,7 @@ export function cacheFolder() {
 
 export const libtensorflowFolder = () => join(cacheFolder(), `libtensorflow-${TENSORFLOW.version}`);
 export const cachedTemporal = () => join(cacheFolder(), 'bin', `temporal-${TEMPORAL.version}`);
+export const chromiumFolder = () => join(cacheFolder(), `chromium-${CHROMIUM.version}`);
 export const cachedMinio = () => join(cacheFolder(), 'bin', `minio-${MINIO.version}`);
 
 /** The full path of a command on PATH, or null. */
@@ -84,6 +92,23 @@ export function findMinio() {
   if (isExecutable(cachedMinio())) return { path: cachedMinio(), from: 'cache' };
   const path = onPath('minio');
   return path && { path, from: 'PATH' };
+}
+
+/**
+ * The browser of the tests, or null: the one named by HARDCASE_CHROMIUM, else one on PATH, else the pinned one in the cache,
+ * which brings libraries of its own and has no zygote process to start others with.
+ */
+export function findChromium() {
+  const plain = (path, from) => ({ path, from, args: [], libraries: null });
+  const named = process.env.HARDCASE_CHROMIUM;
+  if (named) return isExecutable(named) ? plain(named, 'HARDCASE_CHROMIUM') : null;
+  for (const command of ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']) {
+    const path = onPath(command);
+    if (path) return plain(path, 'PATH');
+  }
+  const path = join(chromiumFolder(), 'chromium');
+  if (!isExecutable(path)) return null;
+  return { path, from: 'cache', args: ['--no-zygote'], libraries: join(chromiumFolder(), 'lib') };
 }
 
 /** Null where the binary does not even print its version. */

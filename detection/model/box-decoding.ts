@@ -35,7 +35,7 @@ export function boxDecoding({ structure = 'csp' }: Architecture): BoxDecoding {
 }
 
 /** e^10 anchors are larger than any image; beyond, training would overflow. */
-const EXPONENT_MAX = 10;
+export const EXPONENT_MAX = 10;
 
 export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));

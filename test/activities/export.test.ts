@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exportFiles } from '../../activities/export.ts';
 import { enterTfProcess } from '../../activities/tf-process.ts';
@@ -67,10 +68,22 @@ it('export writes a model that TensorFlow.js loads', async () => {
   const training = { steps: 1, stepsInAll: 1, images: 1, seed: 1, parameters: 1 };
   const model = await saveModel(store, { architecture, weights: initialWeights(architecture, 1), training });
   await exportFiles(stepContext(store), { model, to: folder });
-  expect((await readdir(join(folder, 'model'))).sort()).toEqual(['model.json', 'weights.bin']);
+  expect((await readdir(join(folder, 'model'))).sort()).toEqual(['detect.js', 'model.json', 'weights.bin']);
   const loaded = await tf.loadGraphModel(tf.io.fileSystem(join(folder, 'model', 'model.json')));
   const answer = loaded.predict(tf.zeros([1, 32, 32, 3]));
   expect((Array.isArray(answer) ? answer[0]! : (answer as { shape: number[] })).shape).toEqual([1, 16 + 4, 6]);
+});
+
+it('export writes a model in the formats that are asked for', async () => {
+  const store = createMemoryStore();
+  const training = { steps: 1, stepsInAll: 1, images: 1, seed: 1, parameters: 1 };
+  const model = await saveModel(store, { architecture, weights: initialWeights(architecture, 1), training });
+  const { files } = await exportFiles(stepContext(store), { model, formats: ['onnx'] });
+  const { tree, read } = await openTree(store, files);
+  expect(tree.files.map(({ name }) => name)).toEqual(['model/model.onnx']);
+  const session = await InferenceSession.create(await read('model/model.onnx'));
+  expect([session.inputNames, session.outputNames]).toEqual([['images'], ['boxes', 'scores']]);
+  await session.release();
 });
 
 it('export never writes over a file with other contents', async () => {

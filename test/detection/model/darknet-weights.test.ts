@@ -5,8 +5,9 @@ import {
   writeDarknetWeights,
 } from '../../../detection/model/darknet-weights.ts';
 import { initialWeights } from '../../../detection/model/network.ts';
+import { defaultTrainOptions, trainDetector } from '../../../detection/model/train.ts';
 import { published, usedWeights } from './published.ts';
-import { tiny as csp } from './scenes.ts';
+import { tiny as csp, discImage, quietJob, sourceOf } from './scenes.ts';
 
 const categoriesOf = (count: number) => Array.from({ length: count }, (_, i) => ({ id: i + 1, name: `kind ${i + 1}` }));
 const tiny = published('yolov4-tiny', 64, categoriesOf(2));
@@ -75,6 +76,23 @@ test('a file of another size is refused with both sizes, and so is a network tha
   );
   expect(() => readDarknetWeights(tiny, bytes.subarray(0, 7), 1)).toThrow('The file has 7 bytes');
   expect(() => writeDarknetWeights(csp, initialWeights(csp, 1))).toThrow('"csp" is a network of its own');
+});
+
+test('training goes on from such weights, with other categories', async () => {
+  const trained = { ...tiny, categories: categoriesOf(1) };
+  const init = readDarknetWeights(tiny, writeDarknetWeights(tiny, usedWeights(tiny)), 1).weights;
+  const images = [1, 2].map((id) => discImage(id, 64));
+  const options = { ...defaultTrainOptions, epochs: 2, batchSize: 2, warmupEpochs: 0 };
+  const { weights, epochs, steps } = await trainDetector({ ...quietJob(trained, sourceOf(images, 2), options), init });
+  expect(steps).toBe(2);
+  for (const { loss } of epochs) expect(Number.isFinite(loss.total)).toBe(true);
+  const moved = weights.filter(({ name, data }) => {
+    const before = init.find((tensor) => tensor.name === name)!.data;
+    return before.length === data.length && Buffer.compare(viewOf(before), viewOf(data)) !== 0;
+  });
+  expect(moved.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['stem/kernel', 'neck32/scale', 'stage8/a/mean']),
+  );
 });
 
 function darknetFile(version: readonly number[], seenBytes: number, values: Float32Array): Uint8Array {
