@@ -46,6 +46,8 @@ export type QuarantineOutputs = {
 
 const shareDefault = 0.15;
 const percentileDefault = 0.99;
+/** Below this share of boxes that are learnt in the end, people are told that the training was too short to judge by. */
+const learntLeast = 0.3;
 
 export const quarantine: StepImplementation<QuarantineParameters, QuarantineOutputs> = async (context, parameters) => {
   const { store } = context;
@@ -74,6 +76,12 @@ export const quarantine: StepImplementation<QuarantineParameters, QuarantineOutp
   );
 
   const real = summaries.filter(({ planted }) => !planted);
+  const learnt = real.filter(({ category }) => category === 'easy').length;
+  if (real.length > 0 && learnt < learntLeast * real.length) {
+    await context.notice(
+      `${context.path}: the training learnt only ${learnt} of ${real.length} boxes (${Math.round((100 * learnt) / real.length)} %), so what never converged tells of the training more than of the boxes. Train longer before you believe it.`,
+    );
+  }
   const quarantined: Quarantined = {
     by: rule.by,
     rule: picked.rule,

@@ -3,12 +3,18 @@
 import { type JsonArtifacts, loadDynamics, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
 import { readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import type { Quarantined } from '../artifacts/types.ts';
 import type { Dynamics } from '../detection/dynamics.ts';
 import { type ArtifactKind, type ArtifactRef, isArtifactRef, type StepRecord } from '../plan/types.ts';
 import { buildReport } from '../report/build.ts';
+import { lastHolding, worstFirst } from '../report/quarantine.ts';
 import { renderHtml, renderMarkdown } from '../report/render.ts';
-import type { Made, ReportInput } from '../report/types.ts';
+import type { BoxPicture, Made, ReportInput } from '../report/types.ts';
 import type { StepImplementation } from './context.ts';
+import { cropPictures } from './crop-pictures.ts';
+
+/** Pictures of held boxes: two rows of six. */
+const picturesMost = 12;
 
 export interface ReportParameters {
   readonly tables: readonly ArtifactRef[];
@@ -24,6 +30,7 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
   const tables = new Set(parameters.tables.map((table) => table.digest));
   const metrics = await load(store, steps, 'metrics');
 
+  const quarantined = await load(store, steps, 'quarantined');
   const input: ReportInput = {
     title: parameters.title ?? record.header.pipeline,
     header: record.header,
@@ -35,7 +42,8 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
     profiles: await load(store, steps, 'profile'),
     forgetting: await load(store, steps, 'forgetting'),
     dynamics: await loadEachDynamics(store, steps),
-    quarantined: await load(store, steps, 'quarantined'),
+    quarantined,
+    heldPictures: await picturesOfHeld(store, steps, quarantined),
     corrections: await load(store, steps, 'corrections'),
     planted: await load(store, steps, 'planted'),
     coercions: await load(store, steps, 'coercions'),
@@ -58,6 +66,22 @@ async function load<K extends keyof JsonArtifacts>(
   const found = madeOf(steps, kind);
   return Promise.all(
     found.map(async ({ path, ref }) => ({ path, value: await loadJson(store, kind, ref), digest: ref.digest })),
+  );
+}
+
+async function picturesOfHeld(
+  store: Store,
+  steps: readonly StepRecord[],
+  quarantined: readonly Made<Quarantined>[],
+): Promise<BoxPicture[]> {
+  const last = lastHolding(quarantined);
+  if (!last) return [];
+  const worst = worstFirst(last.value).slice(0, picturesMost);
+  return cropPictures(
+    store,
+    steps,
+    last.path,
+    worst.map(({ annotation }) => annotation),
   );
 }
 

@@ -1,11 +1,11 @@
 /** What was held back from training, and what that did to AP and to how much it sways late in a training. */
 
-import type { Curves, Metrics, Quarantined } from '../artifacts/types.ts';
+import type { Curves, HeldBox, Metrics, Quarantined } from '../artifacts/types.ts';
 import type { Dynamics } from '../detection/dynamics.ts';
 import { fluctuationDifference, fluctuationOf, lastThird } from '../detection/fluctuation.ts';
 import { legend } from './figures.ts';
-import { cartographyFigure, categoryColours } from './target-figures.ts';
-import type { Block, Cell, Made, ReportInput, Section, Table } from './types.ts';
+import { cartographyFigure, categoryColours, picturesFigure } from './target-figures.ts';
+import type { Block, BoxPicture, Cell, Made, ReportInput, Section, Table } from './types.ts';
 
 /** Held boxes that are listed one by one. */
 const listedMost = 20;
@@ -23,14 +23,19 @@ export function quarantineSection(input: ReportInput): Section | null {
   const blocks: Block[] = [];
   if (quarantined.length > 0) {
     blocks.push({ type: 'table', table: stepsTable(quarantined) });
-    for (const one of quarantined) blocks.push({ type: 'text', text: `Rule of ${one.path}: ${one.value.rule}.` });
-    const last = quarantined.findLast(({ value }) => value.held.length > 0);
+    const rules = new Set(quarantined.map(({ value }) => value.rule));
+    blocks.push({ type: 'text', text: `Held: ${[...rules].join('; or: ')}.` });
+    const last = lastHolding(quarantined);
     if (last) blocks.push({ type: 'table', table: worstTable(last) });
+    if (last && input.heldPictures.length > 0) blocks.push(pictures(last, input.heldPictures));
     if (input.planted.some(({ value }) => value.featureOf)) blocks.push({ type: 'table', table: truthTable(input) });
     blocks.push(...effectBlocks(input));
   }
   const held = new Set(quarantined.flatMap(({ value }) => value.held.map(({ annotation }) => annotation.id)));
-  for (const { path, value } of dynamics) blocks.push(cartography(path, value, held));
+  // Between the first training and the last one looks much like the next.
+  for (const one of new Set([dynamics[0], dynamics.at(-1)])) {
+    if (one) blocks.push(cartography(one.path, one.value, held));
+  }
   return { id: 'quarantine', title: 'Quarantine', blocks };
 }
 
@@ -57,8 +62,34 @@ function stepsTable(quarantined: readonly Made<Quarantined>[]): Table {
   };
 }
 
+/** The last quarantine that holds anything. */
+export function lastHolding(quarantined: readonly Made<Quarantined>[]): Made<Quarantined> | undefined {
+  return quarantined.findLast(({ value }) => value.held.length > 0);
+}
+
+/** Those of the highest late loss first. */
+export function worstFirst({ held }: Quarantined): HeldBox[] {
+  return [...held].sort((a, b) => (b.lateLoss ?? 0) - (a.lateLoss ?? 0));
+}
+
+function pictures({ path, value }: Made<Quarantined>, shown: readonly BoxPicture[]): Block {
+  const categoryOf = new Map(value.held.map(({ annotation, category }) => [annotation.id, category]));
+  return {
+    type: 'figure',
+    figure: {
+      caption: `What ${path} holds, with what is around it: the highest late losses first.`,
+      svg: picturesFigure(
+        shown.map((one) => ({
+          ...one,
+          text: `image ${one.imageId}, ${categoryOf.get(one.annotationId) ?? 'not covered'}`,
+        })),
+      ),
+    },
+  };
+}
+
 function worstTable({ path, value }: Made<Quarantined>): Table {
-  const worst = [...value.held].sort((a, b) => (b.lateLoss ?? 0) - (a.lateLoss ?? 0)).slice(0, listedMost);
+  const worst = worstFirst(value).slice(0, listedMost);
   return {
     caption: `Boxes that ${path} holds${value.held.length > listedMost ? `: the ${listedMost} of the highest late loss, of ${value.held.length}` : ''}.`,
     columns: ['Image', 'Box', 'Looks', 'Confidence', 'Variability', 'Late loss', 'Rounds', 'Why'],
@@ -71,7 +102,8 @@ function worstTable({ path, value }: Made<Quarantined>): Table {
         rounded(one.variability, 3),
         rounded(one.lateLoss, 2),
         one.rounds,
-        one.reason,
+        // The figures after the colon stand in the columns.
+        one.reason.split(':')[0]!,
       ].map(plain),
     ),
   };
@@ -202,7 +234,7 @@ function cartography(path: string, dynamics: Dynamics, held: ReadonlySet<string>
   return {
     type: 'figure',
     figure: {
-      caption: `How ${path} went for each box, over ${dynamics.epochs.length} profiled epochs. Low confidence and low variability: look at the label. High variability: hard, keep. Ringed: held in quarantine.`,
+      caption: `How ${path} went for each box, over ${dynamics.epochs.length} profiled epochs. Low confidence and low variability: look at the label. High variability: hard, keep. Ringed: held in quarantine by any step.`,
       svg: `${legend(
         categoryColours.map(([name]) => name),
         categoryColours.map(([, colour]) => colour),

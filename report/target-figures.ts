@@ -4,7 +4,8 @@ import * as Plot from '@observablehq/plot';
 import type { Profile } from '../artifacts/types.ts';
 import { type Dynamics, summarizeDynamics, type TargetCategory } from '../detection/dynamics.ts';
 import { expectedProbability, focalLossAt } from '../detection/features.ts';
-import { draw, palette } from './figures.ts';
+import { draw, escapeText, palette } from './figures.ts';
+import type { BoxPicture } from './types.ts';
 
 const missedColour = palette[1]!;
 
@@ -123,4 +124,23 @@ export function cartographyFigure(dynamics: Dynamics, held: ReadonlySet<string>)
       ),
     ],
   });
+}
+
+/** Pictures in rows of six, each with its box and a line of text. */
+export function picturesFigure(pictures: readonly (BoxPicture & { readonly text: string })[]): string {
+  const columns = 6;
+  const step = { x: 120, y: 140 };
+  const items = pictures.map(({ data, side, box: [x1, y1, x2, y2], text }, i) => {
+    const x = (i % columns) * step.x;
+    const y = Math.floor(i / columns) * step.y;
+    const frame = `x="${x1.toFixed(1)}" y="${y1.toFixed(1)}" width="${(x2 - x1).toFixed(1)}" height="${(y2 - y1).toFixed(1)}"`;
+    return (
+      `<g transform="translate(${x} ${y})"><image href="${escapeText(data)}" width="${side}" height="${side}"/>` +
+      `<rect ${frame} fill="none" stroke="white" stroke-width="3"/><rect ${frame} fill="none" stroke="${missedColour}" stroke-width="1.5"/>` +
+      `<text y="${side + 14}" fill="currentColor">${escapeText(text)}</text></g>`
+    );
+  });
+  const height = Math.ceil(pictures.length / columns) * step.y;
+  const width = columns * step.x;
+  return `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="10" role="img">${items.join('')}</svg>`;
 }

@@ -20,6 +20,18 @@ export interface Made<T> {
   readonly value: T;
 }
 
+/** A box with what is around it, as a small square picture. */
+export interface BoxPicture {
+  readonly annotationId: string;
+  readonly imageId: number;
+  /** The picture as a `data:` address. */
+  readonly data: string;
+  /** Pixels of its side. */
+  readonly side: number;
+  /** xyxy in the picture. */
+  readonly box: readonly [number, number, number, number];
+}
+
 /** Everything the run left behind, as loaded from its record. */
 export interface ReportInput {
   readonly title: string;
@@ -34,6 +46,8 @@ export interface ReportInput {
   readonly forgetting: readonly Made<Forgetting>[];
   readonly dynamics: readonly Made<Dynamics>[];
   readonly quarantined: readonly Made<Quarantined>[];
+  /** Of boxes that the last quarantine holds, those of the highest late loss first. */
+  readonly heldPictures: readonly BoxPicture[];
   readonly corrections: readonly Made<Corrections>[];
   readonly planted: readonly Made<Planted>[];
   readonly coercions: readonly Made<Coercions>[];

@@ -109,6 +109,15 @@ describe('a quarantine by what never converges', () => {
     expect(released).toMatchObject([{ rounds: 2, annotation: { id: '1-1' } }]);
   });
 
+  test('says so where the training learnt too little to judge by', async () => {
+    const context = stepContext(rig.store);
+    await quarantine(context, { dataset: ref, dynamics: await dynamicsOf(firstRound) });
+    expect(context.said.notices).toEqual([]);
+    const untaught = Object.fromEntries(Object.keys(firstRound).map((id) => [id, lost]));
+    await quarantine(context, { dataset: ref, dynamics: await dynamicsOf({ ...untaught, '1-0': learnt }) });
+    expect(context.said.notices).toEqual([expect.stringContaining('the training learnt only 1 of 5 boxes (20 %)')]);
+  });
+
   test('needs as many profiled epochs as its rule looks at', async () => {
     const dynamics = await dynamicsOf({ '1-0': [0.1, 0.1], '1-1': [0.9, 0.9] });
     await expect(quarantine(stepContext(rig.store), { dataset: ref, dynamics })).rejects.toMatchObject({

@@ -131,6 +131,9 @@ function input(): ReportInput {
         },
       },
     ],
+    heldPictures: [
+      { annotationId: 't4', imageId: 3, data: 'data:image/jpeg;base64,AAAA', side: 112, box: [20, 20, 90, 90] },
+    ],
     corrections: [],
     planted: [],
     coercions: [],
@@ -195,5 +198,9 @@ test('the figures of targets leave out what is held, and say how many were misse
 test('threshold boxes are no dots in the map of a training', () => {
   const svg = cartographyFigure(dynamics(50, 6), new Set(['t3']));
   expect(svg.match(/<circle/g)).toHaveLength(50);
-  expect(renderHtml(buildReport(input()))).toContain('Ringed: held in quarantine');
+  const page = renderHtml(buildReport(input()));
+  expect(page).toContain('Ringed: held in quarantine');
+  // With its picture.
+  expect(page).toContain('href="data:image/jpeg;base64,AAAA"');
+  expect(page).toContain('image 3, mislabelled');
 });

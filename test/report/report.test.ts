@@ -84,6 +84,7 @@ const input = (over: Partial<ReportInput> = {}): ReportInput => ({
   forgetting: [],
   dynamics: [],
   quarantined: [],
+  heldPictures: [],
   corrections: [],
   planted: [],
   coercions: [],
