@@ -201,3 +201,25 @@ test('one-se takes the smallest model within one standard error of the best, `be
   expect(clear.chosen.width).toBe(0.5);
   expect(clear.reason).toContain('the 2 smaller ones are worse by more than one standard error');
 });
+
+test('smaller is what does less work on an image, so the same weights on a smaller image win', () => {
+  const row = (imageSize: number, parameters: number, AP: number): Trial => ({
+    depth: 0.33,
+    width: 0.25,
+    imageSize,
+    anchors: 3,
+    parameters,
+    flops: parameters * imageSize ** 2,
+    trainingLoss: 1,
+    AP: { value: AP, low: AP - 0.1, high: AP + 0.1 },
+    AP50: AP,
+    seconds: 1,
+    model: { artifact: 'model', digest: String(imageSize), bytes: 0 },
+  });
+  const rows = [row(640, 1_000, 0.5), row(320, 3_000, 0.48), row(320, 3_500, 0.49)];
+  const { chosen, reason } = chooseTrial(rows, [0, 0.03, 0.03], 'one-se');
+  expect(chosen).toBe(rows[1]);
+  expect(reason).toMatch(/^Depth 0\.33, width 0\.25, 320 px \(3,000 parameters\) is the smallest of 3 models/);
+  // Of equals the cheaper, also by `best`.
+  expect(chooseTrial([row(640, 1_000, 0.5), row(320, 3_000, 0.5)], [0, 0], 'best').chosen.imageSize).toBe(320);
+});
