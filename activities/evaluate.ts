@@ -1,12 +1,15 @@
 /** `evaluate`: AP of models, merges and controls on splits and label versions, with paired bootstrap intervals. */
 
 import { ApplicationFailure } from '@temporalio/common';
-import { loadDataset, loadJson, loadLabels, saveJson } from '../artifacts/codecs.ts';
+import { type LoadedDataset, loadDataset, loadJson, loadLabels, saveJson } from '../artifacts/codecs.ts';
+import { sha256Hex } from '../artifacts/digest.ts';
 import type { Ensemble, Metrics } from '../artifacts/types.ts';
 import { type ApMatches, matchForAp } from '../detection/average-precision.ts';
 import { bootstrapAp } from '../detection/bootstrap.ts';
 import { mergeByNms } from '../detection/merge.ts';
+import { withoutQuarantine } from '../detection/quarantine.ts';
 import type { Dataset, Detections, Labels, Split } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
 import { detectionsOf } from './detections.ts';
@@ -156,16 +159,19 @@ async function rowsOf(context: StepContext, parameters: EvaluateParameters): Pro
 async function labelVersionsOf(context: StepContext, parameters: EvaluateParameters): Promise<LabelVersion[]> {
   const { store } = context;
   const own = await loadDataset(store, parameters.dataset);
-  const distinct = new Map([[own.manifest.labels, own.labels]]);
-  for (const ref of parameters.versions ?? []) {
-    const later = await loadDataset(store, ref);
+  const given = [own, ...(await Promise.all((parameters.versions ?? []).map((ref) => loadDataset(store, ref))))];
+  const keyOf = given.some(hasQuarantine) ? contentOf : ({ manifest }: LoadedDataset) => manifest.labels;
+  const distinct = new Map<string, LoadedDataset>();
+  for (const version of given) {
+    const key = keyOf(version);
     // Set again, a version that came back after others becomes the newest one; the original stays first.
-    if (later.manifest.labels !== own.manifest.labels) distinct.delete(later.manifest.labels);
-    distinct.set(later.manifest.labels, later.labels);
+    if (key === keyOf(own) && distinct.size > 0) continue;
+    distinct.delete(key);
+    distinct.set(key, version);
   }
-  const versions = [...distinct].map(([digest, labels], i): LabelVersion => {
+  const versions = [...distinct.values()].map(({ manifest, labels }, i): LabelVersion => {
     const name = i === 0 ? 'original' : i === distinct.size - 1 ? 'final' : `version ${i + 1}`;
-    return { name, digest, labels };
+    return { name, digest: manifest.labels, labels };
   });
   if (parameters.truth) {
     versions.push({
@@ -175,6 +181,14 @@ async function labelVersionsOf(context: StepContext, parameters: EvaluateParamet
     });
   }
   return versions;
+}
+
+const hasQuarantine = ({ labels }: LoadedDataset): boolean =>
+  labels.annotations.some(({ quarantine }) => quarantine !== undefined);
+
+/** Labels that differ only in what is held in quarantine are one version: a measurement asks for held boxes all the same. */
+function contentOf({ labels }: LoadedDataset): string {
+  return sha256Hex(canonicalJson(labels.annotations.map(withoutQuarantine)));
 }
 
 /** What the report speaks of first comes first: the merge against the control, then against model 1, then each step. */

@@ -195,6 +195,32 @@ test('a held box is neither missed nor false in mining, and no candidate; measur
   }
 });
 
+test('label versions that differ only in what is held are one column of a table', async () => {
+  const { dataset: held } = await quarantine(stepContext(rig.store), {
+    dataset: ref,
+    dynamics: await dynamicsOf(firstRound),
+  });
+  const model = await modelThatSees(rig.store, 'left', dataset, [[5, left, 0.9]]);
+  const reviewed = await loadDataset(rig.store, held);
+  const annotations = reviewed.labels.annotations.filter(({ id }) => id !== '4-0');
+  const later = await saveDataset(rig.store, {
+    ...reviewed,
+    labels: { ...reviewed.labels, author: 'review', annotations },
+  });
+  const { metrics } = await evaluate(stepContext(rig.store), {
+    models: [model],
+    dataset: ref,
+    versions: [held, later, held],
+    splits: ['test'],
+    replicates: 10,
+  });
+  const { labelVersions } = await loadJson(rig.store, 'metrics', metrics);
+  expect(labelVersions.map(({ name, annotations }) => [name, annotations])).toEqual([
+    ['original', 8],
+    ['final', 7],
+  ]);
+});
+
 test('a review after a quarantine keeps what it holds', async () => {
   const first = await quarantine(stepContext(rig.store), { dataset: ref, dynamics: await dynamicsOf(firstRound) });
   const held = await loadDataset(rig.store, first.dataset);
