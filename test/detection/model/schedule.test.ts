@@ -42,6 +42,10 @@ test('the rate warms up to its peak and falls along a cosine to its end', () => 
   expect(rates[10]).toBe(1);
   expect(rates[99]).toBeCloseTo(0.1);
   for (let step = 11; step < 100; step++) expect(rates[step]).toBeLessThan(rates[step - 1]!);
+  // 89 steps from the peak to the end; a cosine from 1 to .1 is .55 + .45 cos(pi t).
+  for (const step of [10, 33, 54, 77]) {
+    expect(rates[step]).toBeCloseTo(0.55 + 0.45 * Math.cos((Math.PI * (step - 10)) / 89), 12);
+  }
   expect(learningRateAt({ ...options, schedule: 'constant' }, length, 99)).toBe(1);
 });
 
