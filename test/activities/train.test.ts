@@ -33,6 +33,9 @@ beforeAll(async () => {
     width: 0.125,
     strides: [8, 16],
     evaluateEvery: 4,
+    // What has a state of its own, for a kill to lose: gathered gradients, running norms.
+    accumulate: 3,
+    clip: { by: 'per-target', when: { share: 0.1 } },
     // After every step, so that there always is one to go on from.
     checkpointEvery: 0,
   };
@@ -70,6 +73,10 @@ test('a training gives a model, its curves, its steps and its AP', async () => {
   expect(model.architecture).toMatchObject({ imageSize: 64, width: 0.125, strides: [8, 16] });
   expect(curves.epochs.at(-1)!.validation!.AP).toBe(outputs.AP);
   expect(curves.options.batchSize).toBe(4);
+  for (const { waited } of curves.epochs) {
+    expect(waited).toBeGreaterThanOrEqual(0);
+    expect(waited).toBeLessThan(1);
+  }
   expect(context.said.resumed).toEqual([]);
   expect(
     (await Promise.all([...(await checkpointKeys(context.fingerprint))].map(objectIsThere))).filter(Boolean),
