@@ -198,8 +198,9 @@ function wordsOf(step: StepRecord, run: string): string[] {
   }
 }
 
-/** Outputs that are numbers say how it went. */
+/** Outputs that are numbers say how it went; a gate between models says what it decided. */
 function numbersOf(step: StepRecord): string {
+  if (step.kind === 'promote') return colours.dim(`  ${String(step.outputs?.reason ?? '')}`);
   const numbers = Object.entries(step.outputs ?? {}).filter(([, value]) => typeof value === 'number');
   if (numbers.length === 0) return '';
   return colours.dim(`  ${numbers.map(([name, value]) => `${name} ${formatNumber(value as number)}`).join(', ')}`);
