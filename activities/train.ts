@@ -4,20 +4,22 @@ import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, loadModel, saveDynamics, saveJson, saveModel } from '../artifacts/codecs.ts';
 import type { Curves, Model } from '../artifacts/types.ts';
 import { evaluateCoco } from '../detection/average-precision.ts';
+import { defaultTrainOptions } from '../detection/model/default-options.ts';
 import { stepsPerEpoch } from '../detection/model/sampler.ts';
 import type { EpochReport, PreparedImage, TrainJob, TrainResult } from '../detection/model/types.ts';
 import type { Dataset } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
+import { chooseThreads, type NetShape } from './choose-threads.ts';
 import type { StepContext } from './context.ts';
-import { describeCpu, describeTensorflow, trainingThreads, useThreads } from './environment.ts';
+import { describeCpu, describeTensorflow, useThreads } from './environment.ts';
 import { groundTruthOf } from './ground-truth.ts';
 import { checkInterpolate, interpolateModels } from './interpolate.ts';
 import { prefetchBatches, prefetchThreads } from './prefetch.ts';
 import { replayStrata } from './replay-strata.ts';
 import { inTfProcess } from './tf-process.ts';
 import { countQuarantined, openRecorder, withThresholdBoxes } from './training-dynamics.ts';
-import { freshArchitecture, prepareAll, selectedImages } from './training-images.ts';
+import { freshArchitecture, imagesOf, prepareAll, selectedImages, shapeDefaults } from './training-images.ts';
 import { durationMs, optionsOf, scheduleOf, type TrainParameters } from './training-parameters.ts';
 
 export type TrainOutputs = {
@@ -58,10 +60,15 @@ export async function trainModel(
   const init = parameters.init ? await loadModel(store, parameters.init) : null;
   const shape = {
     imageSize: init?.architecture.imageSize ?? parameters.imageSize ?? 320,
-    width: init?.architecture.width ?? parameters.width ?? 0.25,
+    width: init?.architecture.width ?? (parameters.structure ? 1 : (parameters.width ?? 0.25)),
   };
   const selected = await selectedImages(context, dataset, parameters);
-  const threads = trainingThreads(shape, context.environment);
+  const threads = await chooseThreads(
+    context,
+    netShapeOf(shape, init, dataset, parameters),
+    parameters,
+    imagesOf(selected).length,
+  );
   useThreads(threads);
   // What is really here: the run's environment may have been settled on another machine.
   const environment = {
@@ -175,6 +182,26 @@ export async function trainModel(
   };
   await checkpoints.tidy();
   return { outputs, model, dataset, epochs: result.epochs, seconds };
+}
+
+/** What is known of the net before its images are decoded and TensorFlow is loaded. */
+function netShapeOf(
+  { imageSize, width }: Pick<NetShape, 'imageSize' | 'width'>,
+  init: Model | null,
+  dataset: Dataset,
+  parameters: TrainParameters,
+): NetShape {
+  const { depth, strides, activation, structure } = init?.architecture ?? { ...shapeDefaults, ...parameters };
+  return {
+    depth: depth ?? shapeDefaults.depth,
+    width,
+    imageSize,
+    strides: strides ?? shapeDefaults.strides,
+    activation: activation ?? shapeDefaults.activation,
+    ...(structure ? { structure } : {}),
+    categories: dataset.categories.length,
+    batchSize: parameters.batchSize ?? defaultTrainOptions.batchSize,
+  };
 }
 
 function validationOf(dataset: Dataset, images: readonly PreparedImage[]): TrainJob['evaluate'] {

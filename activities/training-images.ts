@@ -13,6 +13,9 @@ import type { TrainParameters } from './training-parameters.ts';
 
 const replayShareDefault = 0.3;
 
+/** Of a net that is trained from scratch. */
+export const shapeDefaults = { depth: 0.33, strides: [8, 16, 32], activation: 'leaky' } as const;
+
 export interface SelectedImages {
   readonly select: readonly SampleItem[];
   readonly replay?: { readonly from: readonly SampleItem[]; readonly share: number };
@@ -94,7 +97,9 @@ export async function freshArchitecture(
   seed: number,
 ): Promise<Architecture> {
   const { anchorsForBoxes } = await import('../detection/model/anchors.ts');
-  const strides = parameters.strides ?? [8, 16, 32];
+  const { PUBLISHED } = await import('../detection/model/darknet-networks.ts');
+  const published = parameters.structure && PUBLISHED[parameters.structure];
+  const strides = published?.strides ?? parameters.strides ?? [8, 16, 32];
   const sizes: number[] = [];
   for (const { boxes } of images) {
     for (let i = 0; i < boxes.length; i += 4) {
@@ -102,11 +107,12 @@ export async function freshArchitecture(
     }
   }
   return {
-    depth: parameters.depth ?? 0.33,
+    ...(parameters.structure ? { structure: parameters.structure } : {}),
+    depth: published ? 1 : (parameters.depth ?? shapeDefaults.depth),
     width,
     strides,
     anchors: anchorsForBoxes(sizes, { strides, perHead: parameters.anchors, seed }),
-    activation: parameters.activation ?? 'leaky',
+    activation: published?.activation ?? parameters.activation ?? shapeDefaults.activation,
     imageSize,
     categories: dataset.categories,
   };

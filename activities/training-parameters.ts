@@ -1,5 +1,6 @@
 /** The parameters of `train`, with every default filled in, and how long they make the training. */
 
+import type { DarknetStructure } from '../detection/model/darknet-networks.ts';
 import type { TrainOptions } from '../detection/model/types.ts';
 import type { Architecture } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
@@ -18,6 +19,8 @@ export type TrainParameters = {
   /** Optimizer steps in place of `epochs`. */
   readonly steps?: number;
   readonly imageSize?: number;
+  /** Absent: ours, of the depth, width, strides and activation below. */
+  readonly structure?: DarknetStructure;
   readonly depth?: number;
   readonly width?: number;
   readonly strides?: readonly number[];

@@ -202,7 +202,9 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
     case 'false schema': {
       const key = lastKey(instancePath);
       const hint = isParameter(instancePath)
-        ? 'The architecture comes with the weights of `init`.'
+        ? error.schemaPath.includes('dependentSchemas/structure')
+          ? 'The published networks of `structure` have depth, width, strides and activation of their own.'
+          : 'The architecture comes with the weights of `init`.'
         : 'A step has either `uses` and `with`, or `repeat`, `steps` and `next`.';
       const message = `"${key}" has no place in ${pathOf(parentPointer(instancePath))}.`;
       return {

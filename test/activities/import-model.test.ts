@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { importModel } from '../../activities/import-model.ts';
 import { enterTfProcess } from '../../activities/tf-process.ts';
+import { train } from '../../activities/train.ts';
 import { loadModel } from '../../artifacts/codecs.ts';
 import { ingestTree } from '../../artifacts/tree.ts';
 import { PUBLISHED } from '../../detection/model/darknet-networks.ts';
 import { writeDarknetWeights } from '../../detection/model/darknet-weights.ts';
 import { published, usedWeights } from '../detection/model/published.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { openRig, type StepRig, squaresDataset, stepContext } from './step-rig.ts';
 
 const structure = 'yolov4-tiny';
 let rig: StepRig;
@@ -53,6 +54,15 @@ it('import-model begins the heads anew for other categories, and says so', async
   expect(context.said.notices).toEqual([
     'step: 2 layers start anew (head32/out to head16/out), because its heads are for 80 categories, and 1 are wanted ("own.weights"). Train before you detect.',
   ]);
+});
+
+it('train begins with a published network where `structure` asks for one', async () => {
+  const { ref: dataset } = await squaresDataset(rig.store, { train: 4, val: 0, test: 0 });
+  const parameters = { dataset, structure, imageSize: 64, steps: 2, batchSize: 2 } as const;
+  const { model, steps } = await train(stepContext(rig.store), parameters);
+  expect(steps).toBe(2);
+  const { architecture } = await loadModel(rig.store, model);
+  expect(architecture).toMatchObject({ structure, depth: 1, width: 1, strides: [16, 32], activation: 'leaky' });
 });
 
 it('import-model names what is wrong with the folder or the file', async () => {

@@ -151,6 +151,22 @@ describe('defaults and policies', () => {
     ).toEqual(['5 UNKNOWN_KEY depth']);
   });
 
+  test('a published network has no depth or width, given or by default', () => {
+    const plan = planOf(`${data}
+        v4: { uses: train, with: { dataset: "\${{ steps.data.dataset }}", structure: yolov4-tiny } }`);
+    const given = Object.keys(withOf(plan, 'v4'));
+    expect(given).toContain('structure');
+    expect(given.filter((name) => ['depth', 'width', 'strides', 'activation'].includes(name))).toEqual([]);
+    const { diagnostics } = compileText(`${data}
+        v4: { uses: train, with: { dataset: "\${{ steps.data.dataset }}", structure: yolov4-tiny, depth: 0.5 } }`);
+    expect(diagnostics).toMatchObject([
+      {
+        code: 'UNKNOWN_KEY',
+        hint: 'The published networks of `structure` have depth, width, strides and activation of their own.',
+      },
+    ]);
+  });
+
   test('retry and timeout replace what the kind has', () => {
     const plan = planOf(`
       name: test

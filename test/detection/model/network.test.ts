@@ -103,6 +103,8 @@ test.each([
   published('yolov4-tiny', 64, tiny.categories),
 ] as const satisfies readonly Architecture[])(
   'inference with folded batch norm equals the plain network: $structure $activation',
+  // yolov4 has 64 million weights; a busy machine takes its time over them.
+  { timeout: 300_000 },
   (architecture: Architecture) => {
     const weights = usedWeights(architecture);
     const side = architecture.imageSize;
