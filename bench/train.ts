@@ -1,0 +1,168 @@
+/**
+ * Training and inference beside PyTorch, with memory: `npm run bench -- train [case]…`. Both sides run in processes of their own
+ * and take turns of a second or so, because machines are shared and change their speed; bench/README.md says more.
+ */
+
+import { availableParallelism } from 'node:os';
+import { countParameters } from '../detection/model/network.ts';
+import { conditions } from './proof/append-section.ts';
+import { readArguments, runCommand } from './proof/command-line.ts';
+import { BATCH_SIZE, caseNamed, type SpeedCase, speedCases } from './speed/cases.ts';
+import { type Contestant, openOurs, openTorch, type What } from './speed/contestants.ts';
+import { median, type Rounds, ratio } from './speed/rounds.ts';
+import { appendTable, type CaseResult, type ContestantResult, caseLines } from './speed/table.ts';
+import { torchPython } from './torch/python.ts';
+
+const usage = `Usage: npm run bench -- train [case]… [option]…
+
+Cases: ${speedCases.map(({ name }) => name).join(', ')} (all unless named).
+
+  --quick           three rounds instead of seven, and no torch.compile
+  --rounds N        so many rounds
+  --append          adds the table to docs/benchmarks.md
+  --install-torch   makes a Python environment with PyTorch in the user's cache folder, if there is none yet
+`;
+
+/** How long one contestant's turn lasts, and its bounds in steps. */
+const TURN_MS = 1500;
+const TURN_STEPS = [2, 16] as const;
+const WARM_UP_STEPS = 3;
+
+interface Entrant {
+  readonly name: string;
+  open(threads: number): Promise<Contestant>;
+}
+
+interface Chosen {
+  readonly contestant: Contestant;
+  readonly threads: number;
+  readonly steps: number;
+}
+
+await runCommand(usage, async () => {
+  const { values, positionals } = readArguments({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      append: { type: 'boolean', default: false },
+      'install-torch': { type: 'boolean', default: false },
+    },
+  });
+  const quick = values.quick as boolean;
+  const rounds = Number(values.rounds ?? (quick ? 3 : 7));
+  const cases = positionals.length === 0 ? speedCases : positionals.map(caseNamed);
+  const python = torchPython({ install: values['install-torch'] as boolean });
+  console.log(`${conditions()}; batch ${BATCH_SIZE}, ${rounds} rounds`);
+  const results: CaseResult[] = [];
+  for (const one of cases) {
+    const result = await measureCase(one, python, { rounds, compile: !quick });
+    results.push(result);
+    for (const line of caseLines(result)) console.log(line);
+  }
+  if (values.append) appendTable(results, conditions(), rounds);
+});
+
+async function measureCase(
+  one: SpeedCase,
+  python: string,
+  { rounds, compile }: { rounds: number; compile: boolean },
+): Promise<CaseResult> {
+  const torch = (name: string, layout: 'channels_first' | 'channels_last', compiled: boolean): Entrant => ({
+    name,
+    open: (threads) => openTorch(one, python, { layout, compile: compiled }, threads),
+  });
+  const entrants: Entrant[] = [
+    { name: 'hardcase', open: (threads) => openOurs(one, threads) },
+    torch('PyTorch eager', 'channels_first', false),
+    torch('PyTorch eager, channels_last', 'channels_last', false),
+    ...(compile ? [torch('torch.compile', 'channels_last', true)] : []),
+  ];
+  const open: Contestant[] = [];
+  try {
+    const prepared: { name: string; train: Chosen; infer: Chosen; peakBytes: number }[] = [];
+    for (const { name, open: start } of entrants) {
+      const both: { contestant: Contestant; threads: number }[] = [];
+      for (const threads of new Set([1, availableParallelism()])) {
+        const contestant = await start(threads);
+        open.push(contestant);
+        both.push({ contestant, threads });
+      }
+      const train = await better(both, 'train');
+      // Before inference adds to it.
+      const peakBytes = await train.contestant.peakBytes();
+      const infer = await better(both, 'infer');
+      for (const { contestant } of both) {
+        if (contestant === train.contestant || contestant === infer.contestant) continue;
+        await contestant.close();
+        open.splice(open.indexOf(contestant), 1);
+      }
+      prepared.push({ name, train, infer, peakBytes });
+      console.error(`${one.name}: ${name} is ready`);
+    }
+    const training = await takeTurns(
+      prepared.map(({ train }) => train),
+      'train',
+      rounds,
+    );
+    const inference = await takeTurns(
+      prepared.map(({ infer }) => infer),
+      'infer',
+      rounds,
+    );
+    const contestants = prepared.map(
+      ({ name, train, infer, peakBytes }, i): ContestantResult => ({
+        name,
+        training: {
+          threads: train.threads,
+          imagesPerSecond: perSecond(training[i]!),
+          ratio: ratio(training[0]!, training[i]!),
+        },
+        inference: {
+          threads: infer.threads,
+          imagesPerSecond: perSecond(inference[i]!),
+          ratio: ratio(inference[0]!, inference[i]!),
+        },
+        peakMegabytes: peakBytes / 1e6,
+      }),
+    );
+    return { case: one, parameters: countParameters(one.architecture), contestants };
+  } finally {
+    for (const contestant of open) await contestant.close();
+  }
+}
+
+/** The thread setting with the better median in two turns each. */
+async function better(both: readonly { contestant: Contestant; threads: number }[], what: What): Promise<Chosen> {
+  const found: { chosen: Chosen; times: number[] }[] = [];
+  for (const { contestant, threads } of both) {
+    // The first step loads or compiles; the others tell how many make a turn.
+    const warm = await contestant.run(what, WARM_UP_STEPS);
+    const [least, most] = TURN_STEPS;
+    const steps = Math.min(most, Math.max(least, Math.round(TURN_MS / Math.min(...warm))));
+    found.push({ chosen: { contestant, threads, steps }, times: [] });
+  }
+  if (found.length > 1) {
+    for (let turn = 0; turn < 2; turn++) {
+      for (const { chosen, times } of found) times.push(...(await chosen.contestant.run(what, chosen.steps)));
+    }
+  }
+  return found.toSorted((a, b) => median(a.times) - median(b.times))[0]!.chosen;
+}
+
+/** Median milliseconds of a step, by contestant and round. Each round begins with another contestant. */
+async function takeTurns(chosen: readonly Chosen[], what: What, rounds: number): Promise<Rounds[]> {
+  const all: number[][] = chosen.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (let k = 0; k < chosen.length; k++) {
+      const i = (k + round) % chosen.length;
+      const { contestant, steps } = chosen[i]!;
+      all[i]!.push(median(await contestant.run(what, steps)));
+    }
+  }
+  return all;
+}
+
+function perSecond(milliseconds: Rounds): number {
+  return (1000 * BATCH_SIZE) / median(milliseconds);
+}
