@@ -307,7 +307,11 @@ export class GraphSession {
         const known = shape.reduce((a, b) => (b === ANY_NUMBER ? a : a * b), 1);
         const count = values === undefined ? 0 : values.length / known;
         if (values === undefined || (shape[0] === ANY_NUMBER ? !Number.isInteger(count) : count !== 1)) {
-          throw new Error(`Input "${key}" of "${name}" takes ${known} values [${shape}], but got ${values?.length}.`);
+          const wanted =
+            shape[0] === ANY_NUMBER
+              ? `${known} values for each row [${['any', ...shape.slice(1)]}]`
+              : `${known} values [${shape}]`;
+          throw new Error(`Input "${key}" of "${name}" takes ${wanted}, but got ${values?.length}.`);
         }
         const full = shape.map((side) => (side === ANY_NUMBER ? count : side));
         ids.push(binding.createTensor(full, type, values));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { savedModelBytes } from '../../../detection/model/graph-definition.ts';
 import { nodeBackend, tf } from '../../../detection/model/tf.ts';
-import { GraphSession, traceGraph } from '../../../detection/model/traced-graph.ts';
+import { ANY_NUMBER, GraphSession, traceGraph } from '../../../detection/model/traced-graph.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hardcase-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -73,6 +73,21 @@ test('a wrong number of values is refused with both numbers', () => {
   const session = new GraphSession(counter(), folder);
   expect(() => session.run('step', { x: new Uint8Array(2) })).toThrow(
     'Input "x" of "step" takes 3 values [3], but got 2.',
+  );
+  session.dispose();
+});
+
+test('an input of any number of rows takes whole rows, as many as there are', () => {
+  const definition = traceGraph((tracer) => {
+    const x = tracer.input('x', [ANY_NUMBER, 2], 'float32');
+    tracer.signature('step', { y: tf.sum(tf.prod(x, 1)) });
+  });
+  const session = new GraphSession(definition, folder);
+  expect(session.run('step', { x: Float32Array.of(2, 3) }).y![0]).toBe(6);
+  expect(session.run('step', { x: Float32Array.of(2, 3, 4, 5, 6, 7) }).y![0]).toBe(68);
+  expect(session.run('step', { x: new Float32Array(0) }).y![0]).toBe(0);
+  expect(() => session.run('step', { x: new Float32Array(3) })).toThrow(
+    'Input "x" of "step" takes 2 values for each row [any,2], but got 3.',
   );
   session.dispose();
 });
