@@ -6,6 +6,7 @@ import type { Json } from '../plan/types.ts';
 import { capacityRung } from './capacity-rung.ts';
 import { capacityTrial } from './capacity-trial.ts';
 import { chooseCapacity } from './choose-capacity.ts';
+import type { NetShape } from './choose-threads.ts';
 import { compareModels } from './compare-models.ts';
 import type { StepContext } from './context.ts';
 import { detect } from './detect.ts';
@@ -13,6 +14,7 @@ import { describeTensorflow } from './environment.ts';
 import { evaluate } from './evaluate.ts';
 import { exportModel } from './export.ts';
 import { importModel } from './import-model.ts';
+import { measureSpeed } from './measure-speed.ts';
 import { mine } from './mine.ts';
 import { profileLoss } from './profile-loss.ts';
 import { promote } from './promote.ts';
@@ -67,6 +69,7 @@ async function run(start: StartMessage): Promise<void> {
 
 async function runStep(start: StartMessage): Promise<Json> {
   if (start.kind === 'describe-tensorflow') return describeTensorflow();
+  if (start.kind === 'measure-speed') return measureSpeed(start.parameters as unknown as NetShape);
   const step = steps[start.kind];
   if (!step) throw new Error(`Internal error: the TensorFlow process knows no step kind "${start.kind}".`);
   const context: StepContext = {
