@@ -97,3 +97,83 @@ test('an empty selection and an unknown image are errors that say so', () => {
   expect(() => createBatchSource(options({ select: [] }))).toThrow('at least one image');
   expect(() => createBatchSource(options({ select: whole([99]) })).batch(0)).toThrow('Image 99 is selected');
 });
+
+test('windows are packed by their size, never magnified, and their boxes keep to them', () => {
+  // Four quarters of one image and a half of another: 2 x 2 windows make a canvas, the half one of its own.
+  const quarter = size / 2;
+  const select = [
+    ...[0, quarter].flatMap((x) =>
+      [0, quarter].map((y) => ({ image: 1, window: [x, y, x + quarter, y + quarter] as const })),
+    ),
+    { image: 2, window: [0, 0, size, quarter] as const },
+  ];
+  const source = createBatchSource(options({ select, batchSize: 2 }));
+  expect(source.stepsPerEpoch).toBe(1);
+  const { imageIds, pixels, boxes, ignore } = source.batch(0);
+  expect([...imageIds].sort()).toEqual([1, 2]);
+  const canvas = imageIds.indexOf(1);
+  // The box [4, 4, 20, 20] lies to 56 % in the first quarter, 19 % in two of them, 6 % in the last.
+  const [x1, y1, x2, y2] = boxes[canvas]!;
+  expect([boxes[canvas]!.length, x2! - x1!, y2! - y1!]).toEqual([4, 12, 12]);
+  expect(ignore[canvas]!.length / 4).toBe(3);
+  const bytes = size * size * 3;
+  expect(pixels.subarray(canvas * bytes, (canvas + 1) * bytes).every((value) => value === 1)).toBe(true);
+  // A window of the full width and half the height stands in the middle of its canvas, grey above and below.
+  const half = pixels.subarray((1 - canvas) * bytes, (2 - canvas) * bytes);
+  expect([half[0], half[bytes / 2], half[bytes - 1]]).toEqual([114, 2, 114]);
+  expect([...boxes[1 - canvas]!]).toEqual([4, size / 4 + 4, 20, size / 4 + 16]);
+});
+
+test('windows meet others in every epoch, and each is shown once in it', () => {
+  const select = range(1, 9).map((image) => ({ image, window: [0, 0, 16, 16] as const }));
+  const source = createBatchSource(options({ select, batchSize: 2 }));
+  const shown = range(0, 4).map((step) => [...source.batch(step).shown!].sort((a, b) => a - b));
+  for (const ids of shown) expect(ids).toEqual(range(1, 9));
+  const companions = new Set(range(0, 6).map((step) => [...source.batch(step).imageIds].join(' ')));
+  expect(companions.size).toBeGreaterThan(1);
+});
+
+test('weights go with their boxes, through mosaics too', () => {
+  const weighted = new Map(range(1, 5).map((id) => [id, { ...image(id), weights: Float32Array.of(id) }]));
+  const augment = { flip: true, colour: 0, mosaic: 0.5, mosaicOffShare: 0, scale: 0.2, shift: 0 };
+  const source = createBatchSource(options({ images: weighted, select: whole(range(1, 5)), augment }));
+  for (const step of range(0, 6)) {
+    const { boxes, weights, shown } = source.batch(step);
+    for (const [i, own] of weights!.entries()) {
+      expect(own.length).toBe(boxes[i]!.length / 4);
+      for (const weight of own) expect(shown).toContain(weight);
+    }
+  }
+  expect(createBatchSource(options({})).batch(0).weights).toBeUndefined();
+});
+
+test('replayed images come from the strata in proportion, in every epoch as nearly as whole images allow', () => {
+  // 12 of one kind, 6 of another, 2 of a rare one; 5 of 10 an epoch.
+  const stratify = new Map(range(11, 31).map((id) => [id, id < 23 ? 'plain' : id < 29 ? 'crowded' : 'rare']));
+  const replay = { from: whole(range(11, 31)), share: 1 / 3, stratify };
+  const source = createBatchSource(options({ select: whole(range(1, 11)), replay, batchSize: 15 }));
+  const counts = range(0, 4).map((step) => {
+    const drawn = source.batch(step).imageIds.filter((id) => id > 10);
+    return ['plain', 'crowded', 'rare'].map((name) => drawn.filter((id) => stratify.get(id) === name).length);
+  });
+  for (const [plain, crowded, rare] of counts) {
+    expect(plain! + crowded! + rare!).toBe(5);
+    expect(plain).toBe(3);
+  }
+  // 1.5 and 0.5 an epoch: whole over two of them.
+  expect([counts[0]![2]! + counts[1]![2]!, counts[2]![2]! + counts[3]![2]!]).toEqual([1, 1]);
+});
+
+test('the side of a batch is drawn anew every so many batches, and its labels keep to its pixels', () => {
+  const multiScale = { range: 0.5, every: 3 };
+  const source = createBatchSource(options({ multiScale, multipleOf: 8 }));
+  const sides = range(0, 90).map((step) => source.batch(step).inputSize!);
+  expect([...new Set(sides)].sort((a, b) => a - b)).toEqual([16, 24, 32, 40, 48]);
+  for (const step of range(0, 90)) expect(sides[step]).toBe(sides[step - (step % 3)]);
+  for (const step of [0, 3, 6, 9]) {
+    const { boxes, pixels, inputSize } = source.batch(step);
+    expect(pixels.length).toBe(4 * inputSize! ** 2 * 3);
+    const factor = inputSize! / size;
+    expect([...boxes[0]!]).toEqual([4 * factor, 4 * factor, 20 * factor, 20 * factor]);
+  }
+});
