@@ -146,7 +146,7 @@ function effectBlocks({ curves, metrics, steps }: ReportInput): Block[] {
       type: 'table',
       table: {
         caption:
-          'How much AP on validation sways late in each training, in points: standard deviation over the last third of its validations, with a 95 % bootstrap interval over them. Neighbouring epochs are alike, so the intervals are rather too narrow.',
+          'How much AP on validation sways late in each training, in points: standard deviation about the straight line of the last third of its validations, with a 95 % bootstrap interval over them. Neighbouring epochs are alike, so the intervals are rather too narrow.',
         columns: ['Training', 'Boxes held', 'Validations', 'Late fluctuation of AP', 'Mean AP of the last third'],
         rows: [...without, ...withHeld].map((one) => {
           const late = lastThird(validationsOf(one));
@@ -174,7 +174,7 @@ function effectBlocks({ curves, metrics, steps }: ReportInput): Block[] {
       type: 'table',
       table: {
         caption:
-          'Trainings with held boxes less those without, in points. The difference of AP is the paired bootstrap of the table of results, where that compares the two; it holds for these weights.',
+          'Trainings with held boxes less those without, in points; they may also differ in seed, start and labels. The difference of AP is the paired bootstrap of the table of results, where that compares the two; it holds for these weights.',
         columns: ['With', 'Without', 'Late fluctuation', 'AP', 'In words'],
         rows: compared.map(({ one, other, change, AP }) => [
           plain(one.path),

@@ -115,21 +115,24 @@ describe('labels', () => {
 });
 
 describe('fluctuation', () => {
-  it('is the standard deviation over the last third, with an interval around it', () => {
+  it('is the standard deviation about the line of the last third, with an interval around it', () => {
     expect(lastThird([1, 2, 3, 4, 5, 6, 7])).toEqual([5, 6, 7]);
-    const calm = fluctuationOf([0.5, 0.5, 0.5, 0.5], 1)!;
-    expect(calm).toEqual({ value: 0, low: 0, high: 0, count: 4 });
-    const values = [0.4, 0.6, 0.5, 0.45, 0.55, 0.52];
+    // A figure that rises steadily is calm.
+    const calm = fluctuationOf([0.5, 0.6, 0.7, 0.8], 1)!;
+    expect([calm.value, calm.low, calm.high].every((value) => value < 1e-12)).toBe(true);
+    expect(calm.count).toBe(4);
+    // Their line rises by 0.08; about it lie 0.07, -0.21, 0.21 and -0.07.
+    const values = [0.5, 0.3, 0.8, 0.6];
     const wild = fluctuationOf(values, 1)!;
-    expect(wild.value).toBeCloseTo(Math.sqrt(values.reduce((sum, v) => sum + (v - 0.50333333) ** 2, 0) / 6), 6);
+    expect(wild.value).toBeCloseTo(Math.sqrt(0.0245), 10);
     expect(wild.low).toBeLessThan(wild.value);
     expect(wild.high).toBeGreaterThan(wild.low);
     expect(fluctuationOf(values, 1)).toEqual(wild);
-    expect(fluctuationOf([0.5, 0.6], 1)).toBe(null);
+    expect(fluctuationOf([0.5, 0.6, 0.4], 1)).toBe(null);
   });
 
   it('of two trainings differs by their difference', () => {
-    const difference = fluctuationDifference([0.5, 0.5, 0.5], [0.1, 0.5, 0.9, 0.2, 0.8], 1)!;
+    const difference = fluctuationDifference([0.5, 0.5, 0.5, 0.5], [0.1, 0.5, 0.9, 0.2, 0.8], 1)!;
     expect(difference.value).toBeLessThan(0);
     expect(difference.high).toBeLessThanOrEqual(0);
     expect(fluctuationDifference([0.5], [0.1, 0.2, 0.3], 1)).toBe(null);

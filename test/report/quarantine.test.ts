@@ -28,6 +28,8 @@ const curves = (APs: readonly number[], quarantined?: number): Curves =>
     ...(quarantined === undefined ? {} : { quarantined }),
   }) as unknown as Curves;
 
+const early = [0.1, 0.2, 0.3, 0.35, 0.3, 0.4, 0.4, 0.4];
+
 const heldBox = (id: string, over: Partial<HeldBox> = {}): HeldBox => ({
   annotation: { id, imageId: 3, categoryId: 1, box: [1.2, 2, 30, 40] },
   reason: 'never converged: late loss 4.1, confidence 0.1 ± 0.01',
@@ -113,8 +115,8 @@ function input(): ReportInput {
     ],
     trials: [],
     curves: [
-      { path: 'plain', value: curves([0.1, 0.2, 0.3, 0.35, 0.3, 0.4, 0.2, 0.42, 0.3]) },
-      { path: 'held', value: curves([0.1, 0.2, 0.3, 0.35, 0.3, 0.4, 0.4, 0.401, 0.402], 2) },
+      { path: 'plain', value: curves([...early, 0.5, 0.3, 0.8, 0.6]) },
+      { path: 'held', value: curves([...early, 0.4, 0.41, 0.42, 0.43], 2) },
     ],
     profiles: [],
     forgetting: [],
@@ -147,10 +149,10 @@ test('the section counts what is held, lists the worst first, and compares train
   expect(text).toContain('| hold | never-converging | 199 | 2 | 1 | 1 | 1 | 1 | 0 |');
   const worst = text.split('\n').filter((line) => line.startsWith('| 3 | 1, 2, 30, 40 |'));
   expect(worst.map((line) => line.split(' | ')[2])).toEqual(['mislabelled', 'unlearnable']);
-  expect(text).toMatch(/\| plain \| 0 \| 3 \| 8\.99 \[/);
-  expect(text).toMatch(/\| held \| 2 \| 3 \| 0\.08 \[/);
+  expect(text).toMatch(/\| plain \| 0 \| 4 \| 15\.65 \[/);
+  expect(text).toMatch(/\| held \| 2 \| 4 \| 0\.00 \[/);
   expect(text).toMatch(
-    /\| held \| plain \| −8\.91 \[.*\] \| \+0\.20 \[−0\.80, \+1\.20\] on test \| .*as accurate within noise \|/,
+    /\| held \| plain \| −15\.65 \[.*\] \| \+0\.20 \[−0\.80, \+1\.20\] on test \| .*as accurate within noise \|/,
   );
 });
 
