@@ -8,7 +8,7 @@ import { imagePoolOf } from './detections.ts';
 import { entriesOf } from './ground-truth.ts';
 
 const imagesMax = 16;
-const measuredMs = 500;
+const measuredMs = 300;
 
 /** Median over the epochs, without the first where there are others: it loads the graph. */
 export function trainingSpeed(epochs: readonly EpochReport[]): number | undefined {

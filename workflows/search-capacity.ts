@@ -16,7 +16,7 @@ const trialsMax = 1_000;
 
 /** As in schemas/steps/search-capacity.schema.json, for plans that do not say it. */
 const halvingDefaults: Halving = { eta: 3, minEpochs: 5, finalists: 2 };
-const sizeDefaults = { depth: 0.33, width: 0.25, imageSize: 320, anchors: 3 };
+const sizeDefaults = { depth: [0.33], width: [0.125, 0.25], imageSize: [320], anchors: [3] };
 const epochsDefault = 30;
 
 type SizeName = keyof typeof sizeDefaults;
