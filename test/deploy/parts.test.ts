@@ -19,6 +19,10 @@ const { explain } = (await load('setup/remedies.mjs')) as {
 const { downloadTemporal } = (await load('setup/binaries.mjs')) as {
   downloadTemporal(url: string, sha256: string, target: string): Promise<void>;
 };
+const { chromiumStage } = (await load('setup/chromium.mjs')) as {
+  chromiumStage(): { isDone(): boolean; problems(): Error[]; run(): Promise<string> };
+};
+const { findChromium } = (await load('setup/parts.mjs')) as { findChromium(): { path: string; from: string } | null };
 const { isInstalled } = (await load('setup/packages.mjs')) as { isInstalled(lock: string, note: string): boolean };
 const { countTests } = (await load('run-tests.mjs')) as {
   countTests(report: object, status: number): { passed: number; failed: number; skipped: number };
@@ -170,4 +174,38 @@ test('what the scripts of package.json run sets up first, because npm runs no pr
   const { scripts } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'));
   expect(scripts.start).toMatch(/^node deploy\/setup\.mjs && /);
   expect(scripts.test).toMatch(/^node deploy\/setup\.mjs --test && /);
+});
+
+describe('the browser of the tests', () => {
+  const before = { ...process.env };
+  const executable = (path: string, script: string) => writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  beforeEach(() => {
+    Object.assign(process.env, { PATH: folder, HARDCASE_CACHE: join(folder, 'cache') });
+    delete process.env.HARDCASE_CHROMIUM;
+  });
+  afterEach(() => {
+    process.env = { ...before };
+  });
+
+  test('is the one that is named, else one on PATH, else the one in the cache', () => {
+    expect(findChromium()).toBe(null);
+    const cached = join(folder, 'cache', 'chromium-153.0.0');
+    mkdirSync(cached, { recursive: true });
+    executable(join(cached, 'chromium'), '');
+    expect(findChromium()).toMatchObject({ from: 'cache', libraries: join(cached, 'lib'), args: ['--no-zygote'] });
+    executable(join(folder, 'google-chrome'), '');
+    expect(findChromium()).toMatchObject({ from: 'PATH', libraries: null, args: [] });
+    process.env.HARDCASE_CHROMIUM = join(folder, 'nothing');
+    expect(findChromium()).toBe(null);
+    expect(chromiumStage().problems()[0]!.message).toContain('which is no program that can be run');
+  });
+
+  test('is refused where the registry gives another package', async () => {
+    executable(join(folder, 'npm'), `echo other > "$4/sparticuz-chromium.tgz"`);
+    const found = createHash('sha512').update('other\n').digest('base64');
+    await expect(chromiumStage().run()).rejects.toThrow(
+      `@sparticuz/chromium@153.0.0 has the digest ${found}, expected`,
+    );
+    expect(chromiumStage().isDone()).toBe(false);
+  });
 });

@@ -38,13 +38,18 @@ beforeEach(() => {
   cache = join(folder, 'cache');
   tools = join(folder, 'tools');
   for (const path of [project, tools, join(project, 'workflows')]) mkdirSync(path);
+  mkdirSync(join(project, 'detection', 'browser'), { recursive: true });
+  writeFileSync(join(project, 'detection', 'browser', 'detect.ts'), 'export const found: number[] = [];');
   for (const name of ['package.json', 'package-lock.json']) copyFileSync(join(checkout, name), join(project, name));
   cpSync(join(checkout, 'deploy', 'setup'), join(project, 'deploy', 'setup'), { recursive: true });
   for (const name of ['setup.mjs', 'bundle-workflows.ts']) {
     copyFileSync(join(checkout, 'deploy', name), join(project, 'deploy', name));
   }
   const settings = JSON.parse(readFileSync(join(checkout, 'tsconfig.json'), 'utf8')) as object;
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ ...settings, include: ['workflows', 'deploy'] }));
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({ ...settings, include: ['workflows', 'deploy', 'detection'] }),
+  );
   writeWorkflow("export async function hello(): Promise<string> { return 'hello'; }");
 });
 
@@ -126,6 +131,7 @@ set-up: Go was not found on PATH; it builds the S3 server of the tests.
 `);
   expect(readdirSync(project).sort()).toEqual([
     'deploy',
+    'detection',
     'package-lock.json',
     'package.json',
     'tsconfig.json',
@@ -164,7 +170,7 @@ test('a set-up that failed twice goes on where it stopped, and then has nothing 
   const full = await setUp();
   expect(full.status).toBe(1);
   expect(full.stderr).toMatch(/the C\+\+ compiler: the disk is full\.\n {2}What to do: Free some space/);
-  expect(stagesOf(full)).toEqual(['TypeScript', 'npm packages', 'workflow bundle']);
+  expect(stagesOf(full)).toEqual(['TypeScript', 'detector for browsers', 'npm packages', 'workflow bundle']);
 
   writeFileSync(join(tools, 'c++'), compiler);
   const rest = await setUp();
@@ -247,7 +253,7 @@ test('a lock file that does not fit package.json is not installed', async () => 
 
 test('build compiles what was edited, removes what was deleted, and reports type errors', async () => {
   symlinkSync(join(checkout, 'node_modules'), join(project, 'node_modules'));
-  expect(stagesOf(await setUp('build'))).toEqual(['TypeScript', 'workflow bundle']);
+  expect(stagesOf(await setUp('build'))).toEqual(['TypeScript', 'detector for browsers', 'workflow bundle']);
   expect((await setUp('build')).stdout).toContain('nothing to do');
 
   writeFileSync(join(project, 'workflows', 'extra.ts'), 'export const extra = 1;');
