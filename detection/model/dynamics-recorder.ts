@@ -34,6 +34,10 @@ export function createDynamicsRecorder(images: readonly PreparedImage[], every: 
       if (losses.length !== count) {
         throw new Error(`Internal error: ${losses.length} losses for ${count} ground truths.`);
       }
+      // A training that went back to an earlier state comes by here again.
+      const kept = epochs.filter((earlier) => earlier < epoch).length;
+      epochs.length = kept;
+      for (const name of SERIES) columns[name].length = kept;
       epochs.push(epoch);
       for (const name of SERIES) columns[name].push(Float32Array.from(losses, (loss) => loss[name]));
     },

@@ -45,6 +45,27 @@ test('a training that was stopped and went on records the same, bit by bit', asy
   }
 }, 60_000);
 
+test('an epoch that is trained again is recorded as it was the last time', () => {
+  const recorder = createDynamicsRecorder(images, 1);
+  const losses = (total: number) => () =>
+    images.flatMap(({ imageId, annotationIds }) =>
+      annotationIds.map((annotationId) => {
+        return { imageId, annotationId, total, box: 0, objectness: 0, class: 0, pTrue: 0, iou: 0, margin: 0 };
+      }),
+    );
+  for (const [epoch, total] of [
+    [1, 5],
+    [2, 9],
+    [3, 9],
+    [2, 4],
+    [3, 3],
+  ] as const)
+    recorder.after(epoch, losses(total));
+  const dynamics = recorder.dynamics();
+  expect(dynamics.epochs).toEqual([1, 2, 3]);
+  expect(Array.from(courseOf(dynamics, 'total', 0))).toEqual([5, 4, 3]);
+});
+
 test('a recorder refuses the arrays of other images', () => {
   const recorder = createDynamicsRecorder(images, 1);
   expect(() => recorder.load({ epochs: Float32Array.of(1), total: new Float32Array(3) })).toThrow(
