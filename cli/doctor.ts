@@ -8,7 +8,15 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import colours from 'picocolors';
 import { startTemporalDevServer } from '../deploy/servers.ts';
-import { cacheFolder, findMinio, findTemporal, libtensorflowFolder, onPath, TEMPORAL } from '../deploy/setup/parts.mjs';
+import {
+  cacheFolder,
+  findChromium,
+  findMinio,
+  findTemporal,
+  libtensorflowFolder,
+  onPath,
+  TEMPORAL,
+} from '../deploy/setup/parts.mjs';
 import { temporalTarget } from './connect.ts';
 import { exitCodes, print, printJson } from './output.ts';
 import { loadSettings, type Settings } from './settings.ts';
@@ -62,6 +70,7 @@ export async function runDoctor(options: { json: boolean }): Promise<number> {
     ['store', () => checkStore(settings)],
     ['images', checkSharp],
     ['MinIO', checkMinio],
+    ['browser', checkBrowser],
     ['disk', () => checkDisk(settings)],
     ['cache', checkCache],
   ];
@@ -288,6 +297,12 @@ async function checkMinio(): Promise<Finding> {
   const found = findMinio();
   if (found) return { status: 'ok', detail: `from ${found.from} (${found.path}); only the tests use it` };
   return { status: 'ok', detail: 'not there; only the tests use it, and "npm test" builds it' };
+}
+
+async function checkBrowser(): Promise<Finding> {
+  const found = findChromium();
+  if (found) return { status: 'ok', detail: `from ${found.from} (${found.path}); only the tests use it` };
+  return { status: 'ok', detail: 'not there; only the tests use it, and "npm test" fetches it' };
 }
 
 /** Checkpoints of one run of the shipped pipelines stay below a few GB. */
