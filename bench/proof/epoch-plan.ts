@@ -32,3 +32,8 @@ export function planEpochs(costs: EpochCosts): EpochPlan {
 export function evaluateEvery(epochs: number, validations: number): number {
   return Math.max(1, Math.ceil(epochs / validations));
 }
+
+/** Of epochs of equal length: all images by all seconds, as PyTorch's side counts them, its slow first steps included. */
+export function meanSpeed(imagesPerSecond: readonly number[]): number {
+  return imagesPerSecond.length / imagesPerSecond.reduce((sum, speed) => sum + 1 / speed, 0);
+}

@@ -23,7 +23,7 @@ import type { ArtifactRef, RunEnvironment } from '../../plan/types.ts';
 import { torchPython } from '../torch/python.ts';
 import { appendToFile, conditions } from './append-section.ts';
 import { benchContext } from './bench-context.ts';
-import { evaluateEvery, planEpochs } from './epoch-plan.ts';
+import { evaluateEvery, meanSpeed, planEpochs } from './epoch-plan.ts';
 import { decimal, markdownTable, percent, percentWithInterval } from './tables.ts';
 
 export interface RealDataRequest {
@@ -86,7 +86,7 @@ export async function runRealData(request: RealDataRequest): Promise<void> {
     {
       name: 'hardcase',
       found: await detectionsOf(context, finished.outputs.model, dataset, imageIds),
-      imagesPerSecond: median(curves.epochs.map((epoch) => epoch.imagesPerSecond)),
+      imagesPerSecond: meanSpeed(curves.epochs.map((epoch) => epoch.imagesPerSecond)),
       waited: curves.epochs.reduce((sum, { waited }) => sum + waited, 0) / curves.epochs.length,
       seconds: finished.seconds,
     },
@@ -135,6 +135,8 @@ async function trainByTorch(twin: TorchTwin): Promise<Found> {
       source,
       seed: context.seed,
       python,
+      // What our own training may take at most.
+      threads: context.environment.threads,
       onEpoch: (epoch, loss) =>
         context.progress(`PyTorch, epoch ${epoch} of ${options.epochs}, loss ${loss.toFixed(3)}`),
     });
@@ -295,8 +297,4 @@ function describeSet(folder: string, dataset: Dataset): string {
   });
   const names = dataset.categories.map(({ name }) => name).join(', ');
   return `${basename(folder)}: ${counts.join(', ')}; categories ${names}`;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -13,7 +13,7 @@ import { armResults, experimentTables, forgotten, gammaFigure } from '../../benc
 import { ordersOf, runJobs } from '../../bench/proof/claim-runner.ts';
 import type { ClaimResult } from '../../bench/proof/claim-training.ts';
 import { settingsOf, UsageError } from '../../bench/proof/command-line.ts';
-import { evaluateEvery, planEpochs } from '../../bench/proof/epoch-plan.ts';
+import { evaluateEvery, meanSpeed, planEpochs } from '../../bench/proof/epoch-plan.ts';
 import {
   isBeyondNoise,
   lateFluctuation,
@@ -45,6 +45,11 @@ test('validations are spread over the epochs, at most as many as asked for', () 
   expect(evaluateEvery(24, 12)).toBe(2);
   expect(evaluateEvery(25, 12)).toBe(3);
   expect(evaluateEvery(5, 12)).toBe(1);
+});
+
+test('the speed of a training is all its images by all its seconds', () => {
+  // 100 images in 10 s and 100 in 5 s
+  expect(meanSpeed([10, 20])).toBeCloseTo(200 / 15, 12);
 });
 
 test('the interval of a mean is Student’s', () => {
