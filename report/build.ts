@@ -196,12 +196,31 @@ function capacitySection(input: ReportInput): Section | null {
     {
       type: 'table',
       table: {
-        caption: `Trials of ${path}, by the rule ${trials.rule === 'one-se' ? 'of one standard error: the smallest model that cannot be told from the best' : 'best'}. Operations are those of one image, in thousands of millions; the gap is AP on a sample of the training images less AP on validation; images/s are those of the machine where the trial ran.`,
-        columns: capacityColumns(trials),
-        rows: [...trials.trials.map((trial) => trialRow(trials, trial)), ...stoppedRows(trials)],
+        caption: `Trials of ${path}, by the rule ${trials.rule === 'one-se' ? 'of one standard error: the smallest model that cannot be told from the best' : 'best'}. The gap is AP on a sample of the training images less AP on validation.`,
+        columns: [...sizeColumns(trials), 'Epochs', 'Training loss', 'AP on validation', 'AP50', 'Gap'],
+        rows: [
+          ...trials.trials.map((trial) => trialRow(trials, trial)),
+          ...(trials.stopped ?? []).map((trial) => stoppedRow(trials, trial)),
+        ],
       },
     },
     ...rungsText(trials),
+    {
+      type: 'table',
+      table: {
+        caption:
+          'What each size costs. Operations are those of the convolutions of one image, a multiplication and its addition as two; images/s are those of the machine where the trial ran.',
+        columns: [
+          ...sizeColumns(trials),
+          'Parameters',
+          'Operations',
+          'Training images/s',
+          'Detection images/s',
+          'Time',
+        ],
+        rows: [...trials.trials, ...(trials.stopped ?? [])].map((trial) => costRow(trials, trial)),
+      },
+    },
     {
       type: 'figure',
       figure: {
@@ -213,66 +232,56 @@ function capacitySection(input: ReportInput): Section | null {
   return { id: 'capacity', title: 'Capacity', blocks };
 }
 
-function capacityColumns(trials: Trials): string[] {
+function sizeColumns(trials: Trials): string[] {
   const varies = varying(trials);
-  return [
-    'Depth',
-    'Width',
-    ...(varies.imageSize ? ['Image size'] : []),
-    ...(varies.anchors ? ['Anchors'] : []),
-    'Parameters',
-    'Operations',
-    ...(trials.stopped ? ['Epochs'] : []),
-    'Training loss',
-    'AP on validation',
-    'AP50',
-    'Gap',
-    'Training images/s',
-    'Detection images/s',
-    'Time',
-  ];
+  return ['Depth', 'Width', ...(varies.imageSize ? ['Image size'] : []), ...(varies.anchors ? ['Anchors'] : [])];
 }
 
-/** The cells that a trial has whether it was stopped or not. */
-function sizeCells(trials: Trials, trial: TrialSize, strong: boolean): Cell[] {
+function sizeCells(trials: Trials, trial: TrialSize & { readonly chosen?: boolean }): Cell[] {
   const varies = varying(trials);
-  return [
-    { text: String(trial.depth), strong },
-    { text: String(trial.width), strong },
-    ...(varies.imageSize ? [{ text: String(trial.imageSize), strong }] : []),
-    ...(varies.anchors ? [{ text: String(trial.anchors), strong }] : []),
-    plain(trial.parameters.toLocaleString('en')),
-    plain(trial.flops === undefined ? '–' : (trial.flops / 1e9).toFixed(2)),
-  ];
+  const { depth, width, imageSize, anchors, chosen: strong } = trial;
+  const values = [depth, width, ...(varies.imageSize ? [imageSize] : []), ...(varies.anchors ? [anchors] : [])];
+  return values.map((value) => ({ text: String(value), strong }));
 }
 
 function trialRow(trials: Trials, trial: Trials['trials'][number]): Cell[] {
-  const speed = (imagesPerSecond: number | undefined) => (imagesPerSecond ? String(Math.round(imagesPerSecond)) : '–');
   return [
-    ...sizeCells(trials, trial, trial.chosen),
-    ...(trials.stopped ? [plain(trial.epochs ?? '–')] : []),
+    ...sizeCells(trials, trial),
+    plain(trial.epochs ?? '–'),
     plain(trial.trainingLoss.toFixed(3)),
     { text: interval(trial.AP), grey: true },
     { text: points(trial.AP50), grey: true },
     { text: trial.gap ? difference(trial.gap) : '–', grey: true },
-    plain(speed(trial.trainingImagesPerSecond)),
-    plain(speed(trial.inferenceImagesPerSecond)),
-    { text: duration(trial.seconds), strong: trial.chosen },
   ];
 }
 
-function stoppedRows(trials: Trials): Cell[][] {
-  return (trials.stopped ?? []).map((trial) => [
-    ...sizeCells(trials, trial, false),
+function stoppedRow(trials: Trials, trial: NonNullable<Trials['stopped']>[number]): Cell[] {
+  return [
+    ...sizeCells(trials, trial),
     plain(`stopped at ${trial.epochs}`),
     plain(trial.trainingLoss.toFixed(3)),
     { text: points(trial.AP), grey: true },
     { text: points(trial.AP50), grey: true },
     plain('–'),
-    plain('–'),
-    plain('–'),
+  ];
+}
+
+function costRow(trials: Trials, trial: Trials['trials'][number] | NonNullable<Trials['stopped']>[number]): Cell[] {
+  const speeds = 'chosen' in trial ? [trial.trainingImagesPerSecond, trial.inferenceImagesPerSecond] : [null, null];
+  return [
+    ...sizeCells(trials, trial),
+    plain(trial.parameters.toLocaleString('en')),
+    plain(trial.flops === undefined ? '–' : millions(trial.flops)),
+    ...speeds.map((imagesPerSecond) => plain(imagesPerSecond ? Math.round(imagesPerSecond) : '–')),
     plain(duration(trial.seconds)),
-  ]);
+  ];
+}
+
+/** `2.65 million`, `1,250 million`: enough digits to compare by. */
+function millions(count: number): string {
+  const inMillions = count / 1e6;
+  const digits = inMillions < 100 ? 2 : 0;
+  return `${inMillions.toLocaleString('en', { maximumFractionDigits: digits })} million`;
 }
 
 function rungsText({ rungs }: Trials): Block[] {

@@ -208,9 +208,8 @@ describe('the pages', () => {
     const markdown = renderMarkdown(report);
     expect(markdown).toContain('| model 1 | 1 | – | – | 0.300 |');
     expect(markdown).toContain('| model 2 | 1 | 1 | 1 | 0.400 |');
-    expect(markdown).toContain(
-      '| 0.33 | 0.125 | 270,000 | 1.25 | 1.500 | 40.0 [38.0, 42.0] | 60.0 | +5.0 [+1.0, +9.0] | 210 | 801 | 1 min 1 s |',
-    );
+    expect(markdown).toContain('| 0.33 | 0.125 | – | 1.500 | 40.0 [38.0, 42.0] | 60.0 | +5.0 [+1.0, +9.0] |');
+    expect(markdown).toContain('| 0.33 | 0.125 | 270,000 | 1,250 million | 210 | 801 | 1 min 1 s |');
   });
 
   it('show the trials that were stopped early, where they got to and why', () => {
@@ -252,9 +251,8 @@ describe('the pages', () => {
       }),
     );
     const markdown = renderMarkdown(report);
-    expect(markdown).toContain(
-      '| 0.33 | 0.5 | 4,000,000 | 9.00 | stopped at 5 | 3.000 | 8.0 | 20.0 | – | – | – | 20 s |',
-    );
+    expect(markdown).toContain('| 0.33 | 0.5 | stopped at 5 | 3.000 | 8.0 | 20.0 | – |');
+    expect(markdown).toContain('| 0.33 | 0.5 | 4,000,000 | 9,000 million | – | – | 20 s |');
     expect(markdown).toContain('after epoch 5 the best 2 of 3 went on.');
     expect(markdown).toContain('done, stopped at epoch 5 of 30: not among the best 2 of 3 there');
     expect(renderHtml(report)).toContain('Hollow: stopped early');
