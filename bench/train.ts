@@ -24,9 +24,11 @@ Cases: ${speedCases.map(({ name }) => name).join(', ')} (all unless named).
 `;
 
 /** How long one contestant's turn lasts, and its bounds in steps. */
-const TURN_MS = 1500;
+const TURN_MS = 1200;
 const TURN_STEPS = [2, 16] as const;
 const WARM_UP_STEPS = 3;
+/** Times as slow as the best of its thread settings. */
+const HOPELESS = 2;
 
 interface Entrant {
   readonly name: string;
@@ -37,6 +39,8 @@ interface Chosen {
   readonly contestant: Contestant;
   readonly threads: number;
   readonly steps: number;
+  /** Of the warm-up. */
+  readonly fastestMs: number;
 }
 
 await runCommand(usage, async () => {
@@ -139,15 +143,17 @@ async function better(both: readonly { contestant: Contestant; threads: number }
     // The first step loads or compiles; the others tell how many make a turn.
     const warm = await contestant.run(what, WARM_UP_STEPS);
     const [least, most] = TURN_STEPS;
-    const steps = Math.min(most, Math.max(least, Math.round(TURN_MS / Math.min(...warm))));
-    found.push({ chosen: { contestant, threads, steps }, times: [] });
+    const fastestMs = Math.min(...warm);
+    const steps = Math.min(most, Math.max(least, Math.round(TURN_MS / fastestMs)));
+    found.push({ chosen: { contestant, threads, steps, fastestMs }, times: [] });
   }
-  if (found.length > 1) {
-    for (let turn = 0; turn < 2; turn++) {
-      for (const { chosen, times } of found) times.push(...(await chosen.contestant.run(what, chosen.steps)));
-    }
+  // A setting that is far behind from the start (two threads on a machine with one core to spare) is not waited for.
+  const best = Math.min(...found.map(({ chosen }) => chosen.fastestMs));
+  const near = found.filter(({ chosen }) => chosen.fastestMs <= HOPELESS * best);
+  for (let turn = 0; near.length > 1 && turn < 2; turn++) {
+    for (const { chosen, times } of near) times.push(...(await chosen.contestant.run(what, chosen.steps)));
   }
-  return found.toSorted((a, b) => median(a.times) - median(b.times))[0]!.chosen;
+  return near.toSorted((a, b) => median(a.times) - median(b.times))[0]!.chosen;
 }
 
 /** Median milliseconds of a step, by contestant and round. Each round begins with another contestant. */
