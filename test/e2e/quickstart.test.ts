@@ -43,7 +43,8 @@ test('the quickstart runs to a report on an S3 store, and a second run reuses ev
   const page = await readFile(join(folder, '.hardcase/runs/first/report.html'), 'utf8');
   for (const row of ['baseline', 'model 1', 'model 2', 'models 1+2', 'control 1+2']) expect(page).toContain(row);
   expect(page).toContain('the reviewer was a simulation that knows the truth');
-  expect(page).toContain('Loss of each target under each model; -1: missed.');
+  expect(page).toContain('Loss of each target under each model;');
+  expect(page).toContain('What each model learnt and forgot against the one before');
 
   const second = await runCommand(folder, ['run', 'quickstart.yaml', ...small, '--run', 'second'], environment);
   expect(second.code).toBe(0);
