@@ -12,6 +12,7 @@ import {
   type TargetCategory,
   type TargetSummary,
 } from '../detection/dynamics.ts';
+import { toCandidate } from '../detection/label-issues.ts';
 import {
   applyQuarantine,
   type Decided,
@@ -19,7 +20,7 @@ import {
   pickByRule,
   type QuarantineRule,
 } from '../detection/quarantine.ts';
-import type { Annotation } from '../detection/types.ts';
+import type { Annotation, Candidate } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext, StepImplementation } from './context.ts';
 
@@ -40,6 +41,8 @@ export interface QuarantineParameters {
 export type QuarantineOutputs = {
   readonly dataset: ArtifactRef;
   readonly quarantined: ArtifactRef;
+  /** Held boxes that look mislabelled, for a reviewer: mining proposes nothing where a box is held. */
+  readonly candidates: ArtifactRef;
   readonly held: number;
   readonly released: number;
 };
@@ -93,6 +96,7 @@ export const quarantine: StepImplementation<QuarantineParameters, QuarantineOutp
   return {
     dataset: await save(context, parameters, dataset, annotations, `${held.length} boxes held by ${context.path}`),
     quarantined: await saveJson(store, 'quarantined', quarantined),
+    candidates: await saveJson(store, 'candidates', candidatesOf(dataset, quarantined)),
     held: held.length,
     released: released.length,
   };
@@ -178,6 +182,16 @@ function heldBox(
     lateLoss: seen?.lateLoss ?? null,
     aum: rule.by === 'aum' ? (seen?.aum ?? null) : null,
   };
+}
+
+function candidatesOf({ images }: LoadedDataset, { held }: Quarantined): Candidate[] {
+  const byId = new Map(images.map((image) => [image.id, image]));
+  return held
+    .filter(({ category }) => category === 'mislabelled')
+    .map(({ annotation, confidence }) =>
+      toCandidate(byId.get(annotation.imageId)!, { type: 'spurious', annotation, rank: 1 - confidence! }),
+    )
+    .sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
 }
 
 function countCategories(summaries: readonly TargetSummary[]): Record<TargetCategory, number> {

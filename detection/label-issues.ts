@@ -6,6 +6,7 @@ import type { GroundTruth } from './average-precision.ts';
 import { iou } from './box.ts';
 import { detectionAt, rangesByImage } from './detections.ts';
 import { isIgnoredPlace } from './match.ts';
+import { withoutQuarantine } from './quarantine.ts';
 import type {
   Annotation,
   Candidate,
@@ -229,7 +230,8 @@ function proposal({ categoryId, box, score }: Candidate['detection'] & object): 
   return { categoryId, box, score };
 }
 
-function toCandidate(image: IssueDataset['images'][number], issue: Issue): Candidate {
+/** Its id follows from the image, the label and the place of the detection: the same in every round. */
+export function toCandidate(image: Pick<ImageEntry, 'id' | 'digest'>, issue: Issue): Candidate {
   const { type, annotation, detection } = issue;
   // whole pixels, so that a model trained on a little proposes the same
   const place = detection ? [detection.categoryId, ...detection.box.map(Math.round)].join(' ') : '';
@@ -341,13 +343,14 @@ function decide(
   });
   if (decision.verdict === 'ignore') {
     const place = before ? (decision.box ? moveTo(before, decision.box) : before) : fresh();
-    return { what: 'ignored', before, after: { ...place, ignore: true } };
+    return { what: 'ignored', before, after: { ...withoutQuarantine(place), ignore: true } };
   }
   if (decision.verdict === 'edit') {
     if (!decision.box && decision.categoryId === undefined) return 'An edit needs a box or a category.';
     if (!before) return { what: 'added', after: fresh() };
     const moved = decision.box ? moveTo(before, decision.box) : before;
-    const after = { ...moved, categoryId: decision.categoryId ?? before.categoryId };
+    // What a reviewer put right is another claim than the one in quarantine.
+    const after = { ...withoutQuarantine(moved), categoryId: decision.categoryId ?? before.categoryId };
     const samePlace = after.box.every((edge, i) => edge === before.box[i]);
     if (samePlace && after.categoryId === before.categoryId) return 'unchanged';
     return { what: samePlace ? 'reclassed' : 'moved', before, after };

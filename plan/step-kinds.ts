@@ -178,6 +178,7 @@ const kinds: readonly StepKind[] = [
     outputs: {
       dataset: artifact('dataset'),
       quarantined: artifact('quarantined'),
+      candidates: artifact('candidates'),
       held: 'number',
       released: 'number',
     },

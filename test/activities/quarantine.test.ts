@@ -7,7 +7,8 @@ import { quarantine } from '../../activities/quarantine.ts';
 import { enterTfProcess } from '../../activities/tf-process.ts';
 import { loadDataset, loadJson, saveDataset, saveDynamics, saveJson } from '../../artifacts/codecs.ts';
 import { type Dynamics, SERIES } from '../../detection/dynamics.ts';
-import type { Box, Dataset } from '../../detection/types.ts';
+import { applyVerdicts } from '../../detection/label-issues.ts';
+import type { Box, Dataset, Decision } from '../../detection/types.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 import { modelThatSees, storeDataset } from './hand-made.ts';
@@ -219,6 +220,29 @@ test('label versions that differ only in what is held are one column of a table'
     ['original', 8],
     ['final', 7],
   ]);
+});
+
+test('held boxes that look mislabelled go to a reviewer, whose word ends the quarantine of that box', async () => {
+  // Never in doubt, while the others moved.
+  const dynamics = await dynamicsOf({ ...firstRound, '1-1': [0.1, 0.1, 0.1, 0.1, 0.1, 0.1] });
+  const outputs = await quarantine(stepContext(rig.store), { dataset: ref, dynamics });
+  const candidates = await loadJson(rig.store, 'candidates', outputs.candidates);
+  expect(candidates).toMatchObject([{ type: 'spurious', imageId: 1, annotation: { id: '1-1', box: right } }]);
+  const { labels } = await loadDataset(rig.store, outputs.dataset);
+  const after = (verdict: Partial<Decision> & Pick<Decision, 'verdict'>) => {
+    const decisions = [{ candidateId: candidates[0]!.id, ...verdict }];
+    const applied = applyVerdicts(labels, candidates, decisions, { parent: null, author: 'review', note: '' });
+    return applied.labels.annotations.find(({ id }) => id === '1-1');
+  };
+  expect(after({ verdict: 'accept' })).toBe(undefined);
+  expect(after({ verdict: 'reject' })).toMatchObject({ ignore: true, quarantine: expect.any(String) });
+  expect(after({ verdict: 'edit', box: [50, 50, 70, 70] })).toEqual({
+    id: '1-1',
+    imageId: 1,
+    categoryId: 1,
+    box: [50, 50, 70, 70],
+  });
+  expect(after({ verdict: 'ignore' })).toEqual({ id: '1-1', imageId: 1, categoryId: 1, box: right, ignore: true });
 });
 
 test('a review after a quarantine keeps what it holds', async () => {
