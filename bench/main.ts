@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 const benchmarks: Readonly<Record<string, string>> = {
   claims: 'the published claims as experiments on synthetic scenes',
+  dynamics: 'what the rules of quarantine pick, against the truth',
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',
