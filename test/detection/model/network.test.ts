@@ -96,9 +96,9 @@ test('flat vectors hold the weights in order, and name what is missing or of ano
 });
 
 test.each([
-  { ...tiny, activation: 'leaky' },
-  { ...tiny, activation: 'mish' },
-  { ...tiny, activation: 'silu' },
+  { ...tiny, structure: 'csp', activation: 'leaky' },
+  { ...tiny, structure: 'csp', activation: 'mish' },
+  { ...tiny, structure: 'csp', activation: 'silu' },
   published('yolov4', 64, tiny.categories),
   published('yolov4-tiny', 64, tiny.categories),
 ] as const satisfies readonly Architecture[])(
@@ -108,7 +108,7 @@ test.each([
   (architecture: Architecture) => {
     const weights = usedWeights(architecture);
     const side = architecture.imageSize;
-    const isCsp = architecture.structure === undefined;
+    const isCsp = architecture.structure === 'csp';
     const random = createRandom(8);
     const pixels = Uint8Array.from({ length: 2 * side * side * 3 }, () => random.int(256));
     const session = new GraphSession(buildInferGraph(architecture, 2));
