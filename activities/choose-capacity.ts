@@ -2,7 +2,7 @@
 
 import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, saveJson } from '../artifacts/codecs.ts';
-import type { Trials } from '../artifacts/types.ts';
+import type { TrialSize, Trials } from '../artifacts/types.ts';
 import { matchForAp } from '../detection/average-precision.ts';
 import { bootstrapAp } from '../detection/bootstrap.ts';
 import type { ArtifactRef } from '../plan/types.ts';
@@ -43,7 +43,7 @@ export const chooseCapacity = inTfProcess<ChooseCapacityParameters, ChooseCapaci
       throw ApplicationFailure.nonRetryable('A capacity search needs at least one size to try.', 'NoTrials');
     }
     const errors = await standardErrors(context, parameters.dataset, rows);
-    const { chosen, reason } = chooseTrial(rows, errors, rule);
+    const { chosen, reason } = chooseTrial(rows, errors, rule, parameters.stopped);
     const { stopped, rungs } = parameters;
     const table: Trials = {
       trials: rows.map((row) => ({ ...row, chosen: row === chosen })),
@@ -71,9 +71,11 @@ export function chooseTrial(
   rows: readonly Trial[],
   errors: readonly number[],
   rule: Trials['rule'],
+  stopped: Trials['stopped'] = [],
 ): { readonly chosen: Trial; readonly reason: string } {
   const best = bestOf(rows);
-  if (rule === 'best') return { chosen: best, reason: `${describe(best, rows)} has the highest validation AP.` };
+  const sizes = [...rows, ...stopped];
+  if (rule === 'best') return { chosen: best, reason: `${describe(best, sizes)} has the highest validation AP.` };
   const near = rows.filter((row, i) => row === best || best.AP.value - row.AP.value <= errors[i]!);
   const chosen = near.reduce((smallest, row) => (isSmaller(row, smallest) ? row : smallest));
   if (chosen === best) {
@@ -82,15 +84,15 @@ export function chooseTrial(
       smaller === 0
         ? 'none is smaller'
         : `the ${smaller} smaller ${smaller === 1 ? 'one is' : 'ones are'} worse by more than one standard error`;
-    return { chosen, reason: `${describe(best, rows)} has the highest validation AP, and ${others}.` };
+    return { chosen, reason: `${describe(best, sizes)} has the highest validation AP, and ${others}.` };
   }
   const gap = best.AP.value - chosen.AP.value;
   const error = errors[rows.indexOf(chosen)]!;
   return {
     chosen,
     reason:
-      `${describe(chosen, rows)} is the smallest of ${near.length} models that cannot be told from the best ` +
-      `(${describe(best, rows)}): its validation AP is ${points(gap)} points lower, within one standard error ` +
+      `${describe(chosen, sizes)} is the smallest of ${near.length} models that cannot be told from the best ` +
+      `(${describe(best, sizes)}): its validation AP is ${points(gap)} points lower, within one standard error ` +
       `(${points(error)}) of the paired difference.`,
   };
 }
@@ -132,15 +134,15 @@ async function standardErrors(
 }
 
 /** By what the search varies; depth and width always. */
-function describe(trial: Trial, rows: readonly Trial[]): string {
-  const varies = (name: 'imageSize' | 'anchors') => rows.some((row) => row[name] !== trial[name]);
-  const size = [
+function describe(trial: Trial, sizes: readonly TrialSize[]): string {
+  const varies = (name: 'imageSize' | 'anchors') => sizes.some((size) => size[name] !== trial[name]);
+  const words = [
     `Depth ${trial.depth}`,
     `width ${trial.width}`,
     ...(varies('imageSize') ? [`${trial.imageSize} px`] : []),
     ...(varies('anchors') ? [`${trial.anchors} anchors`] : []),
   ];
-  return `${size.join(', ')} (${trial.parameters.toLocaleString('en')} parameters)`;
+  return `${words.join(', ')} (${trial.parameters.toLocaleString('en')} parameters)`;
 }
 
 function aboutStopped(count: number): string {

@@ -50,6 +50,7 @@ export function capacityFigure(trials: Trials): string {
   const onTraining = ended.filter(({ trainAP }) => trainAP !== undefined);
   const svg = draw({
     height: 340,
+    marginLeft: 48,
     marginRight: 40,
     marginBottom: 44,
     x: {
@@ -57,10 +58,10 @@ export function capacityFigure(trials: Trials): string {
       label: byWork ? 'Operations of one image' : 'Parameters',
       ticks: 4,
       tickFormat: 's',
-      insetLeft: 30,
+      insetLeft: 50,
       insetRight: 30,
     },
-    y: { label: 'AP', grid: true, zero: true, insetTop: 14 },
+    y: { label: 'AP in percent', percent: true, grid: true, zero: true, insetTop: 14 },
     color: { domain: lines, range: palette, legend: false },
     marks: [
       Plot.line(onTraining, { ...order, y: 'trainAP', strokeDasharray: '4,4', strokeWidth: 1.2 }),
