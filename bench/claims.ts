@@ -65,7 +65,7 @@ async function main(): Promise<void> {
     ({ experiment, all }) =>
       `#### ${experiment.name}\n\n${experiment.claim}\n\n${experimentTables(experiment, all)}${values.append && experiment.name === 'gamma' ? figureOf(all) : ''}`,
   );
-  const text = `${parts.join('\n\n')}\n\n${trained.length} trainings, ${minutes.toFixed(0)} minutes of one core.`;
+  const text = `${parts.join('\n\n')}\n\n${trained.length} trainings, ${minutes.toFixed(0)} minutes if done one after another.`;
   console.log(text);
   if (!values.append) return;
   const words = process.argv.slice(2).filter((word) => word !== '--append');

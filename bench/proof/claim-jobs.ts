@@ -65,9 +65,15 @@ const withTail =
   (options: DeepPartial<TrainOptions>, tail: ClaimJob['tail'] = 'kept') =>
   (seed: number): ClaimJob => ({ seed, tailShare: TAIL_SHARE, tail, epochs: EPOCHS, options });
 
+/**
+ * About the mean norm of the late epochs of the constant-rate training (seed 1: 4.9 to 6.5). The default recipe's 10 is hardly ever
+ * reached by nets this small, and an arm that never clips is the arm without clipping.
+ */
+const NORM = 5;
+
 const CLIPS: readonly { readonly name: string; readonly clip: DeepPartial<TrainOptions['clip']> }[] = [
-  { name: 'global norm, from the start', clip: { by: 'global-norm', when: 'always' } },
-  { name: 'global norm, near convergence', clip: { by: 'global-norm', when: 'plateau' } },
+  { name: 'global norm, from the start', clip: { by: 'global-norm', norm: NORM, when: 'always' } },
+  { name: 'global norm, near convergence', clip: { by: 'global-norm', norm: NORM, when: 'plateau' } },
   { name: 'per target, from the start', clip: { by: 'per-target', when: 'always' } },
   { name: 'per target, near convergence', clip: { by: 'per-target', when: 'plateau' } },
 ];

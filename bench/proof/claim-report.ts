@@ -63,9 +63,23 @@ const FLUCTUATION: readonly Measure[] = [
   },
 ];
 
+/** Whether clipping did anything at all: an arm that never clipped is the arm without it. */
+const CLIPPED: readonly Measure[] = [
+  {
+    name: 'clipped, %',
+    digits: 1,
+    of: ({ epochs }) => percentOf(meanInterval(epochs.map(({ clipped }) => clipped)).value),
+  },
+  {
+    name: 'epochs with clipping on',
+    digits: 0,
+    of: ({ epochs, clipSwitch }) => (clipSwitch === null ? 0 : epochs.length + 1 - clipSwitch.epoch),
+  },
+];
+
 const MEASURES: { readonly [experiment: string]: readonly Measure[] } = {
-  clipping: [...ACCURACY, ...FLUCTUATION],
-  'clipping-recipe': [...ACCURACY, ...FLUCTUATION],
+  clipping: [...ACCURACY, ...FLUCTUATION, ...CLIPPED],
+  'clipping-recipe': [...ACCURACY, ...FLUCTUATION, ...CLIPPED],
   gamma: [
     ...ACCURACY,
     ...FLUCTUATION,
@@ -102,6 +116,8 @@ const MEASURES: { readonly [experiment: string]: readonly Measure[] } = {
       digits: 1,
       of: (result, start) => percentOf(forgotten(start!.foundInTest, result.foundInTest)),
     },
+    // Near 100, the hard images are all images, and their arm says nothing.
+    { name: 'hard images of train, %', digits: 0, of: (_result, start) => percentOf(start!.hardShare) },
     {
       name: 'newly found on test',
       digits: 0,
