@@ -131,7 +131,7 @@ export class Grouping {
   #found = 0;
 
   constructor(groupBy: string | undefined, log: ReadLog) {
-    this.#groupBy = groupBy;
+    this.#groupBy = groupBy === 'none' ? undefined : groupBy;
     this.#log = log;
     this.#pattern = groupBy?.includes('(') ? compilePattern(groupBy, log) : null;
   }
@@ -160,7 +160,7 @@ export class Grouping {
       this.#log.error(
         '',
         'groupBy',
-        `No image has a group by "${this.#groupBy}". Name a field of the image entries, "folder", or a regular expression over file names with one group, such as "^(.+)_[0-9]+".`,
+        `No image has a group by "${this.#groupBy}". Name a field of the image entries, "folder", "none", or a regular expression over file names with one group, such as "^(.+)_[0-9]+".`,
       );
       return;
     }

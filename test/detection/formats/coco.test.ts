@@ -187,6 +187,7 @@ describe('readCoco', () => {
     expect(await group('photo')).toBe('p1');
     expect(await group('images/(.)')).toBe('a');
     expect(await group('folder')).toBe('images/');
+    expect(await group('none')).toBe('images/a.jpg');
     const { problems } = await read(text, { groupBy: 'camera' });
     expect(problems).toMatchObject([{ severity: 'error', place: 'groupBy' }]);
   });
