@@ -43,6 +43,15 @@ interface Chosen {
   readonly fastestMs: number;
 }
 
+interface Prepared {
+  readonly name: string;
+  readonly train: Chosen;
+  readonly infer: Chosen;
+  readonly peakBytes: number;
+}
+
+const COMPILED = 'torch.compile';
+
 await runCommand(usage, async () => {
   const { values, positionals } = readArguments({
     allowPositionals: true,
@@ -80,29 +89,20 @@ async function measureCase(
     { name: 'hardcase', open: (threads) => openOurs(one, threads) },
     torch('PyTorch eager', 'channels_first', false),
     torch('PyTorch eager, channels_last', 'channels_last', false),
-    ...(compile ? [torch('torch.compile', 'channels_last', true)] : []),
+    ...(compile ? [torch(COMPILED, 'channels_last', true)] : []),
   ];
   const open: Contestant[] = [];
   try {
-    const prepared: { name: string; train: Chosen; infer: Chosen; peakBytes: number }[] = [];
-    for (const { name, open: start } of entrants) {
-      const both: { contestant: Contestant; threads: number }[] = [];
-      for (const threads of new Set([1, availableParallelism()])) {
-        const contestant = await start(threads);
-        open.push(contestant);
-        both.push({ contestant, threads });
+    const prepared: Prepared[] = [];
+    for (const entrant of entrants) {
+      try {
+        prepared.push(await prepare(entrant, open));
+        console.error(`${one.name}: ${entrant.name} is ready`);
+      } catch (error) {
+        // It needs a C++ compiler that suits it; the comparison is worth having without it.
+        if (entrant.name !== COMPILED) throw error;
+        console.error(`${one.name}: ${COMPILED} does not work here and is left out: ${(error as Error).message}`);
       }
-      const train = await better(both, 'train');
-      // Before inference adds to it.
-      const peakBytes = await train.contestant.peakBytes();
-      const infer = await better(both, 'infer');
-      for (const { contestant } of both) {
-        if (contestant === train.contestant || contestant === infer.contestant) continue;
-        await contestant.close();
-        open.splice(open.indexOf(contestant), 1);
-      }
-      prepared.push({ name, train, infer, peakBytes });
-      console.error(`${one.name}: ${name} is ready`);
     }
     const training = await takeTurns(
       prepared.map(({ train }) => train),
@@ -134,6 +134,26 @@ async function measureCase(
   } finally {
     for (const contestant of open) await contestant.close();
   }
+}
+
+/** Opens an entrant with each thread setting, and keeps the processes that are the better ones for something. */
+async function prepare({ name, open: start }: Entrant, open: Contestant[]): Promise<Prepared> {
+  const both: { contestant: Contestant; threads: number }[] = [];
+  for (const threads of new Set([1, availableParallelism()])) {
+    const contestant = await start(threads);
+    open.push(contestant);
+    both.push({ contestant, threads });
+  }
+  const train = await better(both, 'train');
+  // Before inference adds to it.
+  const peakBytes = await train.contestant.peakBytes();
+  const infer = await better(both, 'infer');
+  for (const { contestant } of both) {
+    if (contestant === train.contestant || contestant === infer.contestant) continue;
+    await contestant.close();
+    open.splice(open.indexOf(contestant), 1);
+  }
+  return { name, train, infer, peakBytes };
 }
 
 /** The thread setting with the better median in two turns each. */
