@@ -19,6 +19,7 @@ Cases: ${speedCases.map(({ name }) => name).join(', ')} (all unless named).
 
   --quick           three rounds instead of seven, and no torch.compile
   --rounds N        so many rounds
+  --compile         torch.compile in every case, and not only in S-160 and M-320: a minute or two each
   --append          adds the table to docs/benchmarks.md
   --install-torch   makes a Python environment with PyTorch in the user's cache folder, if there is none yet
 `;
@@ -58,6 +59,7 @@ await runCommand(usage, async () => {
     options: {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
+      compile: { type: 'boolean', default: false },
       append: { type: 'boolean', default: false },
       'install-torch': { type: 'boolean', default: false },
     },
@@ -69,7 +71,8 @@ await runCommand(usage, async () => {
   console.log(`${conditions()}; batch ${BATCH_SIZE}, ${rounds} rounds`);
   const results: CaseResult[] = [];
   for (const one of cases) {
-    const result = await measureCase(one, python, { rounds, compile: !quick });
+    const compile = !quick && (one.beatsCompile || (values.compile as boolean));
+    const result = await measureCase(one, python, { rounds, compile });
     results.push(result);
     for (const line of caseLines(result)) console.log(line);
   }
