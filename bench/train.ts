@@ -10,7 +10,7 @@ import { readArguments, runCommand } from './proof/command-line.ts';
 import { BATCH_SIZE, caseNamed, type SpeedCase, speedCases } from './speed/cases.ts';
 import { type Contestant, openOurs, openTorch, type What } from './speed/contestants.ts';
 import { median, type Rounds, ratio } from './speed/rounds.ts';
-import { appendTable, type CaseResult, type ContestantResult, caseLines } from './speed/table.ts';
+import { appendTable, type CaseResult, type ContestantResult, caseLines, type SpeedResult } from './speed/table.ts';
 import { torchPython } from './torch/python.ts';
 
 const usage = `Usage: npm run bench -- train [case]… [option]…
@@ -47,7 +47,8 @@ interface Chosen {
 interface Prepared {
   readonly name: string;
   readonly train: Chosen;
-  readonly infer: Chosen;
+  /** Null: not measured. */
+  readonly infer: Chosen | null;
   readonly peakBytes: number;
 }
 
@@ -107,29 +108,19 @@ async function measureCase(
         console.error(`${one.name}: ${COMPILED} does not work here and is left out: ${(error as Error).message}`);
       }
     }
-    const training = await takeTurns(
-      prepared.map(({ train }) => train),
-      'train',
-      rounds,
-    );
-    const inference = await takeTurns(
-      prepared.map(({ infer }) => infer),
-      'infer',
-      rounds,
-    );
+    const trained = prepared.map(({ train }) => train);
+    const training = await takeTurns(trained, 'train', rounds);
+    const inferring = prepared.flatMap(({ infer }) => infer ?? []);
+    const inference = await takeTurns(inferring, 'infer', rounds);
+    const resultOf = (chosen: Chosen, list: readonly Chosen[], all: readonly Rounds[]): SpeedResult => {
+      const times = all[list.indexOf(chosen)]!;
+      return { threads: chosen.threads, imagesPerSecond: perSecond(times), ratio: ratio(all[0]!, times) };
+    };
     const contestants = prepared.map(
-      ({ name, train, infer, peakBytes }, i): ContestantResult => ({
+      ({ name, train, infer, peakBytes }): ContestantResult => ({
         name,
-        training: {
-          threads: train.threads,
-          imagesPerSecond: perSecond(training[i]!),
-          ratio: ratio(training[0]!, training[i]!),
-        },
-        inference: {
-          threads: infer.threads,
-          imagesPerSecond: perSecond(inference[i]!),
-          ratio: ratio(inference[0]!, inference[i]!),
-        },
+        training: resultOf(train, trained, training),
+        inference: infer && resultOf(infer, inferring, inference),
         peakMegabytes: peakBytes / 1e6,
       }),
     );
@@ -150,9 +141,10 @@ async function prepare({ name, open: start }: Entrant, open: Contestant[]): Prom
   const train = await better(both, 'train');
   // Before inference adds to it.
   const peakBytes = await train.contestant.peakBytes();
-  const infer = await better(both, 'infer');
+  // Compiling inference too would take another minute or two each; its target is the eager one.
+  const infer = name === COMPILED ? null : await better(both, 'infer');
   for (const { contestant } of both) {
-    if (contestant === train.contestant || contestant === infer.contestant) continue;
+    if (contestant === train.contestant || contestant === infer?.contestant) continue;
     await contestant.close();
     open.splice(open.indexOf(contestant), 1);
   }

@@ -17,7 +17,8 @@ export interface SpeedResult {
 export interface ContestantResult {
   readonly name: string;
   readonly training: SpeedResult;
-  readonly inference: SpeedResult;
+  /** Null: not measured. */
+  readonly inference: SpeedResult | null;
   /** Of a process that trains. */
   readonly peakMegabytes: number;
 }
@@ -35,8 +36,11 @@ export function caseLines(result: CaseResult): string[] {
     `  ${''.padEnd(29)}${'training'.padStart(9)} threads  ours/it (rounds)   inference threads  ours/it (rounds)   peak MB`,
   ];
   for (const one of result.contestants) {
-    const speed = ({ imagesPerSecond, threads, ratio: r }: SpeedResult) =>
-      `${imagesPerSecond.toFixed(0).padStart(9)} ${String(threads).padStart(7)}  ${ratioText(r).padEnd(18)}`;
+    const speed = (result: SpeedResult | null) => {
+      if (result === null) return '-'.padStart(9).padEnd(37);
+      const { imagesPerSecond, threads, ratio: r } = result;
+      return `${imagesPerSecond.toFixed(0).padStart(9)} ${String(threads).padStart(7)}  ${ratioText(r).padEnd(18)}`;
+    };
     const peak = one.peakMegabytes.toFixed(0).padStart(7);
     lines.push(`  ${one.name.padEnd(29)}${speed(one.training)} ${speed(one.inference)} ${peak}`);
   }
@@ -53,7 +57,7 @@ export function verdicts({ case: one, contestants }: CaseResult): string[] {
   const eager = others.filter(({ name }) => name !== 'torch.compile');
   const compiled = others.find(({ name }) => name === 'torch.compile');
   const least = (what: 'training' | 'inference', list: readonly ContestantResult[]) =>
-    Math.min(...list.map((other) => other[what].ratio.median));
+    Math.min(...list.flatMap((other) => other[what]?.ratio.median ?? []));
   const peak = Math.min(...eager.map(({ peakMegabytes }) => peakMegabytes));
   const line = (what: string, value: number, target: number) =>
     `${what}: ${value.toFixed(2)}, target ${target}: ${value >= target ? 'met' : 'missed'}`;
@@ -73,8 +77,8 @@ export function appendTable(results: readonly CaseResult[], conditions: string, 
       one.name,
       `${one.training.imagesPerSecond.toFixed(0)} (${one.training.threads})`,
       ratioText(one.training.ratio),
-      `${one.inference.imagesPerSecond.toFixed(0)} (${one.inference.threads})`,
-      ratioText(one.inference.ratio),
+      one.inference ? `${one.inference.imagesPerSecond.toFixed(0)} (${one.inference.threads})` : '',
+      one.inference ? ratioText(one.inference.ratio) : '',
       one.peakMegabytes.toFixed(0),
     ]),
   );
