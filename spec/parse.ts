@@ -1,6 +1,6 @@
 /** YAML text to a plain value, with the place of every node; bad text gives problems, never an exception. */
 
-import { type Alias, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type YAMLError } from 'yaml';
+import { type Alias, Composer, type CST, isAlias, isMap, isScalar, isSeq, Parser, type YAMLError } from 'yaml';
 import type { Problem } from './diagnostic.ts';
 import { type NodePlace, type ParsedSpec, type PlainValue, pointerTo, type Range, type SourceText } from './types.ts';
 
@@ -9,6 +9,8 @@ const charactersMax = 8_000_000;
 /** Values after aliases are expanded: ten lines of aliases of aliases can stand for billions. */
 const valuesMax = 500_000;
 const depthMax = 100;
+/** Levels of the text's own syntax, in which a value may stand a little deeper. The YAML library composes them by recursion. */
+const syntaxDepthMax = 3 * depthMax;
 
 export interface ParseOutcome {
   /** Absent where there are problems. */
@@ -22,15 +24,13 @@ export function parseYaml(source: SourceText): ParseOutcome {
     const message = `The file has ${text.length} characters; at most ${charactersMax} are read.`;
     return { problems: [{ code: 'YAML_LIMIT', range: { start: 0, end: 0 }, message }] };
   }
-  let documents: ReturnType<typeof parseAllDocuments>;
-  try {
-    // Duplicate keys are found below, in linear time and with both places.
-    documents = parseAllDocuments(text, { prettyErrors: false, uniqueKeys: false, stringKeys: false });
-  } catch (error) {
-    if (error instanceof RangeError) return { problems: [tooDeep({ start: 0, end: 0 })] };
-    throw error;
-  }
-  if ('empty' in documents || documents.length === 0) {
+  const tokens = [...new Parser().parse(text)];
+  // Asked before the recursion: a stack that overflows inside of a regular expression ends the whole process.
+  const deep = firstTooDeep(tokens);
+  if (deep !== undefined) return { problems: [tooDeep({ start: deep.offset, end: deep.offset })] };
+  // Duplicate keys are found below, in linear time and with both places.
+  const documents = [...new Composer({ uniqueKeys: false, stringKeys: false }).compose(tokens)];
+  if (documents.length === 0) {
     const hint = 'Expected a pipeline: a mapping with "name" and "steps".';
     return { problems: [{ code: 'YAML_SYNTAX', range: { start: 0, end: 0 }, message: 'The file is empty.', hint }] };
   }
@@ -51,6 +51,20 @@ export function parseYaml(source: SourceText): ParseOutcome {
   const reading: Reading = { text, places, problems, anchors: new Map(), targets: new Map(), values: 0 };
   const value = readNode(reading, document!.contents, '', { start: 0, end: 0 }, undefined, []);
   return problems.length > 0 ? { problems } : { spec: { source, value, places }, problems };
+}
+
+/** The first token below more than `syntaxDepthMax` others, by a walk that uses no stack. */
+function firstTooDeep(tokens: readonly CST.Token[]): CST.Token | undefined {
+  let level: CST.Token[] = [...tokens];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > syntaxDepthMax) return level[0];
+    level = level.flatMap((token) => {
+      const parts =
+        'items' in token ? token.items.flatMap(({ key, value }) => [key, value]) : [(token as CST.Document).value];
+      return parts.filter((part): part is CST.Token => part !== undefined && part !== null && typeof part === 'object');
+    });
+  }
+  return undefined;
 }
 
 interface Reading {
@@ -167,7 +181,6 @@ function lineNumber(text: string, offset: number): number {
 function syntaxProblem(error: YAMLError, text: string): Problem {
   const [start, end] = error.pos;
   const range = { start, end: Math.max(end, start) };
-  if (error.code === 'RESOURCE_EXHAUSTION') return tooDeep(range);
   const hint = hintFor(error, text);
   return { code: 'YAML_SYNTAX', range, message: sentence(error.message), ...(hint === null ? {} : { hint }) };
 }
@@ -187,7 +200,6 @@ function sentence(message: string): string {
   return /[.!?]$/.test(message) ? message : `${message}.`;
 }
 
-/** Deeply nested text overflows the stack of the YAML library. */
 function tooDeep(range: Range): Problem {
   return { code: 'YAML_LIMIT', range, message: 'Values are nested too deep to be read.' };
 }

@@ -58,7 +58,6 @@ const BOOTSTRAP_REPLICATES = 1000;
 export async function runRealData(request: RealDataRequest): Promise<void> {
   // As in every training process; TensorFlow leaves oneDNN off on some CPUs.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
-  process.env.TF_NUM_INTEROP_THREADS ??= '1';
   // Before half an hour of training, not after it.
   const python = request.torch ? torchPython({ install: request.installTorch }) : null;
   const store = await openStore(join(request.out, 'store'));

@@ -67,6 +67,8 @@ describe('bad text', () => {
   test.each([
     ['nested a little too deep', `${'['.repeat(103)}${']'.repeat(103)}`],
     ['nested beyond the stack', '['.repeat(20_000)],
+    ['nested beyond the stack in blocks', '- '.repeat(20_000)],
+    ['nested beyond the stack in keys', `a: ${'{ ? '.repeat(20_000)}`],
     ['aliases of aliases of aliases', bomb()],
     ['too long', `a: ${'x'.repeat(8_000_000)}`],
   ])('%s', (_, text) => {
