@@ -96,7 +96,8 @@ export async function runTrialsByStanding(
         await Promise.all(work);
         if (failures.length > 0) throw failures[0];
         return {
-          ended: results.flatMap((reached) => reached[rungs.length] ?? []),
+          // One that was ahead for a moment and trained to its end is out all the same: the choice must not hang on time.
+          ended: results.flatMap((reached, trial) => (stopped.has(trial) ? [] : (reached[rungs.length] ?? []))),
           stopped: [...stopped]
             .sort(([a], [b]) => a - b)
             .map(([trial, rung]) => ({

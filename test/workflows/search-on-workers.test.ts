@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadJson } from '../../artifacts/codecs.ts';
-import { readStepRecords } from '../../artifacts/run-record.ts';
+import { readProgress, readStepRecords } from '../../artifacts/run-record.ts';
 import { type RunningWorker, startWorker } from '../../deploy/worker.ts';
 import type { ArtifactRef, StepRecord } from '../../plan/types.ts';
 import { workflowIdOf } from '../../workflows/messages.ts';
@@ -71,11 +71,11 @@ test('halving over two workers ends as it should, though one is killed in the mi
           strides: [8, 16],
           batchSize: 4,
           // Long enough to be killed in the middle, on a fast machine too.
-          epochs: 120,
-          evaluateEvery: 120,
+          epochs: 220,
+          evaluateEvery: 220,
           checkpointEvery: '200ms',
           strategy: 'halving',
-          halving: { eta: 4, minEpochs: 100, finalists: 1 },
+          halving: { eta: 4, minEpochs: 200, finalists: 1 },
         },
       }),
     ],
@@ -86,8 +86,8 @@ test('halving over two workers ends as it should, though one is killed in the mi
       return last?.outcome === undefined && last?.worker.startsWith(`${first.pid}@`);
     });
     if (trial === undefined) return undefined;
-    const checkpoints = await rig.store.listRecords(`checkpoints/${trial.fingerprint}/`);
-    return checkpoints.length > 0 ? trial : undefined;
+    const progress = (await readProgress(rig.store, 'search')).find(({ path }) => path === trial.path);
+    return progress?.message.startsWith('epoch') ? trial : undefined;
   }, 120_000);
   first.kill('SIGKILL');
   await startTrainWorker();
@@ -95,7 +95,7 @@ test('halving over two workers ends as it should, though one is killed in the mi
 
   const trials = (await readStepRecords(rig.store, 'search')).filter(isTrial);
   expect(trials.map(({ state }) => state)).toEqual(['done', 'done', 'done', 'done']);
-  const lost = 'stopped at epoch 100 of 120: not among the best 1 of 4 there';
+  const lost = 'stopped at epoch 200 of 220: not among the best 1 of 4 there';
   expect(trials.flatMap(({ note }) => note ?? [])).toEqual([lost, lost, lost]);
   const attempts = trials.flatMap((trial) => trial.attempts ?? []);
   expect(attempts.filter(({ outcome }) => outcome === 'lost').length).toBeGreaterThanOrEqual(1);
@@ -105,7 +105,7 @@ test('halving over two workers ends as it should, though one is killed in the mi
   // The winner went on from its rung's checkpoint: one epoch is three batches.
   const winner = trials.find(({ note }) => note === undefined)!;
   const resumed = winner.attempts!.flatMap(({ resumedFrom }) => resumedFrom ?? []);
-  expect(resumed).toEqual(expect.arrayContaining([300]));
+  expect(resumed).toEqual(expect.arrayContaining([600]));
   // Two workers had a trial each at the same time.
   const overlap = attempts.some((a) =>
     attempts.some(
@@ -117,7 +117,7 @@ test('halving over two workers ends as it should, though one is killed in the mi
   const { outputs } = (await rig.step('search', 'capacity'))!;
   const table = await loadJson(rig.store, 'trials', outputs!.trials as ArtifactRef);
   expect(table.trials).toHaveLength(1);
-  expect(table.stopped?.map(({ epochs }) => epochs).sort()).toEqual([100, 100, 100]);
+  expect(table.stopped?.map(({ epochs }) => epochs).sort()).toEqual([200, 200, 200]);
   expect(outputs).toMatchObject({ imageSize: 64, AP: table.trials[0]!.AP.value });
 
   const workflowId = workflowIdOf('search', 'capacity');
