@@ -188,7 +188,8 @@ describe('what was done before', () => {
     expect(trained.filter((one) => one.endsWith('end'))).toEqual([]);
     trained = [];
     await (await rig.startRun('again', halvingOf([1, 2, 3, 4], epochs))).result();
-    expect(trained.filter((one) => !one.startsWith('4@'))).toEqual([]);
+    // To a rung, another may be trained ahead while the fourth has not reported.
+    expect(trained.filter((one) => one.endsWith('end') && !one.startsWith('4@'))).toEqual([]);
   });
 });
 
