@@ -3,8 +3,10 @@
 import { fingerprintOf, stepSeed } from '../artifacts/fingerprint.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
+import { legsOf } from '../plan/legs.ts';
+import { kindOf, stepPath } from '../plan/paths.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
-import type { Json, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
+import type { FanOutStep, Json, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
 import { resolveValue } from '../plan/values.ts';
 import { AbsentValueError, type ExpressionScope, evaluateExpression, parseExpression } from '../spec/expression.ts';
 import { referencesOf } from '../spec/expression-references.ts';
@@ -58,7 +60,7 @@ async function forecastScope(context: Forecasting, scope: PlannedScope, prefix: 
   const skipped = new Set([...outer.skipped].filter((id) => !own.has(id)));
   const known = (): Known => ({ scope: { ...outer.scope, steps: Object.fromEntries(steps) }, open, skipped });
   for (const step of scope.steps) {
-    const path = `${prefix}${step.id}`;
+    const path = stepPath(prefix, step.id);
     const end = await forecastStep(context, step, path, known());
     if ('outputs' in end) steps.set(step.id, end.outputs);
     else if ('skipped' in end) skipped.add(step.id);
@@ -68,8 +70,8 @@ async function forecastScope(context: Forecasting, scope: PlannedScope, prefix: 
 }
 
 async function forecastStep(context: Forecasting, step: PlannedStep, path: string, known: Known): Promise<End> {
-  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
-  const values: Json = step.type === 'repeat' ? { carry: step.carry, max: step.max } : step.with;
+  const kind = kindOf(step);
+  const values = valuesOf(step);
   const waitsFor = firstOpen({ values, when: step.when === undefined ? null : { $: step.when } }, known.open);
   if (waitsFor !== null) return unknownUntil(context, step, path, waitsFor);
   try {
@@ -78,9 +80,9 @@ async function forecastStep(context: Forecasting, step: PlannedStep, path: strin
       return { skipped: true };
     }
     const resolved = resolveValue(values, known.scope) as { readonly [name: string]: Json };
-    return step.type === 'repeat'
-      ? await forecastRepeat(context, step, path, resolved, known)
-      : await forecastKind(context, step, path, resolved);
+    if (step.type === 'repeat') return await forecastRepeat(context, step, path, resolved, known);
+    if (step.type === 'fan-out') return await forecastFanOut(context, step, path, resolved, known);
+    return await forecastKind(context, step, path, resolved);
   } catch (error) {
     if (!(error instanceof AbsentValueError)) throw error;
     context.forecasts.push({ path, kind, outlook: 'skip', reason: `it reads ${error.reference}, which is skipped` });
@@ -88,9 +90,16 @@ async function forecastStep(context: Forecasting, step: PlannedStep, path: strin
   }
 }
 
+/** What must be known before the step begins. */
+function valuesOf(step: PlannedStep): Json {
+  if (step.type === 'repeat') return { carry: step.carry, max: step.max };
+  if (step.type === 'fan-out') return 'forEach' in step.legs ? { items: step.legs.forEach } : {};
+  return step.with;
+}
+
 async function forecastKind(
   { plan, store, forecasts }: Forecasting,
-  step: Exclude<PlannedStep, RepeatStep>,
+  step: Exclude<PlannedStep, RepeatStep | FanOutStep>,
   path: string,
   resolved: { readonly [name: string]: Json },
 ): Promise<End> {
@@ -153,7 +162,7 @@ async function forecastRound(
   path: string,
   outer: Known,
 ): Promise<{ next: { readonly [name: string]: Json }; over: boolean } | null> {
-  const ended = await forecastScope(context, step.scope, `${path}.`, outer);
+  const ended = await forecastScope(context, step.scope, path, outer);
   const until = step.until === undefined ? null : { $: step.until };
   const gainIsOpen = step.gain !== undefined && ended.open.has(step.gain);
   if (firstOpen([step.next, until], ended.open) !== null || gainIsOpen) return null;
@@ -165,9 +174,52 @@ async function forecastRound(
   return { next, over: step.until !== undefined && evaluateExpression(step.until, scope) === true };
 }
 
+/** Every leg; the outputs are known where those of all legs are. */
+async function forecastFanOut(
+  context: Forecasting,
+  step: FanOutStep,
+  path: string,
+  resolved: { readonly [name: string]: Json },
+  known: Known,
+): Promise<End> {
+  const all: Json[] = [];
+  let open = false;
+  for (const { name, names } of legsOf(step, path, resolved.items ?? null)) {
+    const legPath = `${path}[${name}]`;
+    const outer: Known = { ...known, scope: { ...known.scope, ...names } };
+    if (step.legWhen !== undefined && evaluateExpression(step.legWhen, outer.scope) === false) {
+      const reason = `when: ${step.legWhen}`;
+      context.forecasts.push({ path: legPath, kind: kindOf(step), outlook: 'skip', reason });
+      continue;
+    }
+    const ended = await forecastScope(context, step.scope, legPath, outer);
+    if (ended.open.has('') || firstOpen(step.outputs ?? null, ended.open) !== null) {
+      open = true;
+      continue;
+    }
+    const steps = ended.scope.steps as { readonly [id: string]: { readonly [name: string]: Json } };
+    const outputs = step.outputs === undefined ? steps[''] : resolveKnown(step.outputs, ended.scope);
+    if (outputs !== undefined) all.push({ ...names, ...outputs });
+  }
+  return open ? { open: true } : { outputs: { all, legs: all.length } };
+}
+
+/** Without those that read what a skipped step would have made. */
+function resolveKnown(values: { readonly [name: string]: Json }, scope: ExpressionScope) {
+  const resolved: { [name: string]: Json } = {};
+  for (const [name, value] of Object.entries(values)) {
+    try {
+      resolved[name] = resolveValue(value, scope);
+    } catch (error) {
+      if (!(error instanceof AbsentValueError)) throw error;
+    }
+  }
+  return resolved;
+}
+
 function unknownUntil(context: Forecasting, step: PlannedStep, path: string, waitsFor: string): End {
   const reason = `unknown until ${waitsFor} has ended`;
-  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
+  const kind = kindOf(step);
   context.forecasts.push({ path, kind, outlook: 'unknown', reason });
   return { open: true };
 }

@@ -1,7 +1,8 @@
 /** `hardcase plan`: steps, their order, scopes and gates, and which of them a run would reuse. */
 
 import type { Store } from '../artifacts/store.ts';
-import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
+import { innerPath, innerScope, kindOf, parsePath, stepPath } from '../plan/paths.ts';
+import type { FanOutStep, Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { openExistingStore } from './connect.ts';
 import { loadPipeline } from './load-pipeline.ts';
@@ -62,37 +63,45 @@ interface StepDescription {
   readonly gate: boolean;
   readonly when?: string;
   readonly repeat?: { readonly max: PlannedStepMax; readonly until?: string };
+  /** How many legs, or what gives them. */
+  readonly legs?: string;
 }
 
 type PlannedStepMax = Extract<PlannedStep, { type: 'repeat' }>['max'];
 
-/** Rounds are alike before the run, so a loop's steps stand once, with `[]` in their paths. */
-function describeSteps(scope: PlannedScope, prefix: string): StepDescription[] {
+/** Rounds and legs are alike before the run, so their steps stand once, with `[]` in their paths. */
+function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
   return scope.steps.flatMap((step) => {
     const { id, needs, when } = step;
     const common = {
-      path: `${prefix}${id}`,
-      needs: needs.map((need) => `${prefix}${need}`),
+      path: stepPath(within, id),
+      needs: needs.map((need) => stepPath(within, need)),
       gate: step.type === 'gate',
       when,
     };
-    if (step.type !== 'repeat') return [{ ...common, kind: step.kind }];
-    const repeat = { max: step.max, until: step.until };
-    return [{ ...common, kind: 'repeat', repeat }, ...describeSteps(step.scope, `${prefix}${id}[].`)];
+    const inner = innerScope(step);
+    const own = {
+      ...common,
+      kind: kindOf(step),
+      ...(step.type === 'repeat' ? { repeat: { max: step.max, until: step.until } } : {}),
+      ...(step.type === 'fan-out' ? { legs: legsText(step) } : {}),
+    };
+    return [own, ...(inner === null ? [] : describeSteps(inner, innerPath(step, common.path)))];
   });
 }
 
 function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]): string {
   const lines = [`${plan.pipeline}  plan ${planDigest.slice(0, 12)}`, ''];
-  const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat }) => [
-    `${'  '.repeat(path.split('].').length - 1)}${path}`,
+  const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat, legs }) => [
+    `${'  '.repeat((parsePath(path)?.length ?? 1) - 1)}${path}`,
     kind,
     [
-      needs.length === 0 ? '' : `after ${needs.map((need) => need.split('.').at(-1)).join(', ')}`,
+      needs.length === 0 ? '' : `after ${needs.map((need) => parsePath(need)?.at(-1)?.id).join(', ')}`,
       when === undefined ? '' : `when ${when}`,
       repeat === undefined
         ? ''
         : `at most ${showMax(repeat.max)} rounds${repeat.until === undefined ? '' : `, until ${repeat.until}`}`,
+      legs ?? '',
       gate ? 'waits for a reviewer' : '',
     ]
       .filter((part) => part !== '')
@@ -109,11 +118,20 @@ function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]):
   return lines.join('\n');
 }
 
+function legsText({ legs, concurrency }: FanOutStep): string {
+  if ('matrix' in legs) {
+    const count = legs.matrix.length;
+    return `${count} ${count === 1 ? 'leg' : 'legs'}${concurrency < count ? `, ${concurrency} at once` : ''}`;
+  }
+  const items = Array.isArray(legs.forEach) ? `${legs.forEach.length} entries` : showMax(legs.forEach);
+  return `a leg for each of ${items}, at most ${concurrency} at once`;
+}
+
 function showMax(max: PlannedStepMax): string {
   return typeof max === 'object' && max !== null && '$' in max ? String(max.$) : String(max);
 }
 
-/** https://mermaid.js.org/syntax/flowchart.html: loops as boxes around their steps, gates as hexagons. */
+/** https://mermaid.js.org/syntax/flowchart.html: loops and legs as boxes around their steps, gates as hexagons. */
 function toMermaid(plan: Plan): string {
   return ['flowchart TD', ...mermaidScope(plan.root, '', '  ')].join('\n');
 }
@@ -123,19 +141,20 @@ const mermaidWords =
   /^(end|graph|flowchart|subgraph|direction|style|class|classDef|click|linkStyle|default|call|href)$/i;
 
 function nodeId(prefix: string, id: string): string {
-  return prefix === '' && mermaidWords.test(id) ? `${id}_` : `${prefix}${id}`;
+  return prefix === '' && mermaidWords.test(id) ? `${id}_` : `${prefix}${id === '' ? 'leg' : id}`;
 }
 
 function mermaidScope(scope: PlannedScope, prefix: string, indent: string): string[] {
   return scope.steps.flatMap((step) => {
     const node = nodeId(prefix, step.id);
     const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
-    if (step.type === 'repeat') {
-      const title = `"${step.id}: at most ${showMax(step.max).replaceAll('"', "'")} rounds"`;
+    if (step.type === 'repeat' || step.type === 'fan-out') {
+      const often = step.type === 'repeat' ? `at most ${showMax(step.max)} rounds` : legsText(step);
+      const title = `"${step.id}: ${often.replaceAll('"', "'")}"`;
       const body = mermaidScope(step.scope, `${node}__`, `${indent}  `);
       return [`${indent}subgraph ${node}[${title}]`, ...body, `${indent}end`, ...edges];
     }
-    const label = `"${step.id}<br/>${step.kind}"`;
+    const label = `"${step.id === '' ? '' : `${step.id}<br/>`}${step.kind}"`;
     return [`${indent}${node}${step.type === 'gate' ? `{{${label}}}` : `[${label}]`}`, ...edges];
   });
 }

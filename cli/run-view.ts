@@ -2,6 +2,7 @@
 
 import { type RunRecord, readProgress, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { kindOf } from '../plan/paths.ts';
 import type { Plan, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
 
 export interface RunView {
@@ -55,7 +56,7 @@ function pendingSteps(plan: Plan, began: readonly StepRecord[]): StepRecord[] {
     .filter(({ id }) => !began.some(({ path }) => path === id || path.startsWith(`${id}[`)))
     .map((step) => ({
       path: step.id,
-      kind: step.type === 'repeat' ? 'repeat' : step.kind,
+      kind: kindOf(step),
       state: 'pending',
       reused: false,
     }));

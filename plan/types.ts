@@ -105,7 +105,32 @@ export interface RepeatStep extends StepBase {
   readonly endWhenEmpty?: string;
 }
 
-export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep;
+/** One combination of a matrix. */
+export interface PlannedLeg {
+  /** In the leg's path: `tune[lr=0.01,width=0.25]`. It says the values, so that a larger matrix redoes only what is new. */
+  readonly name: string;
+  /** What expressions of the leg see as `matrix`. */
+  readonly values: { readonly [axis: string]: Json };
+}
+
+/**
+ * A sub-graph, or one step of a kind, that runs once for each leg, side by side. Each leg is a child workflow with the
+ * path `ID[NAME]`. Where a leg is one step, that step has the id '' and the leg's path.
+ */
+export interface FanOutStep extends StepBase {
+  readonly type: 'fan-out';
+  /** Combinations that are known before the run; or a list, whose entries are seen as `item`, with their `index` from 1. */
+  readonly legs: { readonly matrix: readonly PlannedLeg[] } | { readonly forEach: PlannedValue };
+  /** Largest number of legs that run at once; those that wait for people or are held do not count. */
+  readonly concurrency: number;
+  /** CEL over what a leg sees; the leg is skipped where it is false. */
+  readonly legWhen?: string;
+  readonly scope: PlannedScope;
+  /** The leg's entry in `all`. Absent where the leg is one step: then its outputs are. */
+  readonly outputs?: { readonly [name: string]: PlannedValue };
+}
+
+export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep;
 
 export interface PlannedScope {
   /** Sorted topologically; ties in file order. */

@@ -18,6 +18,10 @@ export interface ExpressionScope {
   readonly steps: PlainValue;
   readonly carry?: PlainValue;
   readonly round?: PlainValue;
+  /** In a leg of a `matrix`; of a `forEach`, the entry of its list and which one it is, from 1. */
+  readonly matrix?: PlainValue;
+  readonly item?: PlainValue;
+  readonly index?: PlainValue;
   /** Only while compiling: the plan has their values in their places. */
   readonly params?: PlainValue;
 }

@@ -24,7 +24,15 @@ const directions: { readonly [folder: string]: Directions } = {
   report: { code: ['detection'], types: ['plan', 'artifacts'] },
   // What a workflow imports is bundled and must be deterministic: nothing that reads a file, a clock or the network.
   workflows: {
-    code: ['plan/values.ts', 'plan/types.ts', 'plan/canonical.ts', 'spec/expression.ts', 'detection/decisions.ts'],
+    code: [
+      'plan/values.ts',
+      'plan/types.ts',
+      'plan/paths.ts',
+      'plan/legs.ts',
+      'plan/canonical.ts',
+      'spec/expression.ts',
+      'detection/decisions.ts',
+    ],
     types: ['plan', 'activities', 'detection', 'artifacts'],
   },
   activities: { code: ['plan', 'spec', 'detection', 'artifacts', 'report'], types: ['workflows'] },

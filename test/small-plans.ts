@@ -2,6 +2,7 @@
 
 import type {
   ActivityStep,
+  FanOutStep,
   GateStep,
   Json,
   PlannedStep,
@@ -48,6 +49,10 @@ export function gate(id: string, changes: Changes<GateStep> = {}): GateStep {
 
 export function search(id: string, changes: Changes<SearchStep> = {}): SearchStep {
   return { ...activity(id, 'search-capacity', { queue: 'train' }), ...changes, type: 'search' };
+}
+
+export function fanOut(id: string, steps: readonly PlannedStep[], changes: Changes<FanOutStep> = {}): FanOutStep {
+  return { type: 'fan-out', id, needs: [], legs: { forEach: [] }, concurrency: 100, scope: { steps }, ...changes };
 }
 
 export function repeat(id: string, steps: readonly PlannedStep[], changes: Changes<RepeatStep> = {}): RepeatStep {

@@ -1,6 +1,7 @@
 /** The rules for incoming decisions: plain functions, because the SDK calls the validators of updates synchronously. */
 
 import { kindOf, markOf, problemOfDecisions } from '../detection/decisions.ts';
+import { findStep, innerPath, innerScope, stepPath } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { type DecideMessage, decisionsPerMessageMax } from './messages.ts';
 
@@ -48,19 +49,16 @@ export function conflictOf(message: DecideMessage, decided: ReadonlyMap<string, 
 
 /** Whether the plan has a gate at the path; loops have any number of rounds. */
 export function isGatePath(scope: PlannedScope, path: string): boolean {
-  const [first = '', ...rest] = path.split('.');
-  const round = /^(.*)\[(\d+)\]$/.exec(first);
-  const step = scope.steps.find(({ id }) => id === (round?.[1] ?? first));
-  if (step === undefined) return false;
-  if (rest.length === 0) return step.type === 'gate' && round === null;
-  return step.type === 'repeat' && round !== null && Number(round[2]) >= 1 && isGatePath(step.scope, rest.join('.'));
+  return findStep(scope, path)?.type === 'gate';
 }
 
 /** Gates as a person would look for them: `review`, `rounds[N].review`. */
-export function gatePaths(scope: PlannedScope): string[] {
+export function gatePaths(scope: PlannedScope, within = ''): string[] {
   return scope.steps.flatMap((step) => {
-    if (step.type === 'gate') return [step.id];
-    return step.type === 'repeat' ? gatePaths(step.scope).map((path) => `${step.id}[N].${path}`) : [];
+    const path = stepPath(within, step.id);
+    const inner = innerScope(step);
+    if (inner !== null) return gatePaths(inner, innerPath(step, path).replace(/\[\]$/, '[N]'));
+    return step.type === 'gate' ? [path] : [];
   });
 }
 

@@ -40,9 +40,6 @@ interface ActivityCall extends Pick<Remake, 'queue' | 'timeoutMs' | 'heartbeatMs
   readonly holds: number;
 }
 
-export const stepPath = (context: ScopeContext, id: string): string =>
-  context.path === '' ? id : `${context.path}.${id}`;
-
 export function stepRequest(
   context: RunFacts,
   step: { path: string; kind: string; version: number; with: Values },

@@ -12,6 +12,8 @@ import {
   retryStepSignal,
   scopeStateSignal,
   sealedSignal,
+  slotsFreedSignal,
+  slotsGivenSignal,
   stepHeldSignal,
 } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
@@ -29,6 +31,7 @@ export class Mailbox {
   readonly #received = new Map<string, number>();
   readonly #sealed = new Map<string, number>();
   readonly #retried = new Set<string>();
+  readonly #slots = new Map<string, number>();
 
   /** Forgets what an earlier opening of the gate received; the root sends again what is not in the ledger. */
   openGate(gate: string): void {
@@ -68,6 +71,21 @@ export class Mailbox {
     });
   }
 
+  /** Slots that a batch of legs has handed back. */
+  slotsFreed(batch: string, count: number): void {
+    this.#slots.set(batch, (this.#slots.get(batch) ?? 0) + count);
+  }
+
+  hasSlots(batch: string): boolean {
+    return this.#slots.has(batch);
+  }
+
+  takeSlots(batch: string): number {
+    const count = this.#slots.get(batch) ?? 0;
+    this.#slots.delete(batch);
+    return count;
+  }
+
   async retryOf(path: string): Promise<void> {
     await condition(() => this.#retried.has(path));
     this.#retried.delete(path);
@@ -95,9 +113,15 @@ export function distantRoot(run: string): Root {
   };
 }
 
-/** A child is in its parent's eyes what its steps are together. */
-export function receiveChildStates(state: ScopeState): void {
+/** A child is in its parent's eyes what its steps are together; batches of legs also hand back what they need no more. */
+export function receiveChildStates(state: ScopeState, mailbox: Mailbox): void {
   setHandler(scopeStateSignal, (child) => state.update(child.path, child.state));
+  setHandler(slotsFreedSignal, ({ path, count }) => mailbox.slotsFreed(path, count));
+}
+
+/** A batch of legs gets more slots from its parent. */
+export function receiveSlots(take: (count: number) => void): void {
+  setHandler(slotsGivenSignal, ({ count }) => take(count));
 }
 
 export async function tellParent(path: string, state: 'running' | 'waiting' | 'held'): Promise<void> {

@@ -8,25 +8,38 @@ import {
 } from '@temporalio/workflow';
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
-import type { RoundArguments, RunFacts, SearchArguments } from './scope-messages.ts';
+import type { BatchArguments, LegArguments, RoundArguments, RunFacts, SearchArguments } from './scope-messages.ts';
 
 type Own<Arguments> = Omit<Arguments, keyof RunFacts | 'path'>;
 
-/** `owner` is the path of the step that the child belongs to: while the child runs, the child's state stands for it. */
+/** While parts of a step run as children, their states stand for that of the step, whose path is `owner`. */
+export async function inPlaceOf<Result>(
+  { state }: ScopeContext,
+  owner: string,
+  runParts: () => Promise<Result>,
+): Promise<Result> {
+  state.remove(owner);
+  try {
+    return await runParts();
+  } finally {
+    state.set(owner, 'running');
+  }
+}
+
 export async function runChild<Result>(
   context: ScopeContext,
-  owner: string,
   path: string,
-  own: Own<RoundArguments> | Own<SearchArguments>,
+  own: Own<RoundArguments> | Own<SearchArguments> | Own<BatchArguments> | Own<LegArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state } = context;
   const args = { run, pipeline, seed, environment, path, ...own };
   state.set(path, 'running');
-  state.remove(owner);
   try {
     return await executeChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
       args: [args],
-      workflowId: workflowIdOf(run, path),
+      // A search that is a leg's only step has the leg's path.
+      workflowId:
+        own.role === 'search' && path === context.path ? `${workflowIdOf(run, path)}:search` : workflowIdOf(run, path),
       // A held loop begins its round again under the same id.
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
@@ -34,6 +47,5 @@ export async function runChild<Result>(
     });
   } finally {
     state.remove(path);
-    state.set(owner, 'running');
   }
 }

@@ -5,8 +5,8 @@ import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { resolveValues } from './resolve.ts';
-import { runChild } from './run-child.ts';
-import type { Bindings, RoundResult, Values } from './scope-messages.ts';
+import { inPlaceOf, runChild } from './run-child.ts';
+import { type Bindings, type RoundResult, type Values, visibleTo } from './scope-messages.ts';
 
 /** Outputs: `all` (the `next` values of every round), `last` (where there is one), `rounds`, `ended`, `reason`. */
 export async function runLoop(step: RepeatStep, path: string, context: ScopeContext, outer: Bindings): Promise<Values> {
@@ -25,17 +25,23 @@ export async function runLoop(step: RepeatStep, path: string, context: ScopeCont
     else if (step.endWhenEmpty !== undefined && (await isEmpty(carry[step.endWhenEmpty]))) {
       end = { ended: 'empty', reason: `No image is left in "${step.endWhenEmpty}" before round ${index}.` };
     } else {
-      const round = await runChild<RoundResult>(context, path, `${path}[${index}]`, {
-        role: 'round',
-        step: {
-          scope: step.scope,
-          next: step.next,
-          until: step.until,
-          gain: step.gain,
-          endWhenEmpty: step.endWhenEmpty,
-        },
-        bindings: { ...visibleTo(step, outer), carry, round: { index } },
-      });
+      const round = await inPlaceOf(context, path, () =>
+        runChild<RoundResult>(context, `${path}[${index}]`, {
+          role: 'round',
+          step: {
+            scope: step.scope,
+            next: step.next,
+            until: step.until,
+            gain: step.gain,
+            endWhenEmpty: step.endWhenEmpty,
+          },
+          bindings: {
+            ...visibleTo([step.scope, step.next, step.until ?? null], outer),
+            carry,
+            round: { index },
+          },
+        }),
+      );
       if (round.emptied) {
         end = { ended: 'empty', reason: `Round ${index} found no image for "${step.endWhenEmpty}".` };
         continue;
@@ -62,11 +68,4 @@ function roundsMax(max: Json, path: string): number {
 
 async function isEmpty(selection: Json | undefined): Promise<boolean> {
   return selection !== undefined && (await control('count-images', { selection })) === 0;
-}
-
-/** A round gets the outer steps that it may read, not all: arguments are kept in the history of every round. */
-function visibleTo(step: RepeatStep, outer: Bindings): Bindings {
-  const text = JSON.stringify([step.scope, step.next, step.until ?? null]);
-  const steps = Object.entries(outer.steps).filter(([id]) => text.includes(id));
-  return { ...outer, steps: Object.fromEntries(steps) };
 }

@@ -12,7 +12,7 @@ export async function runPipeline({ run, pipeline, planDigest, seed, ...given }:
   try {
     const mailbox = new Mailbox();
     const state = openScopeState((published) => control('record-run', { run, state: published }));
-    receiveChildStates(state);
+    receiveChildStates(state, mailbox);
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     const desk = new DecisionDesk(run, scope, mailbox);
     desk.open();

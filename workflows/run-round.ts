@@ -9,8 +9,9 @@ import { openScopeState } from './scope-state.ts';
 
 export async function runRound({ step, bindings, path, ...facts }: RoundArguments): Promise<RoundResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  receiveChildStates(state);
-  const context = { ...facts, path, state, mailbox: openMailbox(), root: distantRoot(facts.run) };
+  const mailbox = openMailbox();
+  receiveChildStates(state, mailbox);
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
   try {
     const ended = await runScope(step.scope, context, bindings);
     const gain = step.gain === undefined ? undefined : ended.steps[step.gain];

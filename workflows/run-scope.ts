@@ -1,11 +1,13 @@
-/** Runs the steps of one scope (the root, a round): each starts when the steps it needs have ended. */
+/** Runs the steps of one scope (the root, a round, a leg): each starts when the steps it needs have ended. */
 
 import { isCancellation } from '@temporalio/workflow';
-import type { ActivityStep, GateStep, PlannedScope, PlannedStep, StepResult } from '../plan/types.ts';
+import { kindOf, stepPath } from '../plan/paths.ts';
+import type { ActivityStep, GateStep, PlannedScope, PlannedStep, SearchStep, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
-import { callStep, holdUntilDone, type ScopeContext, stepPath, stepRequest } from './execute-step.ts';
+import { callStep, holdUntilDone, type ScopeContext, stepRequest } from './execute-step.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { reviewGate } from './review-gate.ts';
+import { runFanOut } from './run-fan-out.ts';
 import { runLoop } from './run-loop.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
@@ -38,8 +40,8 @@ export async function runScope(scope: PlannedScope, context: ScopeContext, outer
 
 /** One step: skipped, or tried until it is done. */
 async function endOf(step: PlannedStep, context: ScopeContext, bindings: Bindings): Promise<StepEnd> {
-  const path = stepPath(context, step.id);
-  const kind = step.type === 'repeat' ? 'repeat' : step.kind;
+  const path = stepPath(context.path, step.id);
+  const kind = kindOf(step);
   const end = await holdUntilDone(context, { path, kind }, async (holds): Promise<StepEnd> => {
     const wanted = step.when === undefined ? { value: true } : resolveCondition(step.when, bindings);
     if ('absent' in wanted) return { skipped: true, absent: wanted.absent };
@@ -47,6 +49,7 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     const resolved = resolveInputs(step, bindings);
     if ('absent' in resolved) return { skipped: true, absent: resolved.absent };
     if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
+    if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
     return { outputs: (await runKind(step, path, resolved.value, holds, context)).outputs };
   });
   if ('skipped' in end) {
@@ -57,11 +60,15 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
 }
 
 function resolveInputs(step: PlannedStep, bindings: Bindings): Resolved<Values> {
-  return resolveValues(step.type === 'repeat' ? { ...step.carry, max: step.max } : step.with, bindings);
+  if (step.type === 'repeat') return resolveValues({ ...step.carry, max: step.max }, bindings);
+  if (step.type === 'fan-out') {
+    return resolveValues('forEach' in step.legs ? { forEach: step.legs.forEach } : {}, bindings);
+  }
+  return resolveValues(step.with, bindings);
 }
 
 async function runKind(
-  step: Exclude<PlannedStep, { type: 'repeat' }>,
+  step: ActivityStep | GateStep | SearchStep,
   path: string,
   inputs: Values,
   holds: number,

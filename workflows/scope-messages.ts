@@ -2,7 +2,8 @@
 
 import { defineSignal } from '@temporalio/workflow';
 import type { Decision } from '../detection/types.ts';
-import type { Json, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
+import type { Leg } from '../plan/legs.ts';
+import type { FanOutStep, Json, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
 import type { RefusedDecision } from './messages.ts';
 
 export type Values = { readonly [name: string]: Json };
@@ -12,6 +13,17 @@ export interface Bindings {
   readonly steps: { readonly [id: string]: Values };
   readonly carry?: Values;
   readonly round?: Values;
+  /** In a leg. */
+  readonly matrix?: Values;
+  readonly item?: Json;
+  readonly index?: number;
+}
+
+/** A child gets the outer steps that it may read, not all: arguments are kept in the history of every child. */
+export function visibleTo(parts: Json | readonly unknown[], outer: Bindings): Bindings {
+  const text = JSON.stringify(parts);
+  const steps = Object.entries(outer.steps).filter(([id]) => text.includes(id));
+  return { ...outer, steps: Object.fromEntries(steps) };
 }
 
 /** What every workflow of a run knows. */
@@ -38,6 +50,37 @@ export interface RoundResult {
   readonly ended: boolean;
   /** Whether the round found nothing for the selection of the next: then it made no model, and does not count. */
   readonly emptied: boolean;
+}
+
+/** Up to 100 legs of a fan-out. */
+export interface BatchArguments extends RunFacts {
+  readonly role: 'batch';
+  /** `tune[1..100]`. */
+  readonly path: string;
+  /** Path of the fan-out: `tune`. */
+  readonly owner: string;
+  /** Of the fan-out: `matrix` or `forEach`. */
+  readonly kind: string;
+  readonly step: Pick<FanOutStep, 'scope' | 'outputs' | 'legWhen'>;
+  readonly legs: readonly Leg[];
+  /** Legs that may run at once. */
+  readonly slots: number;
+  /** Whether slots are handed back once every leg has begun. */
+  readonly shares: boolean;
+  readonly bindings: Bindings;
+}
+
+/** Null for a leg that was skipped. */
+export type LegResult = Values | null;
+export type BatchResult = readonly LegResult[];
+
+/** One leg. */
+export interface LegArguments extends RunFacts {
+  readonly role: 'leg';
+  /** `tune[lr=0.01]`. */
+  readonly path: string;
+  readonly step: Pick<FanOutStep, 'scope' | 'outputs'>;
+  readonly bindings: Bindings;
 }
 
 /** The trials of one capacity search. */
@@ -75,6 +118,10 @@ export type LiveState = 'running' | 'waiting' | 'held';
 
 /** To the parent: what the child as a whole does now. */
 export const scopeStateSignal = defineSignal<[{ path: string; state: LiveState }]>('scope-state');
+
+/** From a batch of legs to its parent, and back: legs that may run at once elsewhere, and here. */
+export const slotsFreedSignal = defineSignal<[{ path: string; count: number }]>('slots-freed');
+export const slotsGivenSignal = defineSignal<[{ count: number }]>('slots-given');
 
 /** To the root. */
 export const stepHeldSignal = defineSignal<[{ path: string; workflowId: string }]>('step-held');

@@ -9,6 +9,8 @@ export interface ScopeState {
   update(path: string, state: LiveState): void;
   /** The step ended. */
   remove(path: string): void;
+  /** How many steps and children run, without those that wait for people or are held. */
+  running(): number;
   /** Stops publishing. */
   close(): void;
 }
@@ -43,6 +45,7 @@ export function openScopeState(publish: (state: LiveState) => Promise<void>): Sc
       if (steps.has(path)) steps.set(path, state);
     },
     remove: (path) => void steps.delete(path),
+    running: () => [...steps.values()].filter((state) => state === 'running').length,
     close: () => {
       closed = true;
     },

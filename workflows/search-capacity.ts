@@ -6,7 +6,7 @@ import { control } from './control.ts';
 import { callStep, holdUntilDone, type ScopeContext, stepRequest } from './execute-step.ts';
 import { type Halving, type Rung, rungsOf } from './halving.ts';
 import { distantRoot, openMailbox, tellParent } from './mailbox.ts';
-import { runChild } from './run-child.ts';
+import { inPlaceOf, runChild } from './run-child.ts';
 import { runTrialsByStanding } from './run-trials.ts';
 import type { SearchArguments, SearchResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
@@ -30,11 +30,13 @@ export async function searchCapacity(
   // The search is looked up as a whole first, because its result stays when a trial's record is not at hand.
   const earlier = await control('reuse-step', request);
   if (earlier !== null) return earlier;
-  const result = await runChild<SearchResult>(context, request.path, request.path, {
-    role: 'search',
-    step: { id, kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure },
-    with: request.with,
-  });
+  const result = await inPlaceOf(context, request.path, () =>
+    runChild<SearchResult>(context, request.path, {
+      role: 'search',
+      step: { id, kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure },
+      with: request.with,
+    }),
+  );
   return control('finish-step', { step: request, result });
 }
 

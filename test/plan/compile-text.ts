@@ -37,7 +37,7 @@ export function stepOf(plan: Plan, path: string): PlannedStep {
   for (const id of path.split('.')) {
     found = scope.steps.find((step) => step.id === id);
     if (found === undefined) throw new Error(`The plan has no step ${path}.`);
-    if (found.type === 'repeat') scope = found.scope;
+    if ('scope' in found) scope = found.scope;
   }
   return found!;
 }
@@ -45,7 +45,7 @@ export function stepOf(plan: Plan, path: string): PlannedStep {
 /** Parameters of a step of a kind. */
 export function withOf(plan: Plan, path: string): { readonly [name: string]: unknown } {
   const step = stepOf(plan, path);
-  if (step.type === 'repeat') throw new Error(`${path} is a loop.`);
+  if (!('with' in step)) throw new Error(`${path} is no step of a kind.`);
   return step.with;
 }
 

@@ -1,0 +1,72 @@
+/** Paths of steps: `rounds[2].train`, `tune[lr=0.01]`; and the steps of a plan that they mean. */
+
+import type { PlannedScope, PlannedStep } from './types.ts';
+
+/** The path of a step in a scope; the step that a leg consists of has the id '' and the leg's path. */
+export function stepPath(scopePath: string, id: string): string {
+  if (id === '') return scopePath;
+  return scopePath === '' ? id : `${scopePath}.${id}`;
+}
+
+/** What records, plans and messages call the step: its kind, or the construct that it is. */
+export function kindOf(step: PlannedStep): string {
+  if (step.type === 'repeat') return 'repeat';
+  if (step.type === 'fan-out') return 'matrix' in step.legs ? 'matrix' : 'forEach';
+  return step.kind;
+}
+
+/** The steps inside of a loop or a fan-out; null for a step of a kind. */
+export function innerScope(step: PlannedStep): PlannedScope | null {
+  return 'scope' in step ? step.scope : null;
+}
+
+/** The path of a step's inner scope before the run, where rounds and legs are alike: `rounds[]`. */
+export function innerPath(step: PlannedStep, path: string): string {
+  return step.type === 'repeat' || step.type === 'fan-out' ? `${path}[]` : path;
+}
+
+interface PathPart {
+  readonly id: string;
+  /** Between the brackets: a round, or a leg's name. */
+  readonly leg: string | null;
+}
+
+/** `tune[lr=0.01].train` has two parts: dots between brackets part nothing. Null where the brackets do not fit. */
+export function parsePath(path: string): readonly PathPart[] | null {
+  const parts: PathPart[] = [];
+  const pattern = /([^.[\]]+)(?:\[([^[\]]*)\])?(?:\.|$)/y;
+  while (pattern.lastIndex < path.length) {
+    const found = pattern.exec(path);
+    if (found === null) return null;
+    parts.push({ id: found[1]!, leg: found[2] ?? null });
+  }
+  return parts.length === 0 || path.endsWith('.') ? null : parts;
+}
+
+/** The step of a run's path, whatever its rounds and legs; null where the plan has none. */
+export function findStep(scope: PlannedScope, path: string): PlannedStep | null {
+  const parts = parsePath(path);
+  return parts === null ? null : find(scope, parts);
+}
+
+function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): PlannedStep | null {
+  const step = scope.steps.find(({ id }) => id === part?.id);
+  if (part === undefined || step === undefined) return null;
+  const takesLeg = step.type === 'repeat' || step.type === 'fan-out';
+  if (part.leg === null) {
+    if (rest.length === 0) return step;
+    const inner = innerScope(step);
+    return takesLeg || inner === null ? null : find(inner, rest);
+  }
+  if (!takesLeg || !isLegName(step, part.leg)) return null;
+  const only = step.scope.steps[0];
+  if (only?.id !== '') return rest.length === 0 ? null : find(step.scope, rest);
+  if (rest.length === 0) return only;
+  const inner = innerScope(only);
+  return inner === null ? null : find(inner, rest);
+}
+
+function isLegName(step: PlannedStep, name: string): boolean {
+  if (step.type === 'fan-out' && 'matrix' in step.legs) return step.legs.matrix.some((leg) => leg.name === name);
+  return /^[1-9]\d*$/.test(name);
+}

@@ -1,0 +1,192 @@
+/** `matrix` and `forEach` on a real Temporal server: legs, batches, slots, skipping, holding. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StepContext } from '../../activities/context.ts';
+import { readRun } from '../../artifacts/run-record.ts';
+import type { FanOutStep } from '../../plan/types.ts';
+import { retryName } from '../../workflows/messages.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { activity, cel, fanOut, repeat, search } from '../small-plans.ts';
+
+let rig: Rig;
+let broken = new Set<string>();
+/** Legs at work now, and the most there were, by run. */
+const working = new Map<string, number>();
+const mostWorking = new Map<string, number>();
+
+const steps = {
+  note: async ({ run, path }: StepContext, { value }: { value?: unknown }) => {
+    const now = (working.get(run) ?? 0) + 1;
+    working.set(run, now);
+    mostWorking.set(run, Math.max(now, mostWorking.get(run) ?? 0));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    working.set(run, working.get(run)! - 1);
+    if (broken.has(`${run} ${path}`)) throw new Error('The disk said no.');
+    return { value: value ?? 0 };
+  },
+  'capacity-trial': async (_: StepContext, { depth }: { depth: number }) => ({ AP: depth }),
+  'choose-capacity': async (_: StepContext, { trials }: { trials: { AP: number }[] }) => ({ AP: trials[0]!.AP }),
+};
+
+const retry = { max: 1, initialMs: 20, factor: 1, maxMs: 20 };
+const note = (changes = {}) => activity('', 'note', { with: { value: cel('item') }, retry, ...changes });
+const allOf = (id: string) => activity('all', 'note', { needs: [id], with: { value: cel(`steps.${id}.all`) } });
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+beforeAll(async () => {
+  rig = await openRig();
+  await rig.startWorker(steps);
+});
+
+afterAll(async () => {
+  await rig?.close();
+});
+
+async function run(name: string, fan: FanOutStep): Promise<unknown> {
+  await (await rig.startRun(name, { steps: [fan, allOf(fan.id)] })).result();
+  return (await rig.step(name, 'all'))?.outputs?.value;
+}
+
+describe('forEach', () => {
+  test('runs a leg for each entry, and gives their outputs with entry and index', async () => {
+    const legs = { forEach: ['a', 'b'] };
+    expect(await run('each', fanOut('sites', [note()], { legs }))).toEqual([
+      { item: 'a', index: 1, value: 'a' },
+      { item: 'b', index: 2, value: 'b' },
+    ]);
+    expect(await rig.states('each')).toEqual(['all: done', 'sites: done', 'sites[1]: done', 'sites[2]: done']);
+    expect((await rig.step('each', 'sites'))?.kind).toBe('forEach');
+  });
+
+  test('over an empty list runs nothing', async () => {
+    expect(await run('none', fanOut('sites', [note()]))).toEqual([]);
+    expect((await rig.step('none', 'sites'))?.outputs).toEqual({ legs: 0 });
+  });
+
+  test('over something else is held, and says what it was given', async () => {
+    const handle = await rig.startRun('no-list', {
+      steps: [
+        activity('a', 'note', { with: { value: 7 } }),
+        fanOut('sites', [note()], { needs: ['a'], legs: { forEach: cel('steps.a.value') } }),
+      ],
+    });
+    await eventually(async () => (await rig.step('no-list', 'sites'))?.state === 'held');
+    expect((await rig.step('no-list', 'sites'))?.error).toBe('forEach of "sites" is 7; expected a list.');
+    await handle.terminate();
+  });
+
+  test('over too long a list is held, and says how long it may be', async () => {
+    const handle = await rig.startRun('too-long', {
+      steps: [fanOut('sites', [note()], { legs: { forEach: numbers(5_001) } })],
+    });
+    await eventually(async () => (await rig.step('too-long', 'sites'))?.state === 'held');
+    expect((await rig.step('too-long', 'sites'))?.error).toBe(
+      'forEach of "sites" has 5001 entries; at most 5000 legs are possible. Let each leg take several entries.',
+    );
+    await handle.terminate();
+  });
+
+  test('leaves out legs whose condition does not hold', async () => {
+    const legs = { forEach: numbers(4) };
+    const all = await run('odd', fanOut('sites', [note()], { legs, legWhen: 'item % 2 == 1' }));
+    expect(all).toEqual([
+      { item: 1, index: 2, value: 1 },
+      { item: 3, index: 4, value: 3 },
+    ]);
+    expect((await rig.step('odd', 'sites[1]'))?.state).toBe('skipped');
+  });
+
+  test('with several steps gives the outputs that it names, as far as they are there', async () => {
+    const inner = [
+      activity('twice', 'note', { with: { value: cel('item * 2') } }),
+      activity('rare', 'note', {
+        needs: ['twice'],
+        when: 'steps.twice.value > 2',
+        with: { value: cel('steps.twice.value') },
+      }),
+    ];
+    const outputs = { twice: cel('steps.twice.value'), rare: cel('steps.rare.value') };
+    expect(await run('graph', fanOut('sites', inner, { legs: { forEach: [1, 2] }, outputs }))).toEqual([
+      { item: 1, index: 1, twice: 2 },
+      { item: 2, index: 2, twice: 4, rare: 4 },
+    ]);
+    expect((await rig.step('graph', 'sites[2].rare'))?.state).toBe('done');
+    expect((await rig.step('graph', 'sites[1].rare'))?.state).toBe('skipped');
+  });
+});
+
+describe('a matrix', () => {
+  test('names each leg by its values', async () => {
+    const matrix = [
+      { name: 'depth=0.5,width=1', values: { depth: 0.5, width: 1 } },
+      { name: 'depth=1,width=1', values: { depth: 1, width: 1 } },
+    ];
+    const step = activity('', 'note', { with: { value: cel('matrix.depth + matrix.width') } });
+    expect(await run('grid', fanOut('tune', [step], { legs: { matrix } }))).toEqual([
+      { matrix: { depth: 0.5, width: 1 }, value: 1.5 },
+      { matrix: { depth: 1, width: 1 }, value: 2 },
+    ]);
+    expect((await rig.step('grid', 'tune[depth=0.5,width=1]'))?.state).toBe('done');
+  });
+
+  test('runs a capacity search in each leg', async () => {
+    const matrix = [{ name: 'depth=0.5', values: { depth: 0.5 } }];
+    const step = search('', {
+      with: { dataset: 'd', depth: cel('[matrix.depth]'), width: [1], choose: 'best', epochs: 1 },
+    });
+    expect(await run('search', fanOut('tune', [step], { legs: { matrix } }))).toEqual([
+      { matrix: { depth: 0.5 }, AP: 0.5 },
+    ]);
+    expect((await rig.step('search', 'tune[depth=0.5].choose'))?.state).toBe('done');
+  });
+
+  test('in a loop in a forEach sees all that is around it', async () => {
+    const matrix = [
+      { name: 'k=1', values: { k: 1 } },
+      { name: 'k=2', values: { k: 2 } },
+    ];
+    const value = cel('item * 100 + round.index * 10 + matrix.k');
+    const tune = fanOut('tune', [activity('', 'note', { with: { value } })], { legs: { matrix } });
+    const rounds = repeat('rounds', [tune], { max: 2, next: { values: cel('steps.tune.all.map(leg, leg.value)') } });
+    const outputs = { values: cel('steps.rounds.all.map(r, r.values)') };
+    const all = await run('nested', fanOut('folds', [rounds], { legs: { forEach: [1, 2] }, outputs }));
+    expect(all).toEqual([
+      {
+        item: 1,
+        index: 1,
+        values: [
+          [111, 112],
+          [121, 122],
+        ],
+      },
+      {
+        item: 2,
+        index: 2,
+        values: [
+          [211, 212],
+          [221, 222],
+        ],
+      },
+    ]);
+    expect((await rig.step('nested', 'folds[2].rounds[1].tune[k=2]'))?.outputs?.value).toBe(212);
+  });
+});
+
+test('many legs share few slots over several batches, and go on while one is held', async () => {
+  broken = new Set(['held sites[2]']);
+  // Skipped legs are quick, so that the second batch is reached soon.
+  const legWhen = 'item < 5 || item >= 100';
+  const fan = fanOut('sites', [note()], { legs: { forEach: numbers(106) }, legWhen, concurrency: 2 });
+  const handle = await rig.startRun('held', { steps: [fan, allOf('sites')] });
+  await eventually(async () => (await readRun(rig.store, 'held'))?.state.state === 'held', 60_000);
+  expect((await rig.step('held', 'sites[2]'))?.state).toBe('held');
+  expect((await rig.step('held', 'sites[106]'))?.state).toBe('done');
+  expect(mostWorking.get('held')).toBe(2);
+
+  broken = new Set();
+  const retried = await handle.executeUpdate(retryName, { args: [{ by: 'Ann', path: 'sites[2]' }] });
+  expect(retried).toEqual({ retried: ['sites[2]'] });
+  await handle.result();
+  const all = (await rig.step('held', 'all'))?.outputs?.value as { item: number }[];
+  expect(all.map(({ item }) => item)).toEqual([0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105]);
+});
