@@ -147,15 +147,21 @@ async function judge(error: unknown, { store, request, policy, failures, ended }
   const { max, initialMs, factor, maxMs } = policy.retry;
   const message = why === 'timeout' ? timeoutMessage(request.path, policy.timeoutMs) : messageOf(error);
   const given = error instanceof ApplicationFailure ? error : null;
-  if (given?.nonRetryable || failures >= max) {
-    const type = given?.type ?? 'StepFailed';
-    const times = given?.nonRetryable || failures === 1 ? '' : ` (the last of ${failures} failures)`;
+  const type = why === 'timeout' ? 'Timeout' : (given?.type ?? 'StepFailed');
+  const isFinal = given?.nonRetryable || !isRetriedType(policy.retry, type);
+  if (isFinal || failures >= max) {
+    const times = isFinal || failures === 1 ? '' : ` (the last of ${failures} failures)`;
     const cause = error instanceof Error ? error : undefined;
     const failure = ApplicationFailure.create({ message: `${message}${times}`, type, nonRetryable: true, cause });
     return { outcome: 'failed', failure };
   }
   const delayMs = Math.min(initialMs * factor ** (failures - 1), maxMs);
-  return { outcome: 'failed', failure: retryLater('StepFailed', message, error, delayMs) };
+  return { outcome: 'failed', failure: retryLater(type, message, error, delayMs) };
+}
+
+/** Whether `retry` says that failures of this type are tried again. */
+export function isRetriedType({ on, except }: RetryPolicy, type: string): boolean {
+  return (on === undefined || on.includes(type)) && !(except?.includes(type) ?? false);
 }
 
 function retryLater(type: string, message: string, cause: unknown, delayMs: number): ApplicationFailure {

@@ -3,6 +3,7 @@
 import { Context } from '@temporalio/activity';
 import type { StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
+import { checkQueue } from './check-queue.ts';
 import type { AnyStepImplementation } from './context.ts';
 import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
 import {
@@ -38,6 +39,7 @@ export function createActivities(
     'record-run': recordRun,
     'record-step': recordStep,
     'record-notice': recordNotice,
+    'check-queue': checkQueue,
     'close-run': closeRun,
     'count-images': countImages,
     'count-waiting': countWaiting,

@@ -289,7 +289,11 @@ add(
   'run steps for a Temporal server, until Ctrl-C',
   'hardcase worker --address temporal.example:7233 --store s3://bucket/prefix --queues cpu,train',
   (command) => {
-    withEngine(command).option('--queues <names>', 'which of workflows, cpu, train', 'workflows,cpu,train');
+    withEngine(command).option(
+      '--queues <names>',
+      'which of workflows, cpu, train, and the queues that steps name',
+      'workflows,cpu,train',
+    );
     act(command, async (_, flags) => {
       const { runWorker } = await import('./worker.ts');
       return await runWorker(settingsOf(flags), { queues: text(flags.queues)! });

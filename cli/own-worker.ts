@@ -7,8 +7,8 @@ import type { TemporalConnection } from './connect.ts';
 import { CommandError, exitCodes } from './output.ts';
 import type { Settings } from './settings.ts';
 
+/** Queues that every run uses; steps may name others with `queue`. */
 export const workerQueues = ['workflows', 'cpu', 'train'] as const;
-export type WorkerQueue = (typeof workerQueues)[number];
 
 export interface OwnWorker {
   /** Throws when the worker has failed, and so runs no steps any more. */
@@ -21,7 +21,7 @@ export async function startWorker(
   settings: Settings,
   temporal: TemporalConnection,
   store: Store,
-  queues: readonly WorkerQueue[],
+  queues: readonly string[],
 ): Promise<OwnWorker> {
   // The native worker takes half a second to load, and reading commands do not need it.
   const { DefaultLogger, Runtime } = await import('@temporalio/worker');

@@ -37,6 +37,14 @@ export async function forecastPlan(plan: Plan, store: Store | null): Promise<For
     open: new Map(),
     skipped: new Set(),
   });
+  for (const step of plan.root.finally ?? []) {
+    forecasts.push({
+      path: step.id,
+      kind: kindOf(step),
+      outlook: 'unknown',
+      reason: 'unknown until the run has ended',
+    });
+  }
   return forecasts;
 }
 

@@ -62,6 +62,8 @@ interface StepDescription {
   readonly needs: readonly string[];
   readonly gate: boolean;
   readonly when?: string;
+  /** A step of `finally`. */
+  readonly atEnd?: boolean;
   readonly repeat?: { readonly max: PlannedStepMax; readonly until?: string };
   /** How many legs, or what gives them. */
   readonly legs?: string;
@@ -71,13 +73,14 @@ type PlannedStepMax = Extract<PlannedStep, { type: 'repeat' }>['max'];
 
 /** Rounds and legs are alike before the run, so their steps stand once, with `[]` in their paths. */
 function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
-  return scope.steps.flatMap((step) => {
+  return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
     const { id, needs, when } = step;
     const common = {
       path: stepPath(within, id),
       needs: needs.map((need) => stepPath(within, need)),
       gate: step.type === 'gate',
       when,
+      ...(scope.finally?.includes(step) ? { atEnd: true } : {}),
     };
     const inner = innerScope(step);
     const own = {
@@ -92,10 +95,11 @@ function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
 
 function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]): string {
   const lines = [`${plan.pipeline}  plan ${planDigest.slice(0, 12)}`, ''];
-  const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat, legs }) => [
+  const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat, legs, atEnd }) => [
     `${'  '.repeat((parsePath(path)?.length ?? 1) - 1)}${path}`,
     kind,
     [
+      atEnd ? 'when the run has ended' : '',
       needs.length === 0 ? '' : `after ${needs.map((need) => parsePath(need)?.at(-1)?.id).join(', ')}`,
       when === undefined ? '' : `when ${when}`,
       repeat === undefined
@@ -145,7 +149,7 @@ function nodeId(prefix: string, id: string): string {
 }
 
 function mermaidScope(scope: PlannedScope, prefix: string, indent: string): string[] {
-  return scope.steps.flatMap((step) => {
+  return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
     const node = nodeId(prefix, step.id);
     const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
     if (step.type === 'repeat' || step.type === 'fan-out') {

@@ -52,7 +52,7 @@ function overallState(record: RunRecord, steps: readonly StepRecord[]): StepStat
 }
 
 function pendingSteps(plan: Plan, began: readonly StepRecord[]): StepRecord[] {
-  return plan.root.steps
+  return [...plan.root.steps, ...(plan.root.finally ?? [])]
     .filter(({ id }) => !began.some(({ path }) => path === id || path.startsWith(`${id}[`)))
     .map((step) => ({
       path: step.id,
@@ -86,17 +86,19 @@ export function statusJson(view: RunView): object {
     endedAt: view.record.endedAt,
     error: view.record.error,
     notices: view.record.notices ?? [],
-    steps: view.steps.map(({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, error, note }) => ({
-      path,
-      kind,
-      state,
-      reused,
-      startedAt: startedAt ?? null,
-      endedAt: endedAt ?? null,
-      outputs: outputs ?? {},
-      waitingFor,
-      error,
-      note,
-    })),
+    steps: view.steps.map(
+      ({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, unserved, error, note }) => ({
+        path,
+        kind,
+        state,
+        reused,
+        startedAt: startedAt ?? null,
+        endedAt: endedAt ?? null,
+        outputs: outputs ?? {},
+        waitingFor: waitingFor ?? unserved,
+        error,
+        note,
+      }),
+    ),
   };
 }

@@ -6,6 +6,7 @@ import type { Store } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
 import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
@@ -14,9 +15,9 @@ import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { loadForRun } from './load-for-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
-import { type OwnWorker, startWorker } from './own-worker.ts';
+import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
 import { writeReport } from './report.ts';
-import { isFinal, isHeldByInput, type RunView, readRunView, statusJson } from './run-view.ts';
+import { isFinal, isHeldByInput, type RunView, readPlan, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
 import { heldByInputWords } from './status.ts';
 import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
@@ -102,7 +103,10 @@ async function keepGoing(
   );
   const takeWorker = async (engine: TemporalConnection) => {
     release = engine.engine?.claimWorker() ?? null;
-    if (release !== null) worker = await startWorker(settings, engine, store, ['workflows', 'cpu', 'train']);
+    if (release === null) return;
+    // One machine has whatever a queue stands for; which of several machines has it is all that a queue can say.
+    const queues = new Set([...workerQueues, ...queuesOf(plan.root), ...(await queuesOfOpenRuns(store))]);
+    worker = await startWorker(settings, engine, store, [...queues]);
   };
   try {
     temporal = await connectTemporal(settings);
@@ -273,6 +277,16 @@ async function startWorkflow(
   });
 }
 
+/** The worker runs these too. */
+async function queuesOfOpenRuns(store: Store): Promise<string[]> {
+  const queues: string[] = [];
+  for (const { header, state } of await listRuns(store)) {
+    const plan = isFinal(state.state) ? null : await readPlan(store, header.planDigest);
+    if (plan !== null) queues.push(...queuesOf(plan.root));
+  }
+  return queues;
+}
+
 /** The worker runs every open run of the engine, not only the one that was asked for. */
 async function sayOthers(
   store: Store,
@@ -324,10 +338,13 @@ async function finish(
       say(`Mend the cause, then: ${ownCommand('retry', run)} and ${ownCommand('run', file, '--run', run)}`);
       return exitCodes.engine;
     }
-    default:
+    default: {
       say(
         `\nRun ${run} ${view.state === 'failed' ? 'failed' : `is ${view.state}`}${view.record.error ? `: ${view.record.error}` : '.'}`,
       );
-      return exitCodes.engine;
+      // A step that was to end the run has done so: that is no fault of the engine.
+      const byStep = view.state === 'failed' && view.steps.some((step) => step.state === 'failed');
+      return byStep ? exitCodes.input : exitCodes.engine;
+    }
   }
 }

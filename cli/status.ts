@@ -54,6 +54,7 @@ export function statusText(view: RunView, now: number = Date.now()): string {
       ];
     }
     if (step.state === 'waiting') return gateWords(run, step);
+    if (step.unserved !== undefined && !isFinal(step.state)) return [`${step.path} waits for ${step.unserved}`];
     if (step.state === 'failed') return [`${step.path} failed: ${step.error ?? 'no reason recorded'}`];
     if (step.note !== undefined) return [`${step.path}: ${step.note}`];
     const progress = step.state === 'running' ? view.progress.get(step.path) : undefined;

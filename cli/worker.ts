@@ -2,8 +2,8 @@
 
 import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
-import { CommandError, didYouMean, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
-import { startWorker, type WorkerQueue, workerQueues } from './own-worker.ts';
+import { CommandError, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
+import { startWorker, workerQueues } from './own-worker.ts';
 import type { Settings } from './settings.ts';
 
 export async function runWorker(settings: Settings, options: { readonly queues: string }): Promise<ExitCode> {
@@ -45,15 +45,17 @@ export async function runWorker(settings: Settings, options: { readonly queues: 
   return exitCodes.interrupted;
 }
 
-function readQueues(names: string): WorkerQueue[] {
-  const queues = names.split(',').map((name) => name.trim());
-  for (const name of queues) {
-    if ((workerQueues as readonly string[]).includes(name)) continue;
-    const near = didYouMean(name, workerQueues);
+/** Any name that a step may have for its `queue`; that it is none of the usual ones is said, as it may be mistyped. */
+function readQueues(names: string): string[] {
+  const queues = [...new Set(names.split(',').map((name) => name.trim()))];
+  const wrong = queues.find((name) => !/^[a-z][a-z0-9-]{0,63}$/.test(name));
+  if (wrong !== undefined) {
     throw new CommandError(
-      `--queues: there is no queue "${name}".${near ? ` Did you mean "${near}"?` : ''} Queues: ${workerQueues.join(', ')}.`,
+      `--queues: "${wrong}" is no name of a queue. Expected ${workerQueues.join(', ')}, or what a step names with "queue" (small letters, digits and -).`,
       exitCodes.usage,
     );
   }
-  return queues as WorkerQueue[];
+  const own = queues.filter((name) => !(workerQueues as readonly string[]).includes(name));
+  if (own.length > 0) note(`${own.join(', ')}: for steps with "queue: ${own[0]}".`);
+  return queues;
 }

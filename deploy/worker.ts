@@ -10,7 +10,8 @@ import type { Store } from '../artifacts/store.ts';
 import type { RunEnvironment } from '../plan/types.ts';
 import { queueName } from '../workflows/messages.ts';
 
-export type WorkQueue = 'workflows' | 'cpu' | 'train';
+/** `workflows`, `cpu`, `train`, and what steps name with `queue`. */
+export type WorkQueue = string;
 
 export interface WorkerSettings {
   /** As `@temporalio/envconfig` reads it; `address` alone for a server on this machine. */
@@ -94,8 +95,8 @@ async function createWorker(
     defaultHeartbeatThrottleInterval: 3_000,
   };
   if (queue === 'workflows') return Worker.create({ ...common, workflowBundle: { codePath: bundlePath } });
-  // One training takes the whole machine.
-  const maxConcurrentActivityTaskExecutions = queue === 'train' ? 1 : lightSteps;
+  // One training takes the whole machine, and so may whatever a queue of its own is for.
+  const maxConcurrentActivityTaskExecutions = queue === 'cpu' ? lightSteps : 1;
   return Worker.create({ ...common, activities: activities as object, maxConcurrentActivityTaskExecutions });
 }
 

@@ -55,11 +55,11 @@ export function compileKind(
     kind: row.kind,
     version: row.version,
     with: versions === null ? parameters : { ...parameters, versions: { $: versions } },
-    queue: row.queue,
+    queue: draft.type === 'inserted' ? row.queue : (draft.spec.queue ?? row.queue),
     timeoutMs: policies.timeoutMs,
     heartbeatMs: row.heartbeatMs,
     retry: policies.retry,
-    onFailure: 'hold',
+    onFailure: draft.type === 'inserted' ? 'hold' : (draft.spec.onFailure ?? 'hold'),
   };
   return row.type === 'activity' ? step : { ...step, type: row.type };
 }
@@ -166,7 +166,7 @@ function planRetry(compiling: Compiling, draft: KindDraft, row: StepKind): Retry
   const value = beforeRun(compiling, (draft.spec.retry ?? null) as Json, pointer, draft.slots);
   if (value === undefined || value === null) return row.retry;
   if (isRecord(value)) {
-    const { max, initial, factor, longest } = value;
+    const { max, initial, factor, longest, on, except } = value;
     const initialMs = initial === undefined ? row.retry.initialMs : durationMs(compiling, initial, pointer);
     const maxMs = longest === undefined ? row.retry.maxMs : durationMs(compiling, longest, pointer);
     return {
@@ -174,6 +174,8 @@ function planRetry(compiling: Compiling, draft: KindDraft, row: StepKind): Retry
       initialMs: initialMs ?? row.retry.initialMs,
       factor: typeof factor === 'number' ? factor : row.retry.factor,
       maxMs: Math.max(maxMs ?? row.retry.maxMs, initialMs ?? 0),
+      ...(on === undefined ? {} : { on: on as readonly string[] }),
+      ...(except === undefined ? {} : { except: except as readonly string[] }),
     };
   }
   if (Number.isInteger(value) && (value as number) >= 0) return { ...row.retry, max: value as number };

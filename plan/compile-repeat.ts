@@ -71,6 +71,7 @@ export function compileRepeat(
     next: planValue(compiling, spec.next ?? {}, nextPointer, draft.inner) as { [name: string]: Json },
     ...(gain === null ? {} : { gain: gain.step.id }),
     ...(emptyKey === null ? {} : { endWhenEmpty: emptyKey }),
+    ...(spec.onFailure === undefined ? {} : { onFailure: spec.onFailure }),
   };
 }
 

@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly mayBeEmpty: ReadonlySet<string>;
   readonly carry?: RecordType;
   readonly round?: RecordType;
+  /** How the run ended, for the steps of `finally`. */
+  readonly run?: RecordType;
 }
 
 /** The scope while its steps are compiled one after the other, each after those it reads. */
@@ -85,6 +87,7 @@ function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundi
   names.set('params', compiling.paramsType);
   if (outer.carry !== undefined) names.set('carry', outer.carry);
   if (outer.round !== undefined) names.set('round', outer.round);
+  if (outer.run !== undefined) names.set('run', outer.run);
   const mayBeEmpty = new Set([...outer.mayBeEmpty].filter((id) => !own.has(id)));
   return { names, steps, mayBeEmpty, before: [], skippable: new Set() };
 }

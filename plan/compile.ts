@@ -5,6 +5,7 @@ import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
 import type { ParamSpec, ParsedSpec, Range, SourceText, Spec } from '../spec/types.ts';
 import { validateSpec } from '../spec/validate.ts';
+import { compileFinally } from './compile-finally.ts';
 import { compileScope } from './compile-scope.ts';
 import { draftScope } from './drafts.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
@@ -65,16 +66,17 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
   const scope = compileScope(compiling, drafts, { steps: new Map(), mayBeEmpty: new Set() });
+  const atEnd = compileFinally(compiling, spec, scope.view);
   const diagnostics = locateProblems(problems, source);
   const sources = sourcesOf(parsed);
   const allParams = Object.keys(pipeline.params).every((name) => Object.hasOwn(params.values, name));
-  if (!scope.complete || hasErrors(diagnostics) || !allParams) return { diagnostics, sources };
+  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) return { diagnostics, sources };
   const plan: Plan = {
     format: 1,
     pipeline: spec.name,
     seed: spec.seed ?? 1,
     params: params.values,
-    root: { steps: scope.steps },
+    root: { steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
   };
   return { plan, planDigest: digestPlan(plan), diagnostics, sources };
 }
@@ -93,9 +95,9 @@ function sourcesOf(parsed: ParsedSpec): Map<string, Range> {
   const sources = new Map<string, Range>();
   for (const [pointer, place] of parsed.places) {
     const keys = pointer.split('/').slice(1);
-    if (keys[0] !== 'steps' || keys.length < 2) continue;
-    const path: string[] = [];
-    let at = 0;
+    if (!/^(steps|finally)$/.test(keys[0]!) || keys.length < 2) continue;
+    const path: string[] = [keys[1]!];
+    let at = 2;
     // Every second key is a step's id for as long as `steps` follows.
     while (keys[at] === 'steps' && keys[at + 1] !== undefined) {
       path.push(keys[at + 1]!);

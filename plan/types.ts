@@ -51,7 +51,14 @@ export interface RetryPolicy {
   readonly initialMs: number;
   readonly factor: number;
   readonly maxMs: number;
+  /** Types of failures that are tried again; absent: all. */
+  readonly on?: readonly string[];
+  /** Types of failures that are not tried again. */
+  readonly except?: readonly string[];
 }
+
+/** What becomes of the run where a step gives up: docs/pipeline-spec.md, "When a step gives up". */
+export type OnFailure = 'hold' | 'fail' | 'continue';
 
 interface StepBase {
   /** As written in the file; unique in its scope. */
@@ -75,7 +82,7 @@ export interface ActivityStep extends StepBase {
   readonly timeoutMs: number;
   readonly heartbeatMs: number;
   readonly retry: RetryPolicy;
-  readonly onFailure: 'hold';
+  readonly onFailure: OnFailure;
 }
 
 /** `review-labels`: an activity that opens the gate, a wait in the workflow, an activity that applies the decisions. */
@@ -103,6 +110,8 @@ export interface RepeatStep extends StepBase {
   readonly gain?: string;
   /** Name in `carry` of a selection: the loop ends, with that reason, before a round in which it is empty. */
   readonly endWhenEmpty?: string;
+  /** Absent: as the steps inside say. */
+  readonly onFailure?: OnFailure;
 }
 
 /** One combination of a matrix. */
@@ -128,6 +137,8 @@ export interface FanOutStep extends StepBase {
   readonly scope: PlannedScope;
   /** The leg's entry in `all`. Absent where the leg is one step: then its outputs are. */
   readonly outputs?: { readonly [name: string]: PlannedValue };
+  /** Absent: as the steps inside say. */
+  readonly onFailure?: OnFailure;
 }
 
 export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep;
@@ -135,6 +146,8 @@ export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | Fa
 export interface PlannedScope {
   /** Sorted topologically; ties in file order. */
   readonly steps: readonly PlannedStep[];
+  /** Of the root alone: steps that run when all others have ended, however that was. */
+  readonly finally?: readonly PlannedStep[];
 }
 
 /** Everything that was decided before the run. Its canonical JSON's digest names it. */
@@ -218,6 +231,8 @@ export interface StepRecord {
   readonly endedAt?: string;
   readonly outputs?: { readonly [name: string]: Json };
   readonly waitingFor?: string;
+  /** What the step needs before it can begin: a worker of its queue, where none was found. */
+  readonly unserved?: string;
   readonly error?: string;
   /** What kind of failure `error` tells of, such as `BadData`. */
   readonly errorType?: string;

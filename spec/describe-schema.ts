@@ -40,6 +40,8 @@ function describeType(type: string, schema: Schema): string {
       if (schema.pattern?.includes('ms|s|m|h|d|w') === true) return durationForm;
       if (schema.pattern?.startsWith('^[A-Za-z]') === true)
         return 'a word of letters, digits, - and _ that begins with a letter';
+      if (schema.pattern?.startsWith('^(?!workflows$)') === true)
+        return 'the name of a queue, such as gpu (small letters, digits and -)';
       return (schema.minLength ?? 0) > 0 ? 'text that is not empty' : 'text';
     default:
       return type;

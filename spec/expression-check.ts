@@ -195,6 +195,7 @@ class Checker {
     if (type !== undefined) return type;
     const elsewhere: { readonly [name: string]: string } = {
       carry: 'carry is there only inside the steps, `until` and `next` of a `repeat`.',
+      run: 'run is there only in the steps of `finally`.',
       round: 'round is there only inside the steps, `until` and `next` of a `repeat`.',
     };
     const reason = elsewhere[node.args] ?? suggestion(node.args, [...names.keys()], 'Names here');

@@ -22,6 +22,8 @@ export interface ExpressionScope {
   readonly matrix?: PlainValue;
   readonly item?: PlainValue;
   readonly index?: PlainValue;
+  /** Only in `finally`: how the run ended. */
+  readonly run?: PlainValue;
   /** Only while compiling: the plan has their values in their places. */
   readonly params?: PlainValue;
 }

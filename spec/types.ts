@@ -51,11 +51,14 @@ export interface RetrySpec {
   readonly initial?: string;
   readonly factor?: number;
   readonly longest?: string;
+  readonly on?: readonly string[];
+  readonly except?: readonly string[];
 }
 
 interface StepSpecBase {
   readonly needs?: readonly string[];
   readonly when?: string | boolean;
+  readonly onFailure?: 'hold' | 'fail' | 'continue';
 }
 
 /** A step of a kind. */
@@ -66,7 +69,8 @@ export interface KindStepSpec extends StepSpecBase {
   readonly retry?: number | string | RetrySpec;
   /** A duration or an expression. */
   readonly timeout?: string;
-  readonly onFailure?: 'hold';
+  /** A task queue of hardcase's workers. */
+  readonly queue?: string;
 }
 
 /** A sub-graph that runs again and again. */
@@ -93,6 +97,8 @@ export interface Spec {
   readonly seed?: number;
   readonly params?: { readonly [name: string]: ParamSpec };
   readonly steps: StepSpecs;
+  /** Steps that run when all others have ended. */
+  readonly finally?: StepSpecs;
 }
 
 /** The JSON pointer of a child. */

@@ -44,9 +44,8 @@ function validatorOf(name: string, schema: Schema): ValidateFunction {
 }
 
 export function validateSpec(parsed: ParsedSpec): Validation {
-  const faults = [...structureErrors(parsed.value), ...parameterErrors(parsed.value, '')].map((error) =>
-    faultOf(error, parsed),
-  );
+  const parameters = [...parameterErrors(parsed.value, ''), ...parameterErrors(parsed.value, '', 'finally')];
+  const faults = [...structureErrors(parsed.value), ...parameters].map((error) => faultOf(error, parsed));
   const sound = withoutPointers(parsed.value, new Set(faults.flatMap((fault) => fault.unsound)), '');
   const root = isRecord(sound) ? sound : {};
   const broken = new Set<string>();
@@ -55,6 +54,9 @@ export function validateSpec(parsed: ParsedSpec): Validation {
     name: typeof root.name === 'string' ? root.name : '',
     params: soundParams(root.params, broken),
     steps: soundSteps(stepsOf(parsed.value), root.steps, '/steps', broken),
+    ...(isRecord(root.finally)
+      ? { finally: soundSteps(stepsOf(parsed.value, 'finally'), root.finally, '/finally', broken) }
+      : {}),
   } as Spec;
   return { spec, broken, problems: faults.map((fault) => fault.problem) };
 }
@@ -66,11 +68,11 @@ function structureErrors(value: PlainValue): ErrorObject[] {
 }
 
 /** Errors of the parameters of every step, in rounds too. */
-function parameterErrors(scope: PlainValue, pointer: string): ErrorObject[] {
-  const steps = isRecord(scope) ? scope.steps : undefined;
+function parameterErrors(scope: PlainValue, pointer: string, key: 'steps' | 'finally' = 'steps'): ErrorObject[] {
+  const steps = isRecord(scope) ? scope[key] : undefined;
   if (!isRecord(steps)) return [];
   return Object.entries(steps).flatMap(([id, step]) => {
-    const at = pointerTo(pointer, 'steps', id);
+    const at = pointerTo(pointer, key, id);
     if (!isRecord(step)) return [];
     if (isRecord(step.repeat)) return parameterErrors(step, at);
     if (typeof step.uses !== 'string' || !stepKindNames().includes(step.uses)) return [];
@@ -349,8 +351,12 @@ function soundParams(params: PlainValue | undefined, broken: Set<string>): { rea
   return sound;
 }
 
-function stepsOf(value: PlainValue | undefined): { readonly [id: string]: PlainValue } {
-  return isRecord(value) && isRecord(value.steps) ? value.steps : {};
+function stepsOf(
+  value: PlainValue | undefined,
+  key: 'steps' | 'finally' = 'steps',
+): { readonly [id: string]: PlainValue } {
+  const steps = isRecord(value) ? value[key] : undefined;
+  return isRecord(steps) ? steps : {};
 }
 
 /** Every step that the file names is known to the others, even where nothing else of it is. */

@@ -14,6 +14,8 @@ export interface ControlActivities {
   'record-run'(request: { run: string; state: LiveState }): Promise<void>;
   'record-step'(request: { run: string; change: StepChange }): Promise<void>;
   'record-notice'(request: { run: string; message: string }): Promise<void>;
+  /** Whether a worker polls the queue; where none does, the step's record says so. */
+  'check-queue'(request: { run: string; path: string; kind: string; queue: string }): Promise<boolean>;
   'close-run'(request: { run: string; state: 'done' | 'failed' | 'cancelled'; error?: string }): Promise<void>;
   'count-images'(request: { selection: Json }): Promise<number>;
   /** How many of these steps no worker has taken yet. */
@@ -48,5 +50,5 @@ export async function control<Name extends keyof ControlActivities>(
 export function siblingQueue(queue: string): string {
   const own = workflowInfo().taskQueue;
   const prefix = own.slice(0, own.length - queueName('', 'workflows').length);
-  return queue === 'cpu' || queue === 'train' ? queueName(prefix, queue) : queue;
+  return queueName(prefix, queue);
 }

@@ -11,7 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { AttemptPolicy } from '../activities/attempt.ts';
 import type { Remake } from '../activities/remake.ts';
-import type { Json, StepRequest, StepResult } from '../plan/types.ts';
+import type { Json, OnFailure, StepRequest, StepResult } from '../plan/types.ts';
 import { control, siblingQueue } from './control.ts';
 import type { Mailbox, Root } from './mailbox.ts';
 import type { RunFacts, Values } from './scope-messages.ts';
@@ -28,6 +28,9 @@ export interface ScopeContext extends RunFacts {
 
 /** Type of the failure of an activity that read a damaged object (activities/remake.ts). */
 const damagedFailure = 'DamagedArtifact';
+
+/** Type of the failure by which a scope ends when a step of it failed with `onFailure: fail`. */
+const failedFailure = 'RunFailed';
 
 /** Several objects of one input may be damaged, and are found one at a time; more than this is no accident of a disk. */
 const remakesMax = 5;
@@ -84,12 +87,13 @@ function remakesOf(error: unknown): readonly Remake[] {
 
 /**
  * Repeats `attempt` until it succeeds. Where it gives up, the step is held: other steps go on, and this one waits for
- * a person's `retry`.
+ * a person's `retry`. Other than `hold`, the step has failed, and its failure is thrown.
  */
 export async function holdUntilDone<Result>(
   context: ScopeContext,
   step: { readonly path: string; readonly kind: string },
   attempt: (holds: number) => Promise<Result>,
+  onFailure: OnFailure = 'hold',
 ): Promise<Result> {
   const { path, kind } = step;
   for (let holds = 0; ; holds++) {
@@ -98,8 +102,11 @@ export async function holdUntilDone<Result>(
       return await attempt(holds);
     } catch (error) {
       if (isCancellation(error) || !isStepFailure(error)) throw error;
-      const change = { path, kind, state: 'held', error: reasonOf(error), errorType: typeOf(error) } as const;
+      // Trying a loop again does not help where a step within has ended it for good.
+      const state = onFailure === 'hold' && typeOf(error) !== failedFailure ? 'held' : 'failed';
+      const change = { path, kind, state, error: reasonOf(error), errorType: typeOf(error) } as const;
       await control('record-step', { run: context.run, change });
+      if (state === 'failed') throw error;
       context.state.set(path, 'held');
       await context.root.stepHeld(path);
       await context.mailbox.retryOf(path);
@@ -112,6 +119,13 @@ export async function holdUntilDone<Result>(
 /** Anything else is a fault of the interpreter: the workflow task fails, and goes on once a mended worker takes it. */
 export function isStepFailure(error: unknown): boolean {
   return error instanceof TemporalFailure;
+}
+
+/** Ends the scope in which the step failed, and with it the run unless a loop around has `onFailure: continue`. */
+export function scopeFailure(path: string, error: unknown): ApplicationFailure {
+  const reason = reasonOf(error);
+  const message = typeOf(error) === failedFailure ? reason : `${path} failed: ${reason}`;
+  return ApplicationFailure.nonRetryable(message, failedFailure);
 }
 
 /** The innermost message says what happened; the outer ones only where it passed through. */

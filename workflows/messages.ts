@@ -94,4 +94,4 @@ export const workflowIdOf = (run: string, path = ''): string =>
   path === '' ? `hardcase:${run}` : `hardcase:${run}:${path}`;
 
 /** Task queue of a kind of work. `prefix` is `hardcase` unless HARDCASE_QUEUE says otherwise. */
-export const queueName = (prefix: string, queue: 'workflows' | 'cpu' | 'train'): string => `${prefix}-${queue}`;
+export const queueName = (prefix: string, queue: string): string => `${prefix}-${queue}`;

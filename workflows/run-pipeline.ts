@@ -5,7 +5,7 @@ import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
 import { Mailbox, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
-import { runScope } from './run-scope.ts';
+import { runToItsEnd } from './run-to-its-end.ts';
 import { openScopeState } from './scope-state.ts';
 
 export async function runPipeline({ run, pipeline, planDigest, seed, ...given }: RunArguments): Promise<RunSummary> {
@@ -19,7 +19,7 @@ export async function runPipeline({ run, pipeline, planDigest, seed, ...given }:
     const environment = await control('open-run', { run, planDigest });
 
     const context = { run, pipeline, seed, environment, path: '', mailbox, root: desk, state };
-    await runScope(scope, context, { steps: {} });
+    await runToItsEnd(scope, context);
 
     state.close();
     await desk.close();

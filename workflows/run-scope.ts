@@ -1,22 +1,44 @@
 /** Runs the steps of one scope (the root, a round, a leg): each starts when the steps it needs have ended. */
 
-import { isCancellation } from '@temporalio/workflow';
+import { type ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { kindOf, stepPath } from '../plan/paths.ts';
 import type { ActivityStep, GateStep, PlannedScope, PlannedStep, SearchStep, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
-import { callStep, holdUntilDone, type ScopeContext, stepRequest } from './execute-step.ts';
+import {
+  callStep,
+  holdUntilDone,
+  isStepFailure,
+  type ScopeContext,
+  scopeFailure,
+  stepRequest,
+} from './execute-step.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { reviewGate } from './review-gate.ts';
 import { runFanOut } from './run-fan-out.ts';
 import { runLoop } from './run-loop.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
+import { whileTellingUnserved } from './unserved-queue.ts';
 
-/** How a step ended. One that reads what is not there (`absent`, as written) is skipped as if its `when` were false. */
-type StepEnd = { readonly outputs: Values } | { readonly skipped: true; readonly absent?: string };
+/**
+ * How a step ended. One that reads what is not there (`absent`, as written) is skipped as if its `when` were false, and
+ * so is one that failed with `onFailure: continue`. `behind` is a step that failed for good: what waits for it is skipped.
+ */
+type StepEnd =
+  | { readonly outputs: Values }
+  | { readonly skipped: true; readonly absent?: string; readonly behind?: string }
+  | { readonly failed: ApplicationFailure; readonly behind?: string };
 
-/** Answers what the steps left behind, beside what was visible from outside; inner names shadow outer ones. */
-export async function runScope(scope: PlannedScope, context: ScopeContext, outer: Bindings): Promise<Bindings> {
+/**
+ * Answers what the steps left behind, beside what was visible from outside; inner names shadow outer ones. `made`
+ * receives their outputs also where the scope fails.
+ */
+export async function runScope(
+  scope: PlannedScope,
+  context: ScopeContext,
+  outer: Bindings,
+  made: { [id: string]: Values } = {},
+): Promise<Bindings> {
   const ends = new Map<string, Promise<StepEnd>>();
   const steps: { [id: string]: Values } = { ...outer.steps };
   // An outer step of the same name must not be seen, also where the inner one is skipped.
@@ -24,9 +46,16 @@ export async function runScope(scope: PlannedScope, context: ScopeContext, outer
   const visible: Bindings = { ...outer, steps };
 
   const runStep = async (step: PlannedStep): Promise<StepEnd> => {
-    for (const id of step.needs) await ends.get(id);
-    const end = await endOf(step, context, visible);
-    if ('outputs' in end) steps[step.id] = end.outputs;
+    let behind: string | undefined;
+    for (const id of step.needs) {
+      const needed = await ends.get(id);
+      if (needed !== undefined && 'behind' in needed) behind ??= needed.behind;
+    }
+    const end = behind === undefined ? await endOf(step, context, visible) : await passBy(step, context, behind);
+    if ('outputs' in end) {
+      steps[step.id] = end.outputs;
+      made[step.id] = end.outputs;
+    }
     return end;
   };
   for (const step of scope.steps) ends.set(step.id, runStep(step));
@@ -35,14 +64,32 @@ export async function runScope(scope: PlannedScope, context: ScopeContext, outer
   const results = await Promise.allSettled(ends.values());
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
   if (failures.length > 0) throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
+  for (const result of results) {
+    if (result.status === 'fulfilled' && 'failed' in result.value && result.value.behind !== undefined) {
+      throw result.value.failed;
+    }
+  }
   return visible;
+}
+
+/** Skipped, because a step that it waits for failed and ends the run. */
+async function passBy(step: PlannedStep, context: ScopeContext, behind: string): Promise<StepEnd> {
+  const path = stepPath(context.path, step.id);
+  const change = {
+    path,
+    kind: kindOf(step),
+    state: 'skipped',
+    error: `It comes after ${behind}, which failed.`,
+  } as const;
+  await control('record-step', { run: context.run, change });
+  return { skipped: true, behind };
 }
 
 /** One step: skipped, or tried until it is done. */
 async function endOf(step: PlannedStep, context: ScopeContext, bindings: Bindings): Promise<StepEnd> {
   const path = stepPath(context.path, step.id);
   const kind = kindOf(step);
-  const end = await holdUntilDone(context, { path, kind }, async (holds): Promise<StepEnd> => {
+  const attempt = async (holds: number): Promise<StepEnd> => {
     const wanted = step.when === undefined ? { value: true } : resolveCondition(step.when, bindings);
     if ('absent' in wanted) return { skipped: true, absent: wanted.absent };
     if (!wanted.value) return { skipped: true };
@@ -51,7 +98,15 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
     if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
     return { outputs: (await runKind(step, path, resolved.value, holds, context)).outputs };
-  });
+  };
+  let end: StepEnd;
+  try {
+    end = await holdUntilDone(context, { path, kind }, attempt, step.onFailure);
+  } catch (error) {
+    if (isCancellation(error) || !isStepFailure(error)) throw error;
+    const failed = scopeFailure(path, error);
+    return step.onFailure === 'continue' ? { failed } : { failed, behind: path };
+  }
   if ('skipped' in end) {
     const error = end.absent === undefined ? undefined : `It reads ${end.absent}, which is not there.`;
     await control('record-step', { run: context.run, change: { path, kind, state: 'skipped', error } });
@@ -77,7 +132,9 @@ async function runKind(
   const request = stepRequest(context, { path, kind: step.kind, version: step.version, with: inputs });
   switch (step.type) {
     case 'activity':
-      return callStep(callOf(step, holds), request);
+      return whileTellingUnserved(context, { path, kind: step.kind, queue: step.queue }, () =>
+        callStep(callOf(step, holds), request),
+      );
     case 'gate':
       return reviewGate(callOf(step, holds), request, context);
     case 'search':

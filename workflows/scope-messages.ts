@@ -17,6 +17,8 @@ export interface Bindings {
   readonly matrix?: Values;
   readonly item?: Json;
   readonly index?: number;
+  /** How the run ended, for the steps of `finally`. */
+  readonly run?: Values;
 }
 
 /** A child gets the outer steps that it may read, not all: arguments are kept in the history of every child. */

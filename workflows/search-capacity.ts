@@ -56,10 +56,10 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
     `${path}.trial[${depth},${width},${imageSize},${anchors}]`;
   const part = async (kind: string, partPath: string, values: Values): Promise<StepResult> => {
     const request = stepRequest(facts, { path: partPath, kind, version: step.version, with: values });
-    const { queue, timeoutMs, heartbeatMs, retry } = step;
-    return holdUntilDone(context, { path: partPath, kind }, (holds) =>
-      callStep({ activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request),
-    );
+    const { queue, timeoutMs, heartbeatMs, retry, onFailure } = step;
+    const train = (holds: number) =>
+      callStep<StepResult>({ activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request);
+    return holdUntilDone(context, { path: partPath, kind }, train, onFailure);
   };
   try {
     const { ended, stopped } = await runTrialsByStanding(sizes.length, rungs, {

@@ -1,0 +1,12 @@
+/** Queues that the steps of a plan name, so that the one worker of a laptop serves them too. */
+
+import type { PlannedScope, PlannedStep } from './types.ts';
+
+/** Without those of programs that are not ours. */
+export function queuesOf(scope: PlannedScope): string[] {
+  const own = (step: PlannedStep): string[] => {
+    if ('scope' in step) return queuesOf(step.scope);
+    return [step.queue];
+  };
+  return [...new Set([...scope.steps, ...(scope.finally ?? [])].flatMap(own))];
+}

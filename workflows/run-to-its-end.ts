@@ -1,0 +1,28 @@
+/** Runs the steps of a pipeline, and when they have ended, however that was, those of `finally`. */
+
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import type { PlannedScope } from '../plan/types.ts';
+import { isStepFailure, reasonOf, type ScopeContext } from './execute-step.ts';
+import { runScope } from './run-scope.ts';
+import type { Values } from './scope-messages.ts';
+
+/** Throws as the steps ended; where they were done, as those of `finally` did. */
+export async function runToItsEnd(scope: PlannedScope, context: ScopeContext): Promise<void> {
+  const made: { [id: string]: Values } = {};
+  const atEnd = async (run: Values) => {
+    if (scope.finally === undefined) return;
+    // Shielded, because a run that was cancelled is what they are for.
+    await CancellationScope.nonCancellable(() => runScope({ steps: scope.finally! }, context, { steps: made, run }));
+  };
+  try {
+    await runScope(scope, context, { steps: {} }, made);
+  } catch (error) {
+    const end: Values = isCancellation(error) ? { state: 'cancelled' } : { state: 'failed', error: reasonOf(error) };
+    // The first failure is the one that people look for; a step of `finally` has its own in its record.
+    await atEnd(end).catch((atEndError: unknown) => {
+      if (!isStepFailure(atEndError)) throw atEndError;
+    });
+    throw error;
+  }
+  await atEnd({ state: 'done' });
+}
