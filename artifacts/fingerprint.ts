@@ -23,8 +23,12 @@ export interface StepIdentity {
  * else no result would survive a change of machine.
  */
 export function fingerprintOf({ kind, version, with: parameters, seed }: StepIdentity): string {
-  const inputs = Object.entries(parameters).filter(([name]) => !OUTSIDE_IDENTITY.has(name));
-  return sha256Hex(canonicalJson({ kind, version, with: digestsOnly(Object.fromEntries(inputs)), seed }));
+  return sha256Hex(canonicalJson({ kind, version, with: digestsOnly(identityParameters(parameters)), seed }));
+}
+
+/** The parameters that count: without those that change no result. */
+export function identityParameters(parameters: StepIdentity['with']): { readonly [name: string]: Json } {
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => !OUTSIDE_IDENTITY.has(name)));
 }
 
 /** A step's own seed, 32 bits unsigned: a hash of the pipeline's seed and the path, so that no two steps share one. */

@@ -101,16 +101,19 @@ add(program, 'check', 'find every problem of pipeline files', 'hardcase check pi
 add(
   program,
   'plan',
-  'show the steps of a pipeline, their order, and which will be reused and why',
-  'hardcase plan pipelines/quickstart.yaml -p rounds=1',
+  'show the steps of a pipeline, their order, which will be reused or run and why, and how long that takes',
+  `hardcase plan pipelines/quickstart.yaml -p rounds=1
+hardcase plan pipelines/quickstart.yaml --out plan.svg`,
   (command) => {
     withJson(withStore(withParams(command)))
       .argument('<file>', 'pipeline file')
-      .option('--format <format>', 'text, json or mermaid', 'text');
+      .option('--format <format>', "text, json, mermaid, dot, svg or png (by the ending of --out's file, else text)")
+      .option('--out <file>', 'write there instead of to the standard output');
     act(command, async ([file], flags) => {
       const { runPlan } = await import('./plan.ts');
       return await runPlan(file!, {
-        format: formatOf(flags),
+        format: flags.json === true ? 'json' : text(flags.format),
+        out: text(flags.out),
         params: list(flags.param),
         settings: settingsOf(flags),
       });

@@ -1,4 +1,4 @@
-/** Which steps of a plan a run would reuse, which it would run, and which nobody can tell before others ended. */
+/** Which steps of a plan a run would reuse, which it would run and what changed, and which nobody can tell yet. */
 
 import { fingerprintOf, stepSeed } from '../artifacts/fingerprint.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
@@ -10,6 +10,8 @@ import type { FanOutStep, Json, Plan, PlannedScope, PlannedStep, RepeatStep } fr
 import { resolveValue } from '../plan/values.ts';
 import { AbsentValueError, type ExpressionScope, evaluateExpression, parseExpression } from '../spec/expression.ts';
 import { referencesOf } from '../spec/expression-references.ts';
+import { type EarlierWork, nearestWork } from './earlier-work.ts';
+import { type Change, unknownValue } from './step-changes.ts';
 
 export type Outlook = 'reuse' | 'run' | 'unknown' | 'skip';
 
@@ -17,8 +19,12 @@ export interface Forecast {
   readonly path: string;
   readonly kind: string;
   readonly outlook: Outlook;
-  /** For `run` and `unknown`. */
+  /** Of `run` and `unknown` in a few words; where `changes` say more, they are the reason. */
   readonly reason?: string;
+  /** The earlier step that did most nearly the same work. */
+  readonly nearest?: { readonly run: string; readonly path: string };
+  /** What differs from it, as far as that is known. */
+  readonly changes?: readonly Change[];
 }
 
 /** What is known of the steps that others read. */
@@ -30,9 +36,9 @@ interface Known {
 }
 
 /** Every step of the root, and of each round as far as earlier rounds are known; then one line for the rest. */
-export async function forecastPlan(plan: Plan, store: Store | null): Promise<Forecast[]> {
+export async function forecastPlan(plan: Plan, store: Store | null, earlier: EarlierWork = []): Promise<Forecast[]> {
   const forecasts: Forecast[] = [];
-  await forecastScope({ plan, store, forecasts }, plan.root, '', {
+  await forecastScope({ plan, store, earlier, forecasts }, plan.root, '', {
     scope: { steps: {} },
     open: new Map(),
     skipped: new Set(),
@@ -51,6 +57,7 @@ export async function forecastPlan(plan: Plan, store: Store | null): Promise<For
 interface Forecasting {
   readonly plan: Plan;
   readonly store: Store | null;
+  readonly earlier: EarlierWork;
   readonly forecasts: Forecast[];
 }
 
@@ -81,7 +88,7 @@ async function forecastStep(context: Forecasting, step: PlannedStep, path: strin
   const kind = kindOf(step);
   const values = valuesOf(step);
   const waitsFor = firstOpen({ values, when: step.when === undefined ? null : { $: step.when } }, known.open);
-  if (waitsFor !== null) return unknownUntil(context, step, path, waitsFor);
+  if (waitsFor !== null) return unknownUntil(context, step, path, waitsFor, known);
   try {
     if (step.when !== undefined && evaluateExpression(step.when, known.scope) === false) {
       context.forecasts.push({ path, kind, outlook: 'skip', reason: `when: ${step.when}` });
@@ -106,7 +113,7 @@ function valuesOf(step: PlannedStep): Json {
 }
 
 async function forecastKind(
-  { plan, store, forecasts }: Forecasting,
+  { plan, store, earlier, forecasts }: Forecasting,
   step: Exclude<PlannedStep, RepeatStep | FanOutStep>,
   path: string,
   resolved: { readonly [name: string]: Json },
@@ -124,8 +131,18 @@ async function forecastKind(
     forecasts.push({ path, kind, outlook: 'reuse' });
     return { outputs: found.outputs };
   }
-  forecasts.push({ path, kind, outlook: 'run', reason: 'no result of the same inputs and parameters is in the store' });
+  const nearest = nearestWork(earlier, { kind, version, with: resolved, seed }, path, plan.pipeline);
+  const absent = 'no result of the same inputs and parameters is in the store';
+  const reason =
+    nearest === null || nearest.changes.length > 0 ? absent : 'its earlier result is no longer in the store';
+  forecasts.push({ path, kind, outlook: 'run', reason, ...differenceFrom(nearest) });
   return { open: true };
+}
+
+function differenceFrom(nearest: ReturnType<typeof nearestWork>): Pick<Forecast, 'nearest' | 'changes'> {
+  if (nearest === null) return {};
+  const { header, record, changes } = nearest;
+  return { nearest: { run: header.run, path: record.path }, changes };
 }
 
 async function forecastRepeat(
@@ -178,7 +195,8 @@ async function forecastRound(
   const round: { [name: string]: Json } = { ...(outer.scope.round as { readonly [name: string]: Json }) };
   if (step.gain !== undefined) round.gain = steps[step.gain]!;
   const scope: ExpressionScope = { ...ended.scope, round };
-  const next = resolveValue(step.next, scope) as { readonly [name: string]: Json };
+  const next = nextOf(step.next, scope);
+  if (next === null) return null;
   return { next, over: step.until !== undefined && evaluateExpression(step.until, scope) === true };
 }
 
@@ -225,11 +243,59 @@ function resolveKnown(values: { readonly [name: string]: Json }, scope: Expressi
   return resolved;
 }
 
-function unknownUntil(context: Forecasting, step: PlannedStep, path: string, waitsFor: string): End {
+/** Null where a skipped step leaves something out: then the loop may end for reasons that only the run finds. */
+function nextOf(next: RepeatStep['next'], scope: ExpressionScope): { readonly [name: string]: Json } | null {
+  try {
+    return resolveValue(next, scope) as { readonly [name: string]: Json };
+  } catch (error) {
+    if (error instanceof AbsentValueError) return null;
+    throw error;
+  }
+}
+
+function unknownUntil(context: Forecasting, step: PlannedStep, path: string, waitsFor: string, known: Known): End {
   const reason = `unknown until ${waitsFor} has ended`;
   const kind = kindOf(step);
-  context.forecasts.push({ path, kind, outlook: 'unknown', reason });
+  const difference = 'scope' in step ? {} : knownDifference(context, step, path, known);
+  context.forecasts.push({ path, kind, outlook: 'unknown', reason, ...difference });
   return { open: true };
+}
+
+/** What has changed whatever the steps before it bring. */
+function knownDifference(
+  { plan, earlier }: Forecasting,
+  { kind, version, with: values }: Exclude<PlannedStep, RepeatStep | FanOutStep>,
+  path: string,
+  known: Known,
+): Pick<Forecast, 'nearest' | 'changes'> {
+  const parameters = resolvePartly(values, known.scope, known.open) as { readonly [name: string]: Json };
+  const seed = stepKinds.get(kind)!.seeded ? stepSeed(plan.seed, path) : undefined;
+  const nearest = nearestWork(earlier, { kind, version, with: parameters, seed }, path, plan.pipeline);
+  // Other work at another place is no earlier form of this step.
+  if (nearest === null || nearest.record.path !== path || nearest.header.pipeline !== plan.pipeline) return {};
+  return nearest.changes.length === 0 ? {} : differenceFrom(nearest);
+}
+
+/** A value of a step's `with`, in which `unknownValue` stands for what cannot be computed yet. */
+export function resolvePartly(
+  value: Json,
+  scope: ExpressionScope,
+  open: ReadonlyMap<string, string> = new Map(),
+): Json {
+  if (typeof value !== 'object' || value === null) return value;
+  if ('$' in value || '$text' in value) {
+    if (firstOpen(value, open) !== null) return unknownValue;
+    try {
+      return resolveValue(value, scope);
+    } catch {
+      return unknownValue;
+    }
+  }
+  if (Array.isArray(value)) return value.map((item) => resolvePartly(item, scope, open));
+  const entries = Object.entries(value as { readonly [key: string]: Json });
+  const resolved = entries.map(([key, item]): [string, Json] => [key, resolvePartly(item, scope, open)]);
+  // As in `resolveValue`: an expression that gives null leaves its parameter out.
+  return Object.fromEntries(resolved.filter(([key, item]) => item !== null || value[key as never] === null));
 }
 
 /** Path of the first step that a value reads and whose outputs are not known. */

@@ -1,48 +1,136 @@
 /** `hardcase plan`: steps, their order, scopes and gates, and which of them a run would reuse. */
 
+import { writeFileSync } from 'node:fs';
+import { extname } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
 import { innerPath, innerScope, kindOf, parsePath, stepPath } from '../plan/paths.ts';
-import type { FanOutStep, Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
+import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
+import { describePlaced, type PlacedChange, type PlacedSource, placeChange } from './change-places.ts';
 import { openExistingStore } from './connect.ts';
+import { type EarlierWork, readEarlierWork, templateOf } from './earlier-work.ts';
 import { loadPipeline } from './load-pipeline.ts';
-import { CommandError, type ExitCode, exitCodes, note, paintState, print, printJson, table } from './output.ts';
+import {
+  CommandError,
+  type ExitCode,
+  exitCodes,
+  formatDuration,
+  note,
+  paintState,
+  print,
+  printJson,
+  table,
+} from './output.ts';
+import { toDot, toPng, toSvg } from './plan-drawing.ts';
+import { estimatePlan, type PlanEstimate } from './plan-estimate.ts';
 import { type Forecast, forecastPlan } from './plan-forecast.ts';
+import { gateWords, legsWords, loopWords } from './plan-words.ts';
 import type { Settings } from './settings.ts';
 
 export interface PlanOptions {
   readonly params: readonly string[];
-  readonly format: string;
+  /** As asked for; absent: by the ending of `out`, else text. */
+  readonly format?: string;
+  /** A file instead of the standard output. */
+  readonly out?: string;
   readonly settings: Settings;
 }
 
-export async function runPlan(file: string, { params, format, settings }: PlanOptions): Promise<ExitCode> {
-  if (!['text', 'json', 'mermaid'].includes(format)) {
-    throw new CommandError(`--format ${format}: expected text, json or mermaid.`, exitCodes.usage);
-  }
-  const { text, compilation } = await loadPipeline(file, { params, paramsRequired: true, digestFolders: true });
-  const { plan, planDigest, diagnostics } = compilation;
+const formats = ['text', 'json', 'mermaid', 'dot', 'svg', 'png'] as const;
+type Format = (typeof formats)[number];
+
+export async function runPlan(file: string, { params, format: asked, out, settings }: PlanOptions): Promise<ExitCode> {
+  const format = formatOf(asked, out);
+  const { text, pipeline, compilation } = await loadPipeline(file, {
+    params,
+    paramsRequired: true,
+    digestFolders: true,
+  });
+  const { plan, planDigest, diagnostics, sources } = compilation;
   if (plan === undefined || hasErrors(diagnostics)) {
     if (format === 'json') printJson(diagnostics);
     else note(printDiagnostics(diagnostics, text));
     return exitCodes.input;
   }
+  const write = (content: string | Buffer) => {
+    if (out !== undefined) writeFileSync(out, typeof content === 'string' ? `${content.trimEnd()}\n` : content);
+    else if (typeof content === 'string') print(content.trimEnd());
+    else process.stdout.write(content);
+  };
   if (format === 'mermaid') {
-    print(toMermaid(plan));
+    write(toMermaid(plan));
     return exitCodes.done;
   }
-  const forecasts = await forecastPlan(plan, await openIfReachable(settings));
-  if (format === 'json') {
-    printJson({
-      pipeline: plan.pipeline,
-      planDigest,
-      params: plan.params,
-      steps: describeSteps(plan.root, ''),
-      forecasts,
-    });
-  } else print(toText(plan, planDigest!, forecasts));
+  const store = await openIfReachable(settings);
+  const earlier = store === null ? [] : await readEarlierWork(store, plan.pipeline);
+  const forecasts = await forecastPlan(plan, store, earlier);
+  const source = { text, sources, places: pipeline.parsed?.places ?? new Map(), params: plan.params };
+  const placed = forecasts.map((forecast) => placeForecast(forecast, source, earlier));
+  const estimate = estimatePlan(plan, earlier, forecasts);
+  switch (format) {
+    case 'json':
+      write(JSON.stringify(planJson(plan, planDigest!, placed, estimate), null, 2));
+      break;
+    case 'text':
+      write(toText(plan, planDigest!, placed, estimate));
+      break;
+    case 'dot':
+      write(toDot(plan, forecasts));
+      break;
+    case 'svg':
+      write(await toSvg(toDot(plan, forecasts)));
+      break;
+    case 'png':
+      if (out === undefined && process.stdout.isTTY) {
+        throw new CommandError('A PNG is no text for a terminal. Name a file: --out plan.png', exitCodes.usage);
+      }
+      write(await toPng(await toSvg(toDot(plan, forecasts))));
+  }
+  if (out !== undefined) note(`Wrote ${out}.`);
   return exitCodes.done;
 }
+
+function formatOf(asked: string | undefined, out: string | undefined): Format {
+  const ending = { '.json': 'json', '.mmd': 'mermaid', '.dot': 'dot', '.gv': 'dot', '.svg': 'svg', '.png': 'png' };
+  const wanted = asked ?? ending[extname(out ?? '') as keyof typeof ending] ?? 'text';
+  const found = formats.find((format) => format === wanted);
+  if (found !== undefined) return found;
+  throw new CommandError(`--format ${wanted}: expected ${formats.slice(0, -1).join(', ')} or png.`, exitCodes.usage);
+}
+
+type PlacedForecast = Omit<Forecast, 'changes'> & { readonly changes?: readonly PlacedChange[] };
+
+function placeForecast(forecast: Forecast, source: PlacedSource, earlier: EarlierWork): PlacedForecast {
+  const { changes, ...rest } = forecast;
+  if (changes === undefined) return rest;
+  const before = earlier.find(({ header }) => header.run === forecast.nearest?.run)?.header.params ?? {};
+  return { ...rest, changes: changes.map((change) => placeChange(change, forecast.path, source, before)) };
+}
+
+function planJson(
+  plan: Plan,
+  planDigest: string,
+  forecasts: readonly PlacedForecast[],
+  estimate: PlanEstimate,
+): object {
+  return {
+    pipeline: plan.pipeline,
+    planDigest,
+    params: plan.params,
+    steps: describeSteps(plan.root, '').map((step) => ({
+      ...step,
+      estimateMs: roundMs(estimate.steps.get(step.path)),
+    })),
+    forecasts,
+    estimate: {
+      workMs: roundMs(estimate.workMs),
+      elapsedMs: roundMs(estimate.elapsedMs),
+      unmeasured: estimate.unmeasured,
+    },
+  };
+}
+
+const roundMs = (ms: number | undefined): number | null => (ms === undefined ? null : Math.round(ms));
 
 /** A plan is worth seeing also where the store cannot be reached; then nothing counts as reused. */
 async function openIfReachable(settings: Settings): Promise<Store | null> {
@@ -60,7 +148,8 @@ interface StepDescription {
   readonly path: string;
   readonly kind: string;
   readonly needs: readonly string[];
-  readonly gate: boolean;
+  /** Whom it waits for. */
+  readonly gate: string | null;
   readonly when?: string;
   /** A step of `finally`. */
   readonly atEnd?: boolean;
@@ -78,7 +167,7 @@ function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
     const common = {
       path: stepPath(within, id),
       needs: needs.map((need) => stepPath(within, need)),
-      gate: step.type === 'gate',
+      gate: step.type === 'gate' ? gateWords(step) : null,
       when,
       ...(scope.finally?.includes(step) ? { atEnd: true } : {}),
     };
@@ -87,13 +176,13 @@ function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
       ...common,
       kind: kindOf(step),
       ...(step.type === 'repeat' ? { repeat: { max: step.max, until: step.until } } : {}),
-      ...(step.type === 'fan-out' ? { legs: legsText(step) } : {}),
+      ...(step.type === 'fan-out' ? { legs: legsWords(step) } : {}),
     };
     return [own, ...(inner === null ? [] : describeSteps(inner, innerPath(step, common.path)))];
   });
 }
 
-function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]): string {
+function toText(plan: Plan, planDigest: string, forecasts: readonly PlacedForecast[], estimate: PlanEstimate): string {
   const lines = [`${plan.pipeline}  plan ${planDigest.slice(0, 12)}`, ''];
   const rows = describeSteps(plan.root, '').map(({ path, kind, needs, gate, when, repeat, legs, atEnd }) => [
     `${'  '.repeat((parsePath(path)?.length ?? 1) - 1)}${path}`,
@@ -102,37 +191,49 @@ function toText(plan: Plan, planDigest: string, forecasts: readonly Forecast[]):
       atEnd ? 'when the run has ended' : '',
       needs.length === 0 ? '' : `after ${needs.map((need) => parsePath(need)?.at(-1)?.id).join(', ')}`,
       when === undefined ? '' : `when ${when}`,
-      repeat === undefined
-        ? ''
-        : `at most ${showMax(repeat.max)} rounds${repeat.until === undefined ? '' : `, until ${repeat.until}`}`,
+      repeat === undefined ? '' : loopWords(repeat),
       legs ?? '',
-      gate ? 'waits for a reviewer' : '',
+      gate ?? '',
     ]
       .filter((part) => part !== '')
       .join('; '),
   ]);
   lines.push(table(rows), '', 'A run would now');
-  const outlooks = forecasts.map(({ path, kind, outlook, reason = '' }) => [
-    paintState({ reuse: 'done', run: 'running', skip: 'skipped', unknown: 'pending' }[outlook], outlook),
-    path,
-    kind,
-    reason,
-  ]);
-  lines.push(table(outlooks));
+  const outlooks = forecasts.map((forecast) => {
+    const ms = forecast.outlook === 'reuse' || forecast.outlook === 'skip' ? undefined : estimateOf(forecast, estimate);
+    return [
+      paintState(
+        { reuse: 'done', run: 'running', skip: 'skipped', unknown: 'pending' }[forecast.outlook],
+        forecast.outlook,
+      ),
+      forecast.path,
+      forecast.kind,
+      ms === undefined ? '' : `~${formatDuration(ms)}`,
+      causeOf(forecast),
+    ];
+  });
+  lines.push(table(outlooks), '', timeWords(estimate));
   return lines.join('\n');
 }
 
-function legsText({ legs, concurrency }: FanOutStep): string {
-  if ('matrix' in legs) {
-    const count = legs.matrix.length;
-    return `${count} ${count === 1 ? 'leg' : 'legs'}${concurrency < count ? `, ${concurrency} at once` : ''}`;
-  }
-  const items = Array.isArray(legs.forEach) ? `${legs.forEach.length} entries` : showMax(legs.forEach);
-  return `a leg for each of ${items}, at most ${concurrency} at once`;
+const estimateOf = ({ path }: Forecast, { steps }: PlanEstimate) => steps.get(templateOf(path));
+
+/** Long lists help nobody: what matters is that it is other work. */
+const changesShownMax = 3;
+
+function causeOf({ outlook, reason = '', changes = [], nearest }: PlacedForecast): string {
+  if (changes.length === 0) return reason;
+  const shown = changes.slice(0, changesShownMax).map(describePlaced).join('; ');
+  const more = changes.length > changesShownMax ? `; and ${changes.length - changesShownMax} more` : '';
+  const since = nearest === undefined ? '' : ` since ${nearest.path} of ${nearest.run}`;
+  return `${outlook === 'unknown' ? `${reason}; ` : ''}${shown}${more}${since}`;
 }
 
-function showMax(max: PlannedStepMax): string {
-  return typeof max === 'object' && max !== null && '$' in max ? String(max.$) : String(max);
+function timeWords({ workMs, elapsedMs, unmeasured }: PlanEstimate): string {
+  const never = unmeasured.length === 0 ? '' : `not counted, because never run before: ${unmeasured.join(', ')}`;
+  if (workMs === 0) return never === '' ? 'Nothing is left to run.' : `Time: ${never}`;
+  const work = `at most ${formatDuration(workMs)} of work, ${formatDuration(elapsedMs)} from start to end with one worker for training`;
+  return `Time, from earlier runs and without waiting for people: ${work}${never === '' ? '' : `; ${never}`}`;
 }
 
 /** https://mermaid.js.org/syntax/flowchart.html: loops and legs as boxes around their steps, gates as hexagons. */
@@ -153,7 +254,7 @@ function mermaidScope(scope: PlannedScope, prefix: string, indent: string): stri
     const node = nodeId(prefix, step.id);
     const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
     if (step.type === 'repeat' || step.type === 'fan-out') {
-      const often = step.type === 'repeat' ? `at most ${showMax(step.max)} rounds` : legsText(step);
+      const often = step.type === 'repeat' ? loopWords({ max: step.max }) : legsWords(step);
       const title = `"${step.id}: ${often.replaceAll('"', "'")}"`;
       const body = mermaidScope(step.scope, `${node}__`, `${indent}  `);
       return [`${indent}subgraph ${node}[${title}]`, ...body, `${indent}end`, ...edges];

@@ -6,12 +6,19 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { fingerprintOf, stepSeed } from '../../artifacts/fingerprint.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { createRun, writeStepRecord } from '../../artifacts/run-record.ts';
 import { createStepResult } from '../../artifacts/step-results.ts';
 import type { Store } from '../../artifacts/store.ts';
+import { describePlaced, placeChange } from '../../cli/change-places.ts';
+import { readEarlierWork } from '../../cli/earlier-work.ts';
+import { estimatePlan } from '../../cli/plan-estimate.ts';
 import { forecastPlan } from '../../cli/plan-forecast.ts';
+import { describeChange } from '../../cli/step-changes.ts';
+import { parsePipeline } from '../../plan/compile.ts';
 import { stepKinds } from '../../plan/step-kinds.ts';
 import type { ArtifactKind, ArtifactRef, Json, Plan } from '../../plan/types.ts';
-import { planOf, withOf } from '../plan/compile-text.ts';
+import { resolveValue } from '../../plan/values.ts';
+import { compileText, dedent, planOf, withOf } from '../plan/compile-text.ts';
 
 let folder: string;
 let store: Store;
@@ -98,4 +105,103 @@ test('a reused step has outputs, so what follows is known too, round after round
   // The second round was good enough, so the loop ends there.
   await record(plan, 'train', 'loop[2].train', { ...round, init: m2, dataset }, { model: m2, AP: 0.9 });
   expect(await outlooks(plan)).toEqual([...before, 'loop[2].train reuse', `merge ${absent}`]);
+});
+
+const small = `
+  name: test
+  params: { epochs: { type: integer, default: 10 } }
+  steps:
+    data: { uses: synthesize, with: { images: 20 } }
+    model:
+      uses: train
+      with: { dataset: "\${{ steps.data.dataset }}", epochs: "\${{ params.epochs }}" }
+    table: { uses: evaluate, with: { models: ["\${{ steps.model.model }}"], dataset: "\${{ steps.data.dataset }}", splits: [val] } }`;
+
+/** A run of the plan that took a minute for each step. */
+async function recordRun(plan: Plan, outputs: { readonly [path: string]: { readonly [name: string]: Json } }) {
+  const planDigest = 'a'.repeat(64);
+  const header = { run: 'first', pipeline: plan.pipeline, planDigest, source: planDigest, file: 'test.yaml' };
+  await createRun(store, { ...header, params: plan.params, createdAt: '2026-01-01T00:00:00.000Z' });
+  const times = { startedAt: '2026-01-01T00:00:00.000Z', endedAt: '2026-01-01T00:01:00.000Z' };
+  for (const [path, given] of Object.entries(outputs)) {
+    const step = plan.root.steps.find(({ id }) => id === path);
+    if (step === undefined || 'scope' in step) throw new Error(path);
+    const { kind, version } = step;
+    const seed = stepKinds.get(kind)!.seeded ? stepSeed(plan.seed, path) : undefined;
+    const parameters = resolveValue(step.with, { steps: outputs }) as { readonly [name: string]: Json };
+    await record(plan, kind, path, parameters, given);
+    const fingerprint = fingerprintOf({ kind, version, with: parameters, seed });
+    const state = { path, kind, state: 'done', reused: false, with: parameters, outputs: given, fingerprint } as const;
+    await writeStepRecord(store, 'first', {
+      ...state,
+      seed: stepSeed(plan.seed, path),
+      ...times,
+      attempts: [{ ...times, worker: 'w' }],
+    });
+  }
+}
+
+async function runOf(plan: Plan) {
+  const images = await store.putObject(Buffer.from('[]'));
+  const labels = await store.putObject(Buffer.from('{}'));
+  const dataset = await put('dataset', { categories: [], images, labels });
+  await recordRun(plan, {
+    data: { dataset },
+    model: { model: await put('model', 1), AP: 0.6 },
+    table: { metrics: await put('metrics', 1) },
+  });
+}
+
+test('a step that runs says what changed against the nearest earlier record, and one behind it what changed besides', async () => {
+  await runOf(planOf(small));
+  const earlier = await readEarlierWork(store, 'test');
+  const edited = small.replace('splits: [val]', 'splits: [val, test]');
+  const plan = planOf(edited, { params: { epochs: '30' } });
+  const forecasts = await forecastPlan(plan, store, earlier);
+  expect(
+    forecasts.map(({ path, outlook, changes = [] }) => [path, outlook, ...changes.map(describeChange)].join(' ')),
+  ).toEqual(['data reuse', 'model run epochs 10 -> 30', 'table unknown splits ["val"] -> ["val","test"]']);
+  expect(forecasts[1]!.nearest).toEqual({ run: 'first', path: 'model' });
+});
+
+test('a change is found on its line, with the param behind it', async () => {
+  await runOf(planOf(small));
+  const { plan, sources } = compileText(small, { params: { epochs: '30' } });
+  const places = parsePipeline({ file: 'test.yaml', text: dedent(small) }).parsed!.places;
+  const source = { text: dedent(small), sources, places, params: plan!.params };
+  const change = { what: 'parameter', name: 'epochs', was: 10, is: 30 } as const;
+  const placed = placeChange(change, 'model', source, { epochs: 10 });
+  expect(placed).toMatchObject({ line: 7, param: { name: 'epochs', was: 10, is: 30, line: 2 } });
+  expect(describePlaced(placed)).toBe('epochs 10 -> 30 (line 7, from params.epochs)');
+  expect(describePlaced(placeChange({ ...change, name: 'width' }, 'model', source, { epochs: 30 }))).toBe(
+    'width 10 -> 30 (line 5)',
+  );
+});
+
+test('times of earlier runs grow with the epochs, and count only what is not reused', async () => {
+  await runOf(planOf(small));
+  const earlier = await readEarlierWork(store, 'test');
+  const plan = planOf(small, { params: { epochs: '30' } });
+  const estimate = estimatePlan(plan, earlier, await forecastPlan(plan, store, earlier));
+  expect(Object.fromEntries(estimate.steps)).toEqual({ data: 60_000, model: 180_000, table: 60_000 });
+  expect(estimate).toMatchObject({ workMs: 240_000, elapsedMs: 240_000, unmeasured: [] });
+  const other = planOf(`${small}\n    files: { uses: export, with: { model: "\${{ steps.model.model }}" } }`);
+  expect(estimatePlan(other, earlier, await forecastPlan(other, store, earlier))).toMatchObject({
+    workMs: 0,
+    unmeasured: ['files'],
+  });
+});
+
+test('trainings side by side take as long as one after the other, because one worker trains', async () => {
+  const yaml = `
+    name: test
+    steps:
+      data: { uses: synthesize, with: { images: 20 } }
+      model: { uses: train, with: { dataset: "\${{ steps.data.dataset }}", epochs: 10 } }
+      other: { uses: train, with: { dataset: "\${{ steps.data.dataset }}", epochs: 20 } }`;
+  await runOf(planOf(small));
+  const earlier = await readEarlierWork(store, 'test');
+  const plan = planOf(yaml);
+  const estimate = estimatePlan(plan, earlier, await forecastPlan(plan, store, earlier));
+  expect(estimate).toMatchObject({ workMs: 120_000, elapsedMs: 120_000 });
 });
