@@ -5,6 +5,7 @@ import { type Reference, referencesOf } from '../spec/expression-references.ts';
 import { type ExpressionType, isAssignable, typeName } from '../spec/expression-types.ts';
 import { suggestion } from '../spec/suggest.ts';
 import type { Range } from '../spec/types.ts';
+import type { ScopeView } from './compile-scope.ts';
 import type { Draft } from './drafts.ts';
 import { type Compiling, expressionsOf, placeInSlot, type Slot } from './slots.ts';
 import type { ValueType } from './step-kinds.ts';
@@ -55,14 +56,14 @@ function waitPlace(compiling: Compiling, draft: Draft, id: string): Range {
 
 function slotsWithin(draft: Draft): Slot[] {
   const own = [...draft.slots.values()];
-  return draft.type === 'repeat' ? [...own, ...draft.inner.values(), ...draft.body.flatMap(slotsWithin)] : own;
+  return 'body' in draft ? [...own, ...draft.inner.values(), ...draft.body.flatMap(slotsWithin)] : own;
 }
 
-/** Reading the last round where there may be none fails in the run, after hours; so a condition must come before. */
+/** Reading what may not be there, such as the last round of none, skips the reader after hours; so a condition must come before. */
 export function checkGuards(
   compiling: Compiling,
   slot: Slot,
-  mayBeEmpty: ReadonlySet<string>,
+  { mayBeEmpty, mayBeAbsent }: Pick<ScopeView, 'mayBeEmpty' | 'mayBeAbsent'>,
   when: Slot | boolean | undefined,
 ): void {
   const outer =
@@ -70,6 +71,19 @@ export function checkGuards(
   for (const expression of expressionsOf(slot)) {
     for (const { root, keys, range, conditions } of expression.references) {
       const [step, output] = keys;
+      const name = `${root}.${step?.name}`;
+      if (mayBeAbsent.has(name)) {
+        const asked = [...outer, ...conditions.flatMap(referencesOf)];
+        if (asked.some((reference) => asksForName(reference, name))) continue;
+        const why = root === 'round' ? 'there is none in the first round' : 'not every leg has it';
+        compiling.problems.push({
+          code: 'MAYBE_ABSENT',
+          range: placeInSlot(compiling, slot, expression, range),
+          message: `${name} is read, but ${why}.`,
+          hint: `Ask before: has(${name}) ? ${name}${root === 'round' ? '.NAME' : ''} : OTHER.`,
+        });
+        continue;
+      }
       if (root !== 'steps' || step === undefined || output?.name !== 'last' || !mayBeEmpty.has(step.name)) continue;
       const asked = [...outer, ...conditions.flatMap(referencesOf)];
       if (asked.some((reference) => asksForRounds(reference, step.name))) continue;
@@ -81,6 +95,12 @@ export function checkGuards(
       });
     }
   }
+}
+
+function asksForName({ root, keys }: Reference, name: string): boolean {
+  const [first] = keys;
+  if (`${root}.${first?.name}` === name) return true;
+  return name === 'round.previous' && root === 'round' && first?.name === 'index';
 }
 
 function asksForRounds({ root, keys }: Reference, step: string): boolean {

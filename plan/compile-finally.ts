@@ -19,7 +19,8 @@ export function compileFinally(
   const { steps, complete } = compileScope(compiling, drafts, {
     steps: root.steps,
     mayBeEmpty: root.mayBeEmpty,
-    run: runType,
+    mayBeAbsent: root.mayBeAbsent,
+    names: new Map([['run', runType]]),
   });
   // A run that has ended must not wait for a retry.
   return { steps: steps.map((step) => ({ ...step, onFailure: written[step.id]?.onFailure ?? 'fail' })), complete };

@@ -41,7 +41,7 @@ export function compileKind(
 ): PlannedStep | null {
   const { row } = draft;
   if (row === undefined) {
-    for (const slot of draft.slots.values()) checkSlot(compiling, slot, view.names, `"${draft.id}"`);
+    for (const slot of draft.slots.values()) checkSlot(compiling, slot, view.names, `"${draft.name}"`);
     return null;
   }
   const policies =
@@ -76,10 +76,10 @@ function planParameters(
   const folded: { pointer: string; slot: Slot }[] = [];
   for (const slot of draft.slots.values()) {
     if (!slot.pointer.startsWith(`${pointer}/`)) continue;
-    const type = checkSlot(compiling, slot, view.names, `"${draft.id}"`);
+    const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`);
     const keys = slot.pointer.slice(pointer.length + 1).split('/');
     const input = inputType(row, keys);
-    if (input !== null) checkInput(compiling, slot, type, input, `"${draft.id}"`, keys.join('.'));
+    if (input !== null) checkInput(compiling, slot, type, input, `"${draft.name}"`, keys.join('.'));
     else if (isConstant(compiling, slot)) folded.push({ pointer: slot.pointer.slice(pointer.length), slot });
     else checkPlainValue(compiling, slot, type, schemaAt(schema, keys), keys.join('.'));
   }
@@ -185,7 +185,7 @@ function planRetry(compiling: Compiling, draft: KindDraft, row: StepKind): Retry
 }
 
 /** A value that the plan must know; undefined where steps decide it, which is reported. */
-function beforeRun(
+export function beforeRun(
   compiling: Compiling,
   value: Json,
   pointer: string,
@@ -224,10 +224,12 @@ export function reviewedVersions(draft: Draft, needs: readonly Draft[], view: Sc
     if (!needs.includes(step)) continue;
     const guarded = (list: string, read: string) =>
       view.skippable.has(step.id) ? `(has(${read}) ? ${list} : [])` : list;
-    if (step.type === 'repeat') {
+    if ('body' in step) {
       for (const key of datasetKeys(view.steps.get(step.id))) {
         const all = `steps.${step.id}.all`;
-        parts.push(guarded(`${all}.map(r, r.${key})`, all));
+        // A round or leg may have skipped its review.
+        const some = step.type === 'repeat' ? `${all}.map(r, r.${key})` : `${all}.map(r, has(r.${key}), r.${key})`;
+        parts.push(guarded(some, all));
       }
     } else if (step.row?.kind === 'review-labels') {
       const read = `steps.${step.id}.dataset`;
@@ -237,11 +239,11 @@ export function reviewedVersions(draft: Draft, needs: readonly Draft[], view: Sc
   return parts.length === 0 ? '[]' : parts.join(' + ');
 }
 
-/** Names in a loop's `next` that hold a dataset. */
+/** Names in the entries of a step's `all` that hold a dataset. */
 function datasetKeys(type: ExpressionType | undefined): string[] {
-  const last = type?.type === 'record' ? type.fields.get('last') : undefined;
-  if (last?.type !== 'record') return [];
-  return [...last.fields]
+  const all = type?.type === 'record' ? type.fields.get('all') : undefined;
+  if (all?.type !== 'list' || all.item.type !== 'record') return [];
+  return [...all.item.fields]
     .filter(([, field]) => field.type === 'artifact' && field.artifact === 'dataset')
     .map(([name]) => name);
 }

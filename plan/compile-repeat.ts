@@ -2,7 +2,6 @@
 
 import {
   anyType,
-  booleanType,
   type ExpressionType,
   isAssignable,
   listType,
@@ -19,6 +18,7 @@ import { type Draft, type InsertedDraft, type RepeatDraft, stepsRead } from './d
 import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue, type Slot } from './slots.ts';
 import { stepKinds } from './step-kinds.ts';
 import type { Json, RepeatStep } from './types.ts';
+import { typesOf } from './value-types.ts';
 
 const roundsMax = 1000;
 
@@ -47,13 +47,17 @@ export function compileRepeat(
     {
       steps: outerSteps(outer, draft.id),
       mayBeEmpty: outer.mayBeEmpty,
-      carry: { type: 'record', role: 'carry', owner: `carry of "${draft.id}"`, fields: carryTypes },
-      round: roundType(),
+      mayBeAbsent: outer.mayBeAbsent,
+      names: new Map<string, ExpressionType>([
+        ...outer.names,
+        ['carry', { type: 'record', role: 'carry', owner: `carry of "${draft.id}"`, fields: carryTypes }],
+        ['round', roundType()],
+      ]),
     },
     gain?.step.id,
   );
   const { names } = compiled.view;
-  for (const slot of draft.inner.values()) checkGuards(compiling, slot, compiled.view.mayBeEmpty, undefined);
+  for (const slot of draft.inner.values()) checkGuards(compiling, slot, compiled.view, undefined);
   const until = draft.until === undefined ? null : conditionOf(compiling, draft.until, names, `until of "${draft.id}"`);
   const nextTypes = typesOf(compiling, spec.next, nextPointer, draft.inner, names, `next of "${draft.id}"`);
   checkNext(compiling, draft, nextPointer, carryTypes, nextTypes);
@@ -105,29 +109,6 @@ function isAtLeastOne(compiling: Compiling, slot: Slot, value: Json): boolean {
   const params = (compiling.parsed.value as { params?: { [name: string]: { minimum?: PlainValue } } }).params;
   const minimum = params?.[only!.keys[0]!.name]?.minimum;
   return typeof minimum === 'number' && minimum >= 1;
-}
-
-/** Types of the values of `carry` and `next`. */
-function typesOf(
-  compiling: Compiling,
-  values: { readonly [name: string]: PlainValue } | undefined,
-  pointer: string,
-  slots: ReadonlyMap<string, Slot>,
-  names: ReadonlyMap<string, ExpressionType>,
-  reader: string,
-): Map<string, ExpressionType> {
-  const typeAt = (value: PlainValue, at: string): ExpressionType => {
-    const slot = slots.get(at);
-    if (slot !== undefined) return checkSlot(compiling, slot, names, reader);
-    if (Array.isArray(value)) {
-      const types = value.map((item, i) => typeAt(item, pointerTo(at, i)));
-      return listType(types[0] ?? anyType);
-    }
-    if (typeof value === 'number') return numberType;
-    if (typeof value === 'string') return stringType;
-    return typeof value === 'boolean' ? booleanType : anyType;
-  };
-  return new Map(Object.entries(values ?? {}).map(([name, value]) => [name, typeAt(value, pointerTo(pointer, name))]));
 }
 
 function outerSteps(outer: ScopeView, id: string): Map<string, ExpressionType> {
@@ -197,7 +178,7 @@ function hardSelectionKey(
     if (reference?.root !== 'steps' || expression?.node?.op !== '.') continue;
     const [step, output] = reference.keys;
     const mine = draft.body.find((each) => each.id === step?.name);
-    if (mine !== undefined && mine.type !== 'repeat' && mine.row?.kind === 'mine' && output?.name === 'hardImages') {
+    if (mine !== undefined && 'row' in mine && mine.row?.kind === 'mine' && output?.name === 'hardImages') {
       return name;
     }
   }
@@ -243,6 +224,7 @@ function insertGain(
   const step: InsertedDraft = {
     type: 'inserted',
     id,
+    name: id,
     pointer: '',
     slots: new Map(),
     needs: [],

@@ -1,10 +1,11 @@
 /** The steps of one scope: their order, the checks of what they read, and their form in the plan. */
 
-import { anyType, type ExpressionType, type RecordType } from '../spec/expression-types.ts';
+import { anyType, type ExpressionType } from '../spec/expression-types.ts';
 import { checkCycle, checkGuards, checkNeeds, expressionType } from './checks.ts';
-import { compileKind, reviewedVersions } from './compile-kind.ts';
+import { compileFanOut } from './compile-fan-out.ts';
+import { compileKind, reviewedVersions, type StepFrame } from './compile-kind.ts';
 import { compileRepeat } from './compile-repeat.ts';
-import type { Draft } from './drafts.ts';
+import { type Draft, type InsertedDraft, type KindDraft, makesVersions } from './drafts.ts';
 import { dependentsOf, orderOf } from './order.ts';
 import { type Compiling, checkSlot, isConstant, placeInSlot, planSlot, type Slot } from './slots.ts';
 import type { Json, PlannedStep } from './types.ts';
@@ -15,10 +16,10 @@ export interface Surroundings {
   readonly steps: ReadonlyMap<string, ExpressionType>;
   /** Loops that may have no round. */
   readonly mayBeEmpty: ReadonlySet<string>;
-  readonly carry?: RecordType;
-  readonly round?: RecordType;
-  /** How the run ended, for the steps of `finally`. */
-  readonly run?: RecordType;
+  /** `matrix.epochs`, `round.previous`: names that are not always there. */
+  readonly mayBeAbsent: ReadonlySet<string>;
+  /** `carry`, `round`, `matrix`, `item`, `index`, as far as they are there. */
+  readonly names: ReadonlyMap<string, ExpressionType>;
 }
 
 /** The scope while its steps are compiled one after the other, each after those it reads. */
@@ -27,6 +28,7 @@ export interface ScopeView {
   readonly names: ReadonlyMap<string, ExpressionType>;
   readonly steps: Map<string, ExpressionType>;
   readonly mayBeEmpty: Set<string>;
+  readonly mayBeAbsent: ReadonlySet<string>;
   /** Drafts in the order of the plan, so far. */
   readonly before: Draft[];
   /** Steps that may be skipped, because of their own `when` or of what they read. */
@@ -65,11 +67,8 @@ export function compileScope(
     const needs = [...edges[at]!].sort((a, b) => a - b).map((needed) => drafts[needed]!);
     if (draft.when !== undefined || [...draft.reads].some((id) => view.skippable.has(id))) view.skippable.add(draft.id);
     const base = { id: draft.id, needs: needs.map((needed) => needed.id), ...planWhen(compiling, draft, view) };
-    for (const slot of draft.slots.values()) checkGuards(compiling, slot, view.mayBeEmpty, draft.when);
-    const step =
-      draft.type === 'repeat'
-        ? compileRepeat(compiling, draft, base, view)
-        : compileKind(compiling, draft, base, view, reviewedVersions(draft, needs, view));
+    for (const slot of draft.slots.values()) checkGuards(compiling, slot, view, draft.when);
+    const step = compileStep(compiling, draft, base, view, needs);
     if (step === null) complete = false;
     else steps.push(step);
     view.before.push(draft);
@@ -77,25 +76,34 @@ export function compileScope(
   return { steps, view, complete };
 }
 
-function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundings): ScopeView {
-  const steps = new Map<string, ExpressionType>();
-  for (const draft of drafts) steps.set(draft.id, draft.type === 'repeat' ? anyType : outputsType(draft));
-  const own = new Set(steps.keys());
-  for (const [id, type] of outer.steps) if (!own.has(id)) steps.set(id, type);
-  const names = new Map<string, ExpressionType>();
-  names.set('steps', { type: 'record', role: 'steps', owner: 'the scope', fields: steps });
-  names.set('params', compiling.paramsType);
-  if (outer.carry !== undefined) names.set('carry', outer.carry);
-  if (outer.round !== undefined) names.set('round', outer.round);
-  if (outer.run !== undefined) names.set('run', outer.run);
-  const mayBeEmpty = new Set([...outer.mayBeEmpty].filter((id) => !own.has(id)));
-  return { names, steps, mayBeEmpty, before: [], skippable: new Set() };
+function compileStep(
+  compiling: Compiling,
+  draft: Draft,
+  frame: StepFrame,
+  view: ScopeView,
+  needs: readonly Draft[],
+): PlannedStep | null {
+  if (draft.type === 'repeat') return compileRepeat(compiling, draft, frame, view);
+  if (draft.type === 'fan-out') return compileFanOut(compiling, draft, frame, view);
+  return compileKind(compiling, draft, frame, view, reviewedVersions(draft, needs, view));
 }
 
-function outputsType(draft: Exclude<Draft, { type: 'repeat' }>): ExpressionType {
+function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundings): ScopeView {
+  const steps = new Map<string, ExpressionType>();
+  for (const draft of drafts) steps.set(draft.id, 'body' in draft ? anyType : outputsType(draft));
+  const own = new Set(steps.keys());
+  for (const [id, type] of outer.steps) if (!own.has(id)) steps.set(id, type);
+  const names = new Map<string, ExpressionType>(outer.names);
+  names.set('steps', { type: 'record', role: 'steps', owner: 'the scope', fields: steps });
+  names.set('params', compiling.paramsType);
+  const mayBeEmpty = new Set([...outer.mayBeEmpty].filter((id) => !own.has(id)));
+  return { names, steps, mayBeEmpty, mayBeAbsent: outer.mayBeAbsent, before: [], skippable: new Set() };
+}
+
+function outputsType(draft: KindDraft | InsertedDraft): ExpressionType {
   if (draft.row === undefined) return anyType;
   const fields = new Map(Object.entries(draft.row.outputs).map(([name, type]) => [name, expressionType(type)]));
-  return { type: 'record', role: 'outputs', owner: `step "${draft.id}" (${draft.row.kind})`, fields };
+  return { type: 'record', role: 'outputs', owner: `step "${draft.name}" (${draft.row.kind})`, fields };
 }
 
 /** For each step the steps of the scope that it waits for, as positions in the file. */
@@ -127,10 +135,6 @@ function edgesOf(compiling: Compiling, drafts: readonly Draft[], gainId: string 
   return edges;
 }
 
-function makesVersions(draft: Draft): boolean {
-  return draft.type === 'repeat' ? draft.reviews : draft.row?.kind === 'review-labels';
-}
-
 function isReport(draft: Draft): boolean {
   return draft.type === 'kind' && draft.row?.kind === 'report';
 }
@@ -139,7 +143,7 @@ function isReport(draft: Draft): boolean {
 function planWhen(compiling: Compiling, draft: Draft, view: ScopeView): { when?: string } {
   if (draft.when === undefined || draft.when === true) return {};
   if (draft.when === false) return { when: 'false' };
-  return conditionOf(compiling, draft.when, view.names, `"${draft.id}"`) ?? {};
+  return conditionOf(compiling, draft.when, view.names, `"${draft.name}"`) ?? {};
 }
 
 /** CEL of a condition in the plan; none where it is always true. */

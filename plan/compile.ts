@@ -65,7 +65,12 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     problems,
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
-  const scope = compileScope(compiling, drafts, { steps: new Map(), mayBeEmpty: new Set() });
+  const scope = compileScope(compiling, drafts, {
+    steps: new Map(),
+    mayBeEmpty: new Set(),
+    mayBeAbsent: new Set(),
+    names: new Map(),
+  });
   const atEnd = compileFinally(compiling, spec, scope.view);
   const diagnostics = locateProblems(problems, source);
   const sources = sourcesOf(parsed);

@@ -1,12 +1,31 @@
 /** A scope on its way to the plan: each step with its expressions and the names that it reads, before any order or type. */
 
-import { isRecord, type KindStepSpec, pointerTo, type RepeatStepSpec, type StepSpecs } from '../spec/types.ts';
-import { type Compiling, expressionsOf, isConstant, planSlot, readCondition, readSlots, type Slot } from './slots.ts';
+import {
+  isRecord,
+  type KindStepSpec,
+  type LegsStepSpec,
+  pointerTo,
+  type RepeatStepSpec,
+  type StepSpec,
+  type StepSpecs,
+} from '../spec/types.ts';
+import {
+  type Compiling,
+  expressionsOf,
+  isConstant,
+  planSlot,
+  readCondition,
+  readSlots,
+  type Slot,
+  type SlotExpression,
+} from './slots.ts';
 import { type StepKind, stepKinds } from './step-kinds.ts';
 import type { Json } from './types.ts';
 
 interface DraftBase {
   readonly id: string;
+  /** How messages call it: its id, also where it is the only step of a leg. */
+  readonly name: string;
   readonly pointer: string;
   /** Expressions that see the step's own scope, by pointer. */
   readonly slots: ReadonlyMap<string, Slot>;
@@ -40,6 +59,21 @@ export interface RepeatDraft extends DraftBase {
   readonly reviews: boolean;
 }
 
+/** A step, or a sub-graph, that runs once for each leg. */
+export interface FanOutDraft extends DraftBase {
+  readonly type: 'fan-out';
+  readonly spec: KindStepSpec | LegsStepSpec;
+  /** The steps of a leg; a step of a kind stands alone, with the id ''. */
+  readonly body: readonly Draft[];
+  /** Expressions that see the body: of `outputs`. */
+  readonly inner: ReadonlyMap<string, Slot>;
+  /** A list that steps or params give. */
+  readonly forEach?: Slot;
+  /** A condition that reads what only a leg sees, and so is asked for each leg. */
+  readonly legWhen?: Slot;
+  readonly reviews: boolean;
+}
+
 /** A step that the compiler puts into a round; its values are planned already. */
 export interface InsertedDraft extends DraftBase {
   readonly type: 'inserted';
@@ -47,16 +81,26 @@ export interface InsertedDraft extends DraftBase {
   readonly with: { readonly [name: string]: Json };
 }
 
-export type Draft = KindDraft | RepeatDraft | InsertedDraft;
+export type Draft = KindDraft | RepeatDraft | FanOutDraft | InsertedDraft;
 
 export function draftScope(compiling: Compiling, steps: StepSpecs, pointer: string): Draft[] {
   return Object.entries(steps).map(([id, spec]) => {
     const at = pointerTo(pointer, id);
-    return 'repeat' in spec ? draftRepeat(compiling, id, spec, at) : draftKind(compiling, id, spec, at);
+    if ('repeat' in spec) return draftRepeat(compiling, id, spec, at);
+    if (spec.matrix !== undefined || spec.forEach !== undefined || 'steps' in spec) {
+      return draftFanOut(compiling, id, spec, at);
+    }
+    return draftKind(compiling, id, spec, at);
   });
 }
 
-function draftKind(compiling: Compiling, id: string, spec: KindStepSpec, pointer: string): KindDraft {
+function draftKind(
+  compiling: Compiling,
+  id: string,
+  spec: KindStepSpec,
+  pointer: string,
+  name: string = id,
+): KindDraft {
   const slots = new Map<string, Slot>();
   const withPointer = pointerTo(pointer, 'with');
   readSlots(compiling, spec.with, withPointer, slots);
@@ -68,6 +112,7 @@ function draftKind(compiling: Compiling, id: string, spec: KindStepSpec, pointer
   return {
     type: 'kind',
     id,
+    name,
     spec,
     pointer,
     slots,
@@ -96,6 +141,7 @@ function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, poi
   return {
     type: 'repeat',
     id,
+    name: id,
     spec,
     pointer,
     slots,
@@ -105,13 +151,76 @@ function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, poi
     until: untilSlot,
     reads: new Set([...parts.reads, ...readInside.filter((read) => !inside.has(read))]),
     bodyReadsGain: readsGain(inner.values()) || body.some((draft) => draft.readsGain),
-    reviews: body.some((draft) => (draft.type === 'repeat' ? draft.reviews : draft.row?.kind === 'review-labels')),
+    reviews: body.some(makesVersions),
   };
+}
+
+/** Names that only a leg sees, by what makes the legs. */
+const legNames = { matrix: ['matrix'], forEach: ['item', 'index'] } as const;
+
+function draftFanOut(
+  compiling: Compiling,
+  id: string,
+  spec: KindStepSpec | LegsStepSpec,
+  pointer: string,
+): FanOutDraft {
+  const slots = new Map<string, Slot>();
+  const inner = new Map<string, Slot>();
+  readSlots(compiling, spec.matrix as Json | undefined, pointerTo(pointer, 'matrix'), slots);
+  readSlots(compiling, spec.concurrency, pointerTo(pointer, 'concurrency'), slots);
+  const forEachPointer = pointerTo(pointer, 'forEach');
+  const forEach =
+    typeof spec.forEach === 'string' ? readCondition(compiling, spec.forEach, forEachPointer, 'A list') : undefined;
+  if (forEach !== undefined) slots.set(forEachPointer, forEach);
+  else readSlots(compiling, spec.forEach as Json | undefined, forEachPointer, slots);
+
+  const { when, ...alone } = spec;
+  const body =
+    'steps' in spec
+      ? draftScope(compiling, spec.steps, pointerTo(pointer, 'steps'))
+      : [draftKind(compiling, '', { ...(alone as KindStepSpec), needs: [] }, pointer, id)];
+  if ('steps' in spec) readSlots(compiling, spec.outputs, pointerTo(pointer, 'outputs'), inner);
+
+  const parts = commonParts(compiling, spec, pointer, slots);
+  const own: readonly string[] = legNames[spec.matrix === undefined ? 'forEach' : 'matrix'];
+  const asksLeg = typeof parts.when === 'object' && expressionsOf(parts.when).some(readsAny(own));
+  if (asksLeg) slots.delete(parts.when.pointer);
+  const legWhen = asksLeg ? parts.when : undefined;
+  const inside = new Set(body.map((draft) => draft.id));
+  const innerSlots = [...inner.values(), ...(legWhen === undefined ? [] : [legWhen])];
+  const readInside = [...body.flatMap((draft) => [...draft.reads]), ...stepsRead(innerSlots)];
+  return {
+    type: 'fan-out',
+    id,
+    name: id,
+    spec,
+    pointer,
+    slots,
+    inner,
+    body,
+    ...parts,
+    when: asksLeg ? undefined : when === undefined ? undefined : parts.when,
+    forEach,
+    legWhen,
+    reads: new Set([...parts.reads, ...readInside.filter((read) => !inside.has(read))]),
+    readsGain: parts.readsGain || readsGain(innerSlots) || body.some((draft) => draft.readsGain),
+    reviews: body.some(makesVersions),
+  };
+}
+
+const readsAny =
+  (roots: readonly string[]) =>
+  ({ references }: SlotExpression): boolean =>
+    references.some(({ root }) => roots.includes(root));
+
+/** Whether the step makes new label versions, itself or inside. */
+export function makesVersions(draft: Draft): boolean {
+  return 'reviews' in draft ? draft.reviews : draft.row?.kind === 'review-labels';
 }
 
 function commonParts(
   compiling: Compiling,
-  spec: KindStepSpec | RepeatStepSpec,
+  spec: StepSpec,
   pointer: string,
   slots: Map<string, Slot>,
 ): Pick<DraftBase, 'when' | 'needs' | 'reads' | 'readsGain'> {

@@ -70,8 +70,8 @@ export function readSlots(
   }
 }
 
-/** The slot of `when` or `until`: an expression, bare or in `${{ }}`. */
-export function readCondition(compiling: Compiling, text: string, pointer: string): Slot {
+/** The slot of `when`, `until` and the like: an expression, bare or in `${{ }}`. */
+export function readCondition(compiling: Compiling, text: string, pointer: string, what = 'A condition'): Slot {
   const expression = bareExpression(text);
   if (expression !== null) {
     return { pointer, text, parts: [readExpression(compiling, text, pointer, expression)], whole: true };
@@ -80,7 +80,7 @@ export function readCondition(compiling: Compiling, text: string, pointer: strin
   compiling.problems.push({
     code: 'EXPRESSION_SYNTAX',
     range,
-    message: 'A condition is one expression, bare or in ${{ }}; here is text around it.',
+    message: `${what} is one expression, bare or in \${{ }}; here is text around it.`,
   });
   return { pointer, text, parts: [unreadable()], whole: true };
 }

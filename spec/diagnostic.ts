@@ -23,6 +23,9 @@ export const diagnosticCodes = {
   WRONG_ARTIFACT: 'An input was given another kind of artifact, or a value.',
   CYCLE: 'Steps wait for each other.',
   UNGUARDED_LAST: 'The last round is read where there may be no round.',
+  MAYBE_ABSENT: 'A name is read that is not there in every round or leg.',
+  NO_LEGS: 'A matrix has no combination left.',
+  DUPLICATE_LEG: 'A matrix has the same combination twice.',
   AMBIGUOUS_GAIN: '`round.gain` cannot tell which models and which dataset to compare.',
 } as const;
 

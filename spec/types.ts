@@ -61,8 +61,23 @@ interface StepSpecBase {
   readonly onFailure?: 'hold' | 'fail' | 'continue';
 }
 
+/** Axes by name, beside `include` and `exclude`. */
+export interface MatrixSpec {
+  readonly include?: readonly { readonly [name: string]: PlainValue }[];
+  readonly exclude?: readonly { readonly [name: string]: PlainValue }[];
+  readonly [axis: string]: PlainValue | undefined;
+}
+
+/** Runs a step, or a sub-graph, once for each leg: a combination of a matrix, or an entry of a list. */
+export interface LegsSpec {
+  readonly matrix?: MatrixSpec;
+  readonly forEach?: string | readonly PlainValue[];
+  /** A string is an expression. */
+  readonly concurrency?: number | string;
+}
+
 /** A step of a kind. */
-export interface KindStepSpec extends StepSpecBase {
+export interface KindStepSpec extends StepSpecBase, LegsSpec {
   readonly uses: string;
   readonly with?: { readonly [name: string]: PlainValue };
   /** A string is an expression. */
@@ -84,7 +99,14 @@ export interface RepeatStepSpec extends StepSpecBase {
   readonly next?: { readonly [name: string]: PlainValue };
 }
 
-export type StepSpec = KindStepSpec | RepeatStepSpec;
+/** A sub-graph that runs once for each leg. */
+export interface LegsStepSpec extends StepSpecBase, LegsSpec {
+  readonly steps: StepSpecs;
+  readonly onFailure?: 'hold' | 'fail' | 'continue';
+  readonly outputs?: { readonly [name: string]: PlainValue };
+}
+
+export type StepSpec = KindStepSpec | RepeatStepSpec | LegsStepSpec;
 
 export interface StepSpecs {
   readonly [id: string]: StepSpec;

@@ -67,14 +67,14 @@ function structureErrors(value: PlainValue): ErrorObject[] {
   return tellingErrors(validate.errors ?? []);
 }
 
-/** Errors of the parameters of every step, in rounds too. */
+/** Errors of the parameters of every step, in rounds and legs too. */
 function parameterErrors(scope: PlainValue, pointer: string, key: 'steps' | 'finally' = 'steps'): ErrorObject[] {
   const steps = isRecord(scope) ? scope[key] : undefined;
   if (!isRecord(steps)) return [];
   return Object.entries(steps).flatMap(([id, step]) => {
     const at = pointerTo(pointer, key, id);
     if (!isRecord(step)) return [];
-    if (isRecord(step.repeat)) return parameterErrors(step, at);
+    if (isRecord(step.steps)) return parameterErrors(step, at);
     if (typeof step.uses !== 'string' || !stepKindNames().includes(step.uses)) return [];
     const { required = [], minProperties = 0 } = kindSchema(step.uses);
     const given = step.with ?? (required.length + minProperties > 0 ? undefined : {});
@@ -207,7 +207,7 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
         ? error.schemaPath.includes('dependentSchemas/structure')
           ? 'The published networks of `structure` have depth, width, strides and activation of their own.'
           : 'The architecture comes with the weights of `init`.'
-        : 'A step has either `uses` and `with`, or `repeat`, `steps` and `next`.';
+        : placeHint(key);
       const message = `"${key}" has no place in ${pathOf(parentPointer(instancePath))}.`;
       return {
         problem: { code: 'UNKNOWN_KEY', range: keyRange(parsed, instancePath), message, hint },
@@ -263,12 +263,30 @@ function textsOf(schema: Schema): string[] {
   return [...own, ...(schema.anyOf ?? []).flatMap(textsOf)];
 }
 
+/** Where a key of a step belongs that is no key of this one. */
+function placeHint(key: string): string {
+  switch (key) {
+    case 'forEach':
+    case 'matrix':
+      return 'A step has one of `repeat`, `matrix` and `forEach`; another goes into its `steps`.';
+    case 'concurrency':
+      return 'It bounds the legs of `matrix` and `forEach`.';
+    case 'outputs':
+      return 'It says what a leg of `steps` with `matrix` or `forEach` gives; a round gives `next`, a step of a kind its own outputs.';
+    case 'next':
+      return 'It belongs to `repeat`; a leg of `matrix` or `forEach` gives `outputs`.';
+    default:
+      return 'A step has either `uses` and `with`, or `steps` with `repeat`, `matrix` or `forEach`.';
+  }
+}
+
 function keyHint(key: string, known: readonly string[]): string {
   return suggestion(key, known, 'Keys here');
 }
 
 function missingHint(key: string, pointer: string, parent: Schema): string {
-  if (key === 'uses') return 'A step names its kind with `uses`, or repeats steps with `repeat`.';
+  if (key === 'uses') return 'A step names its kind with `uses`, or has `steps` of its own.';
+  if (key === 'forEach') return 'A sub-graph says how often it runs: `repeat`, `matrix` or `forEach`.';
   const schema = parent.properties?.[key];
   const description = typeof schema === 'object' ? schema.description : undefined;
   if (description !== undefined) return description;
@@ -369,7 +387,8 @@ function soundSteps(
   const entries = Object.entries(written).map(([id, original]): [string, StepSpecs[string]] => {
     const at = pointerTo(pointer, id);
     const step = isRecord(steps) ? steps[id] : undefined;
-    if (isRecord(step) && isRecord(step.repeat)) {
+    const often = isRecord(step) && (isRecord(step.repeat) || isRecord(step.matrix) || step.forEach !== undefined);
+    if (often && (isRecord(step.steps) || isRecord(step.repeat))) {
       const inner = soundSteps(stepsOf(original), step.steps, pointerTo(at, 'steps'), broken);
       return [id, { ...step, steps: inner } as unknown as StepSpecs[string]];
     }
