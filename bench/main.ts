@@ -9,6 +9,7 @@ const benchmarks: Readonly<Record<string, string>> = {
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',
+  review: 'how soon a reviewer meets planted label errors, beside other rankings',
   train: 'speed and memory of training and inference beside PyTorch',
 };
 

@@ -56,6 +56,9 @@ export function candidateJson(view: GateView, candidate: Candidate): object {
     id: candidate.id,
     type: candidate.type,
     rank: candidate.rank,
+    chance: candidate.chance,
+    seconds: candidate.seconds,
+    cluster: candidate.cluster,
     iou: candidate.iou,
     image: image && {
       id: image.id,

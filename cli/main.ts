@@ -220,6 +220,7 @@ add(
       .argument('[gate]', 'one gate only, such as rounds[1].review')
       .option('--type <type>', 'missing, spurious, badly-located, wrong-class or duplicate')
       .option('--all', 'also what is decided, and closed gates')
+      .option('--clusters', 'the same mistake in several images, to decide at once')
       .option('--limit <count>', 'at most so many of each gate (50; JSON: all)', wholeNumber);
     act(command, async ([run, gate], flags) => {
       const { runReviewList } = await import('./review.ts');
@@ -227,6 +228,7 @@ add(
         gate,
         type: text(flags.type),
         all: flags.all === true,
+        clusters: flags.clusters === true,
         limit: flags.limit as number | undefined,
         json: flags.json === true,
       });
@@ -261,12 +263,16 @@ add(
   'send decisions to a gate',
   `hardcase review decide latest review 3f2a=accept 91bc=edit:10,12,44,40
 hardcase review decide latest 'rounds[1].review' --file decisions.csv
+hardcase review decide latest review cluster:kind-9a3b1c2d=accept
 hardcase review decide latest review --all reject --type spurious`,
   (command) => {
     withJson(withEngine(command))
       .argument('<run>', runArgument)
       .argument('<gate>', 'path of the review step')
-      .argument('[decision...]', 'CANDIDATE=accept|reject|ignore, or CANDIDATE=edit:x1,y1,x2,y2[:category]')
+      .argument(
+        '[decision...]',
+        'CANDIDATE=accept|reject|ignore, CANDIDATE=edit:x1,y1,x2,y2[:category], or cluster:ID=accept|reject|ignore',
+      )
       .option('--file <file>', 'decisions from a .json or .csv file')
       .option('--all <verdict>', 'one verdict for every undecided candidate')
       .option('--type <type>', 'with --all: only candidates of this type')

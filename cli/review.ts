@@ -35,6 +35,7 @@ import {
   toDecision,
   type WrittenDecision,
 } from './read-decisions.ts';
+import { clusterJson, clusterWords, openClusters, withoutClusters } from './review-clusters.ts';
 import { isFinal, readPlan } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
@@ -45,6 +46,8 @@ export interface ReviewListOptions {
   readonly type?: string;
   /** Also those decided already, and gates that are closed. */
   readonly all?: boolean;
+  /** Clusters in place of single candidates. */
+  readonly clusters?: boolean;
   readonly limit?: number;
   readonly json?: boolean;
 }
@@ -79,6 +82,7 @@ export async function runReviewList(
         asked: view.candidates.length,
         undecided: view.candidates.filter(({ id }) => !view.decided.has(id)).length,
         carriedOver: view.gate.carriedOver,
+        clusters: openClusters(view).map((cluster) => clusterJson(view, cluster)),
         candidates: candidates.slice(0, options.limit).map((candidate) => candidateJson(view, candidate)),
       })),
     );
@@ -89,6 +93,10 @@ export async function runReviewList(
     return exitCodes.done;
   }
   const limit = options.limit ?? 50;
+  if (options.clusters) {
+    for (const { view } of lists) printClusters(view, options.type, limit);
+    return exitCodes.done;
+  }
   for (const { view, candidates } of lists) {
     const undecided = view.candidates.filter(({ id }) => !view.decided.has(id)).length;
     print(
@@ -114,6 +122,38 @@ export async function runReviewList(
     print();
   }
   return exitCodes.done;
+}
+
+function printClusters(view: GateView, type: string | undefined, limit: number): void {
+  const clusters = openClusters(view).filter((cluster) => type === undefined || cluster.type === type);
+  const undecided = clusters.reduce((sum, { candidates }) => sum + candidates.length, 0);
+  print(
+    `${colours.bold(`${view.run} ${view.gate.path}`)}: ${clusters.length} clusters with ${undecided} undecided candidates`,
+  );
+  const [first] = clusters;
+  if (first === undefined) return;
+  print(
+    table([
+      ['', 'CLUSTER', 'TYPE', 'CANDIDATES', 'IMAGES', 'CHANCE', 'WHAT', 'LOOK AT'].map((head) => colours.dim(head)),
+      ...clusters
+        .slice(0, limit)
+        .map((cluster) => [
+          '',
+          cluster.id,
+          cluster.type,
+          String(cluster.candidates.length),
+          String(cluster.images),
+          cluster.chance === null ? '' : `${Math.round(100 * cluster.chance)} %`,
+          clusterWords(view, cluster),
+          cluster.candidates[0]!.id,
+        ]),
+    ]),
+  );
+  if (clusters.length > limit) print(`  and ${clusters.length - limit} more (--limit)`);
+  print(
+    `  Answer: ${ownCommand('review', 'decide', view.run, view.gate.path, `cluster:${first.id}=accept|reject|ignore`)}`,
+  );
+  print();
 }
 
 function row(view: GateView, candidate: Candidate): string[] {
@@ -237,7 +277,10 @@ export async function runReviewDecide(
   const gate = await readGate(store, header.run, gatePath);
   const view = gate === null ? null : await readGateView(store, header.run, gate);
   await checkGatePath(store, header, gatePath, view);
-  const decisions = written === null ? decideAll(view, gatePath, options) : resolve(written, view, gatePath, options);
+  const decisions =
+    written === null
+      ? decideAll(view, gatePath, options)
+      : resolve(withoutClusters(written, view), view, gatePath, options);
   const conflicts = decisions.filter((decision) => contradicts(decision, view));
   const toSend = decisions.filter((decision) => !conflicts.includes(decision));
   if (gate !== null && gate.state === 'closed' && toSend.some(({ candidateId }) => !view?.decided.has(candidateId))) {

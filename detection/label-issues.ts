@@ -4,20 +4,12 @@ import { createHash } from 'node:crypto';
 import { groupByImage, sortAnnotations } from './annotations.ts';
 import type { GroundTruth } from './average-precision.ts';
 import { iou } from './box.ts';
+import { withClusters } from './candidate-clusters.ts';
+import { type Disagreement, type Evidence, type Outcome, rankBy } from './candidate-rank.ts';
 import { detectionAt, rangesByImage } from './detections.ts';
 import { isIgnoredPlace } from './match.ts';
 import { withoutQuarantine } from './quarantine.ts';
-import type {
-  Annotation,
-  Candidate,
-  CandidateType,
-  Category,
-  Decision,
-  Detections,
-  ImageEntry,
-  Labels,
-  Split,
-} from './types.ts';
+import type { Annotation, Candidate, Category, Decision, Detections, ImageEntry, Labels, Split } from './types.ts';
 
 export interface IssueOptions {
   /** Detections with a lower score propose nothing. */
@@ -47,9 +39,7 @@ const DUPLICATE_IOU = 0.8;
  * none, but for a label that a second detection nearly fits: it may be loose, and the detection no object beside it.
  * Only images that were looked at (`detections.imageIds`) count.
  *
- * Ranks: the score for `missing` and `wrong-class`; score x (1 - IoU) for `badly-located`; the IoU for `duplicate`; for
- * `spurious` how little any detection supports the label, times how many labels of that category the model finds at
- * all, because a model that misses much says little by missing one more.
+ * Ranks are those of candidate-rank.ts; the same mistake in several images has one cluster (candidate-clusters.ts).
  */
 export function findCandidates(dataset: IssueDataset, detections: Detections, options: IssueOptions): Candidate[] {
   const looked = new Set(detections.imageIds);
@@ -62,39 +52,32 @@ export function findCandidates(dataset: IssueDataset, detections: Detections, op
       return reviewImage(image, labels.get(image.id) ?? [], detections, from, to, options);
     });
 
-  const recall = new Map<number, number>();
-  for (const { id } of dataset.categories) {
-    const sum = (list: 'agreed' | 'unsupported') =>
-      reviews.reduce((n, review) => n + review[list].filter(({ label }) => label.categoryId === id).length, 0);
-    const [agreed, unsupported] = [sum('agreed'), sum('unsupported')];
-    recall.set(id, agreed + unsupported > 0 ? agreed / (agreed + unsupported) : 0);
-  }
-
+  const rank = rankBy({
+    detections: reviews.flatMap(({ outcomes }) => outcomes),
+    labels: reviews.flatMap((review) => review.labels),
+  });
   const candidates = new Map<string, Candidate>();
-  for (const { image, issues, unsupported } of reviews) {
-    const spurious = unsupported.map(
-      ({ label, support }): Issue => ({
-        type: 'spurious',
-        annotation: label,
-        rank: (recall.get(label.categoryId) ?? 0) * (1 - support),
-      }),
-    );
-    for (const issue of [...issues, ...spurious]) {
-      const candidate = toCandidate(image, issue);
+  for (const { image, issues } of reviews) {
+    for (const issue of issues) {
+      const { support: _, ...shown } = issue;
+      const candidate = toCandidate(image, { ...shown, ...rank(issue) });
       // detections that were not suppressed may propose the same box twice
       if (!candidates.has(candidate.id)) candidates.set(candidate.id, candidate);
     }
   }
-  return [...candidates.values()].sort((a, b) => b.rank - a.rank || a.imageId - b.imageId || (a.id < b.id ? -1 : 1));
+  const sorted = [...candidates.values()].sort(
+    (a, b) => b.rank - a.rank || a.imageId - b.imageId || (a.id < b.id ? -1 : 1),
+  );
+  return withClusters(sorted);
 }
 
 type Issue = Omit<Candidate, 'id' | 'imageId' | 'imageDigest'>;
 
 interface ImageReview {
   readonly image: IssueDataset['images'][number];
-  readonly issues: readonly Issue[];
-  readonly agreed: readonly { readonly label: Annotation }[];
-  readonly unsupported: readonly { readonly label: Annotation; readonly support: number }[];
+  readonly issues: readonly Disagreement[];
+  readonly outcomes: Evidence['detections'];
+  readonly labels: Evidence['labels'];
 }
 
 function reviewImage(
@@ -105,7 +88,7 @@ function reviewImage(
   to: number,
   options: IssueOptions,
 ): ImageReview {
-  const issues: Issue[] = [];
+  const issues: Disagreement[] = [];
   const all = Array.from({ length: to - from }, (_, i) => detectionAt(detections, from + i));
   const sure = all.filter(({ score }) => score >= options.confidence);
   const targets = labels.filter((label) => !label.crowd && !label.ignore);
@@ -120,13 +103,14 @@ function reviewImage(
       if (overlap <= DUPLICATE_IOU) continue;
       const annotation = bestIou(first) < bestIou(second) ? first : second;
       doubled.add(annotation);
-      issues.push({ type: 'duplicate', annotation, iou: overlap, rank: overlap });
+      issues.push({ type: 'duplicate', annotation, iou: overlap });
     }
   }
 
   // by falling score, each detection agrees with the best label of its category that is still free
   const freeLabels = new Set(targets.filter((label) => !doubled.has(label)));
   const freeDetections = new Set(sure);
+  const outcomes = new Map<(typeof sure)[number], Outcome>();
   const agreed: { label: Annotation }[] = [];
   for (const detection of sure) {
     let best: Annotation | undefined;
@@ -140,6 +124,7 @@ function reviewImage(
     }
     if (!best) continue;
     agreed.push({ label: best });
+    outcomes.set(detection, 'agrees');
     freeLabels.delete(best);
     freeDetections.delete(detection);
   }
@@ -151,14 +136,14 @@ function reviewImage(
 
   // what is left is paired by falling IoU: the same place with another category first, then a place nearby
   const pair = (
-    type: CandidateType,
+    type: 'wrong-class' | 'badly-located',
     fits: (label: Annotation, detection: Candidate['detection'] & object) => number,
   ) => {
-    const pairs = [...freeLabels].flatMap((label) =>
+    const possible = [...freeLabels].flatMap((label) =>
       [...freeDetections].map((detection) => ({ label, detection, overlap: fits(label, detection) })),
     );
-    pairs.sort((a, b) => b.overlap - a.overlap || b.detection.score - a.detection.score);
-    for (const { label, detection, overlap } of pairs) {
+    possible.sort((a, b) => b.overlap - a.overlap || b.detection.score - a.detection.score);
+    for (const { label, detection, overlap } of possible) {
       if (overlap <= 0 || !freeLabels.has(label) || !freeDetections.has(detection)) continue;
       freeLabels.delete(label);
       freeDetections.delete(detection);
@@ -167,8 +152,8 @@ function reviewImage(
         annotation: label,
         detection: proposal(detection),
         iou: overlap,
-        rank: type === 'wrong-class' ? detection.score : detection.score * (1 - overlap),
       });
+      outcomes.set(detection, type);
     }
   };
   pair('wrong-class', (label, detection) => {
@@ -181,35 +166,39 @@ function reviewImage(
   });
 
   // what overlaps a label nearly enough is no object beside it: the label is loose, and what agrees with it is too
-  const agreeing = new Set(agreed.map(({ label }) => label));
+  const trusted = new Set(agreed.map(({ label }) => label));
   for (const detection of freeDetections) {
     if (isIgnoredPlace(detection.box, detection.categoryId, labels, options.iou)) continue;
-    const loose = closest(detection, agreeing, LOOSE_SHARE * options.iou);
+    const loose = closest(detection, trusted, LOOSE_SHARE * options.iou);
     if (loose) {
-      agreeing.delete(loose.label);
+      trusted.delete(loose.label);
       freeDetections.delete(detection);
+      outcomes.set(detection, 'badly-located');
       issues.push({
         type: 'badly-located',
         annotation: loose.label,
         detection: proposal(detection),
         iou: loose.overlap,
-        rank: detection.score * (1 - loose.overlap),
       });
       continue;
     }
-    issues.push({ type: 'missing', detection: proposal(detection), rank: detection.score });
+    outcomes.set(detection, 'missing');
+    issues.push({ type: 'missing', detection: proposal(detection) });
   }
-  const unsupported = [...freeLabels].map((label) => ({
-    label,
-    // also by detections below the confidence
-    support: Math.max(
+  // also by detections below the confidence
+  const supportOf = (label: Annotation): number =>
+    Math.max(
       0,
-      ...all.map((detection) =>
-        detection.categoryId === label.categoryId ? detection.score * iou(detection.box, label.box) : 0,
-      ),
-    ),
-  }));
-  return { image, issues, agreed, unsupported };
+      ...all.map(({ categoryId, score, box }) => (categoryId === label.categoryId ? score * iou(box, label.box) : 0)),
+    );
+  const supports = new Map(targets.map((label) => [label, supportOf(label)]));
+  for (const label of freeLabels) issues.push({ type: 'spurious', annotation: label, support: supports.get(label)! });
+  return {
+    image,
+    issues,
+    outcomes: sure.map((detection) => ({ ...detection, outcome: outcomes.get(detection) ?? 'beside' })),
+    labels: targets.map((label) => ({ categoryId: label.categoryId, support: supports.get(label)! })),
+  };
 }
 
 /** The label of the detection's category with the highest IoU, from `minIou` on. */

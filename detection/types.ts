@@ -97,8 +97,14 @@ export interface Candidate {
   readonly detection?: { readonly categoryId: number; readonly box: Box; readonly score: number };
   /** IoU of annotation and detection, where both are there. */
   readonly iou?: number;
-  /** 0..1, the higher the sooner a reviewer should look. */
+  /** 0..1, the higher the sooner a reviewer should look: expected gain for a second of time. */
   readonly rank: number;
+  /** Estimated probability that the label is at fault, 0..1. This and what follows lacks in lists of earlier releases. */
+  readonly chance?: number;
+  /** Expected time of a reviewer, in seconds. */
+  readonly seconds?: number;
+  /** The same mistake in other images has the same cluster; absent: it stands alone. */
+  readonly cluster?: string;
 }
 
 /** What a reviewer said about one candidate. */

@@ -120,7 +120,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'mine',
-    version: 2,
+    version: 3,
     type: 'activity',
     inputs: { model: artifact('model'), dataset: artifact('dataset'), select: artifact('selection') },
     outputs: {

@@ -1,0 +1,68 @@
+/** Clusters of candidates on the command line: listed, and decided at once. */
+
+import { type Cluster, clustersOf } from '../detection/candidate-clusters.ts';
+import type { GateView } from './gate-view.ts';
+import { CommandError, didYouMean, exitCodes } from './output.ts';
+import { bullets, type WrittenDecision } from './read-decisions.ts';
+
+const prefix = 'cluster:';
+
+/** Those with a candidate that nobody has decided, and these candidates alone. */
+export function openClusters(view: GateView): Cluster[] {
+  return clustersOf(view.candidates.filter(({ id }) => !view.decided.has(id)));
+}
+
+/** What its candidates have in common. */
+export function clusterWords(view: GateView, { type, by, candidates }: Cluster): string {
+  const { annotation, detection } = candidates[0]!;
+  const named = (categoryId: number | undefined) => (categoryId === undefined ? '' : view.categoryName(categoryId));
+  const subject =
+    type === 'wrong-class'
+      ? `${named(annotation?.categoryId)}, detected as ${named(detection?.categoryId)}`
+      : named((annotation ?? detection)?.categoryId);
+  return `${subject}, ${by === 'place' ? 'at the same place' : 'of about one size, wrong in the same way'}`;
+}
+
+export function clusterJson(view: GateView, cluster: Cluster): object {
+  return {
+    id: cluster.id,
+    type: cluster.type,
+    by: cluster.by,
+    what: clusterWords(view, cluster),
+    chance: cluster.chance,
+    images: cluster.images,
+    candidates: cluster.candidates.map(({ id }) => id),
+  };
+}
+
+/** `cluster:ID=VERDICT` as one decision for each of its open candidates; what is written for one candidate goes before. */
+export function withoutClusters(written: readonly WrittenDecision[], view: GateView | null): WrittenDecision[] {
+  if (!written.some(({ candidate }) => candidate.startsWith(prefix))) return [...written];
+  if (view === null) {
+    throw new CommandError('The gate is not open yet, so its clusters are not known.', exitCodes.input);
+  }
+  const clusters = new Map(clustersOf(view.candidates).map((cluster) => [cluster.id, cluster]));
+  const single = written.filter(({ candidate }) => !candidate.startsWith(prefix));
+  const problems: string[] = [];
+  const expanded = written.flatMap((item): WrittenDecision[] => {
+    if (!item.candidate.startsWith(prefix)) return [item];
+    const id = item.candidate.slice(prefix.length);
+    const cluster = clusters.get(id);
+    if (cluster === undefined) {
+      const near = didYouMean(id, [...clusters.keys()]);
+      const known = clusters.size === 0 ? ' It has none.' : near ? ` Did you mean "${near}"?` : '';
+      problems.push(`${item.place}: the gate ${view.gate.path} has no cluster "${id}".${known}`);
+      return [];
+    }
+    if (item.verdict === 'edit') {
+      problems.push(`${item.place}: a cluster cannot be edited, because every candidate has its own box.`);
+      return [];
+    }
+    return cluster.candidates
+      .filter((candidate) => !view.decided.has(candidate.id))
+      .filter((candidate) => !single.some((one) => candidate.id.startsWith(one.candidate)))
+      .map((candidate) => ({ ...item, candidate: candidate.id }));
+  });
+  if (problems.length > 0) throw new CommandError(`No decision was sent:\n${bullets(problems)}`, exitCodes.input);
+  return expanded;
+}
