@@ -63,6 +63,7 @@ export async function runAttempt<Result>(
       startedAt: (again ? undefined : before?.startedAt) ?? own.startedAt,
       with: request.with,
       fingerprint,
+      fresh: request.fresh,
       seed: stepSeed(request.seed, path),
       waitingFor: again ? undefined : before?.waitingFor,
     };

@@ -120,6 +120,7 @@ function remakeOf({ run, seed, environment }: StepRequest, record: StepRecord): 
     with: record.with,
     seed,
     environment,
+    fresh: record.fresh,
   };
   const gate = row.type === 'gate';
   return {

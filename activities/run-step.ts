@@ -32,12 +32,20 @@ export async function runStep(
 /** Records the outputs as the result of the fingerprint. Where another writer was first, its result is the answer. */
 export async function keepResult(
   { store }: ActivityDeps,
-  { kind, version, run, path, environment }: StepRequest,
+  request: StepRequest,
   fingerprint: string,
   outputs: { readonly [name: string]: Json },
   startedAt?: string,
 ): Promise<RecordedStepResult> {
-  return createStepResult(store, fingerprint, { kind, version, outputs, run, path, at: now(), startedAt, environment });
+  const { kind, version, run, path, environment, fresh } = request;
+  const content = { kind, version, outputs, run, path, at: now(), startedAt, environment };
+  const kept = await createStepResult(store, fingerprint, content);
+  // What a fork made anew serves other runs too, where they have no result of that work.
+  if (fresh !== undefined) {
+    const { fresh: _, ...shared } = request;
+    await createStepResult(store, fingerprintOfStep(shared), { ...content, outputs: kept.outputs });
+  }
+  return kept;
 }
 
 /** A result of this very step, found again after its worker was lost, is not a reused one. */
@@ -92,5 +100,6 @@ async function newRecord({ store }: ActivityDeps, request: StepRequest, fingerpr
     startedAt: (unfinished ? before.startedAt : undefined) ?? now(),
     with: request.with,
     fingerprint,
+    fresh: request.fresh,
   };
 }

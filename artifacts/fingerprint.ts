@@ -15,6 +15,8 @@ export interface StepIdentity {
   readonly with: { readonly [name: string]: Json };
   /** The step's own seed; absent for kinds that draw no random numbers, whose results no seed changes. */
   readonly seed?: number;
+  /** Sets work apart that must not be reused from elsewhere: the steps that a fork runs anew. */
+  readonly fresh?: string;
 }
 
 /**
@@ -22,8 +24,8 @@ export interface StepIdentity {
  * work elsewhere gives the same result. Nor is the environment (threads, CPU, build): it is kept with the result, or
  * else no result would survive a change of machine.
  */
-export function fingerprintOf({ kind, version, with: parameters, seed }: StepIdentity): string {
-  return sha256Hex(canonicalJson({ kind, version, with: digestsOnly(identityParameters(parameters)), seed }));
+export function fingerprintOf({ kind, version, with: parameters, seed, fresh }: StepIdentity): string {
+  return sha256Hex(canonicalJson({ kind, version, with: digestsOnly(identityParameters(parameters)), seed, fresh }));
 }
 
 /** The parameters that count: without those that change no result. */

@@ -4,11 +4,12 @@ import { RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { compilePipeline } from '../plan/compile.ts';
 import type { GivenParams, UnreadablePath } from '../plan/params.ts';
-import type { Plan } from '../plan/types.ts';
+import type { Plan, RunHeader } from '../plan/types.ts';
 import { type Diagnostic, hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
-import { openSettingsStore } from './connect.ts';
+import { openExistingStore, openSettingsStore } from './connect.ts';
 import { ingestFolder, loadPipeline, readParamWords } from './load-pipeline.ts';
-import { note } from './output.ts';
+import { CommandError, exitCodes, note, ownCommand } from './output.ts';
+import { readPlan } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 export interface LoadedPlan {
@@ -19,6 +20,8 @@ export interface LoadedPlan {
   readonly source: string;
   /** Names of the params that -p gave. */
   readonly given: readonly string[];
+  /** Of a fork: what it was forked from. */
+  readonly fork?: RunHeader['fork'];
 }
 
 /**
@@ -31,6 +34,8 @@ export async function loadForRun(
   params: readonly string[],
   run?: string,
 ): Promise<LoadedPlan | null> {
+  const forked = run === undefined ? null : await loadFork(settings, run, params);
+  if (forked !== null) return forked;
   // First with a stand-in for every folder: a mistake in the file must not be told only after gigabytes were read.
   const check = (paramsRequired: boolean, known?: GivenParams) =>
     loadPipeline(file, { params, known, paramsRequired, digestFolders: false });
@@ -55,6 +60,28 @@ export async function loadForRun(
   if (failed(diagnostics, text) || plan === undefined || planDigest === undefined) return null;
   if (diagnostics.length > 0) note(printDiagnostics(diagnostics, text));
   return { store, plan, planDigest, source: await store.putObject(Buffer.from(text)), given: Object.keys(words) };
+}
+
+/** The plan of a fork, as it was put together when it was forked: no file alone says it. Null for any other run. */
+async function loadFork(settings: Settings, run: string, params: readonly string[]): Promise<LoadedPlan | null> {
+  const store = await openExistingStore(settings).catch(() => null);
+  const header = store !== null && RUN_ID_PATTERN.test(run) ? (await readRun(store, run))?.header : undefined;
+  if (store === null || header?.fork === undefined) return null;
+  if (params.length > 0) {
+    throw new CommandError(
+      `${run} is a fork of ${header.fork.run} with params of its own, so -p has no place here. Leave it out, or fork again: ${ownCommand('fork', header.fork.run, '--from', header.fork.from, ...params.flatMap((word) => ['-p', word]))}`,
+      exitCodes.usage,
+    );
+  }
+  const plan = await readPlan(store, header.planDigest);
+  if (plan === null) {
+    throw new CommandError(
+      `The plan of the fork ${run} (${header.planDigest}) is not in ${store.url}.`,
+      exitCodes.input,
+    );
+  }
+  const { planDigest, source, given = [], fork } = header;
+  return { store, plan, planDigest, source, given, fork };
 }
 
 /** What -p gave to the run when it began; nothing where there is no such run. Folders are in the store since then. */

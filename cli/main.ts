@@ -207,6 +207,50 @@ add(program, 'report', "write a run's report", 'hardcase report latest --out rep
   });
 });
 
+add(
+  program,
+  'why',
+  'say why a step ran or was reused, and what its inputs came from',
+  "hardcase why latest 'rounds[2].train'",
+  (command) => {
+    withJson(withStore(command)).argument('<run>', runArgument).argument('<step>', 'path of a step');
+    act(command, async ([run, step], flags) => {
+      const { runWhy } = await import('./why.ts');
+      return await runWhy(settingsOf(flags), run!, step!, { json: flags.json === true });
+    });
+  },
+);
+
+add(
+  program,
+  'fork',
+  'start a new run that reuses what came before a step of another, and runs that step and the rest anew',
+  `hardcase fork latest --from 'rounds[2].train' -p roundEpochs=30
+hardcase fork latest --from model1 --dry-run`,
+  (command) => {
+    withJson(withEngine(withParams(command)))
+      .argument('<run>', runArgument)
+      .requiredOption(
+        '--from <step>',
+        'path of the step, such as model1, rounds[2].train, or rounds[2] for all of that round',
+      )
+      .option('--run <id>', 'the id of the new run')
+      .option('--no-wait', 'end with status 3 when only a human can go on')
+      .option('--dry-run', 'show what would be reused and run, and start nothing');
+    act(command, async ([run], flags) => {
+      const { runFork } = await import('./fork.ts');
+      return await runFork(settingsOf(flags), run!, {
+        from: text(flags.from)!,
+        params: list(flags.param),
+        run: text(flags.run),
+        wait: flags.wait !== false,
+        dryRun: flags.dryRun === true,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
 const review = program.command('review').description('review labels: list, show and decide candidates');
 
 add(

@@ -4,9 +4,10 @@ import { fingerprintOf, stepSeed } from '../artifacts/fingerprint.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import { legsOf } from '../plan/legs.ts';
+import { bodyOfRound } from '../plan/loop-body.ts';
 import { kindOf, stepPath } from '../plan/paths.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
-import type { FanOutStep, Json, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
+import type { FanOutStep, Json, LoopBody, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
 import { resolveValue } from '../plan/values.ts';
 import { AbsentValueError, type ExpressionScope, evaluateExpression, parseExpression } from '../spec/expression.ts';
 import { referencesOf } from '../spec/expression-references.ts';
@@ -124,12 +125,17 @@ async function forecastKind(
     forecasts.push({ path, kind, outlook: 'run', reason: 'runs anew in each run' });
     return { open: true };
   }
+  const { fresh } = step;
   const seed = row.seeded ? stepSeed(plan.seed, path) : undefined;
   const found =
-    store === null ? null : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed }));
+    store === null ? null : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed, fresh }));
   if (found !== null) {
     forecasts.push({ path, kind, outlook: 'reuse' });
     return { outputs: found.outputs };
+  }
+  if (fresh !== undefined) {
+    forecasts.push({ path, kind, outlook: 'run', reason: 'the fork runs it anew' });
+    return { open: true };
   }
   const nearest = nearestWork(earlier, { kind, version, with: resolved, seed }, path, plan.pipeline);
   const absent = 'no result of the same inputs and parameters is in the store';
@@ -156,7 +162,7 @@ async function forecastRepeat(
   let carry = resolved.carry as { readonly [name: string]: Json };
   const all: { readonly [name: string]: Json }[] = [];
   for (let index = 1; index <= max; index++) {
-    const round = await forecastRound(context, step, `${path}[${index}]`, {
+    const round = await forecastRound(context, bodyOfRound(step, index), `${path}[${index}]`, {
       ...known,
       scope: { ...known.scope, carry, round: { index } },
     });
@@ -183,7 +189,7 @@ async function forecastRepeat(
 /** Null where the round's end is not known. */
 async function forecastRound(
   context: Forecasting,
-  step: RepeatStep,
+  step: LoopBody,
   path: string,
   outer: Known,
 ): Promise<{ next: { readonly [name: string]: Json }; over: boolean } | null> {
@@ -218,7 +224,8 @@ async function forecastFanOut(
       context.forecasts.push({ path: legPath, kind: kindOf(step), outlook: 'skip', reason });
       continue;
     }
-    const ended = await forecastScope(context, step.scope, legPath, outer);
+    const scope = step.forked?.leg === name ? step.forked.scope : step.scope;
+    const ended = await forecastScope(context, scope, legPath, outer);
     if (ended.open.has('') || firstOpen(step.outputs ?? null, ended.open) !== null) {
       open = true;
       continue;
@@ -256,6 +263,10 @@ function nextOf(next: RepeatStep['next'], scope: ExpressionScope): { readonly [n
 function unknownUntil(context: Forecasting, step: PlannedStep, path: string, waitsFor: string, known: Known): End {
   const reason = `unknown until ${waitsFor} has ended`;
   const kind = kindOf(step);
+  if ('fresh' in step) {
+    context.forecasts.push({ path, kind, outlook: 'run', reason: `the fork runs it anew, after ${waitsFor}` });
+    return { open: true };
+  }
   const difference = 'scope' in step ? {} : knownDifference(context, step, path, known);
   context.forecasts.push({ path, kind, outlook: 'unknown', reason, ...difference });
   return { open: true };

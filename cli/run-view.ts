@@ -81,6 +81,7 @@ export function statusJson(view: RunView): object {
     run: view.header.run,
     pipeline: view.header.pipeline,
     state: view.state,
+    ...(view.header.fork === undefined ? {} : { fork: view.header.fork }),
     createdAt: view.header.createdAt,
     startedAt: view.record.startedAt,
     endedAt: view.record.endedAt,

@@ -13,7 +13,7 @@ import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choo
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
-import { loadForRun } from './load-for-run.ts';
+import { type LoadedPlan, loadForRun } from './load-for-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
 import { writeReport } from './report.ts';
@@ -35,8 +35,17 @@ export interface RunOptions {
 export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
   if (options.run !== undefined) checkRunId(options.run);
   const loaded = await loadForRun(settings, file, options.params, options.run);
-  if (loaded === null) return exitCodes.input;
-  const { store, plan, planDigest, source, given } = loaded;
+  return loaded === null ? exitCodes.input : await startOrJoin(settings, loaded, file, options);
+}
+
+/** A run of the plan: the one that was asked for, an unfinished one, or a new one. */
+export async function startOrJoin(
+  settings: Settings,
+  loaded: LoadedPlan,
+  file: string,
+  options: RunOptions,
+): Promise<ExitCode> {
+  const { store, plan, planDigest, source, given, fork } = loaded;
   const wish = { run: options.run, forceNew: options.forceNew };
   const earlier = await findEarlierRun(store, wish, plan, planDigest);
   // With --json the result alone goes to the standard output.
@@ -52,7 +61,7 @@ export async function runRun(settings: Settings, file: string, options: RunOptio
   const choose = async () => {
     if (earlier !== null) return earlier;
     await store.putObject(Buffer.from(canonicalJson(plan)));
-    return await createNewRun(store, wish, plan, { planDigest, source, file, given });
+    return await createNewRun(store, wish, plan, { planDigest, source, file, given, fork });
   };
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say);
   if (run === null) {

@@ -27,6 +27,7 @@ export async function runRuns(settings: Settings, options: { readonly json?: boo
     printJson(
       rows.map((view) => ({
         run: view.header.run,
+        ...(view.header.fork === undefined ? {} : { fork: view.header.fork }),
         pipeline: view.header.pipeline,
         state: view.state,
         file: view.header.file,
@@ -53,7 +54,9 @@ export async function runRuns(settings: Settings, options: { readonly json?: boo
           formatMoment(view.header.createdAt),
           ended ? `took ${formatDuration(Date.parse(ended) - Date.parse(view.header.createdAt))}` : '',
           `${done} of ${view.steps.length} steps`,
-          view.header.file,
+          view.header.fork === undefined
+            ? view.header.file
+            : `fork of ${view.header.fork.run} from ${view.header.fork.from}`,
         ];
       }),
     ),

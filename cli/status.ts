@@ -1,7 +1,7 @@
 /** `hardcase status RUN`: one run, from its record alone. */
 
 import colours from 'picocolors';
-import { isArtifactRef, type RunHeader, type StepRecord } from '../plan/types.ts';
+import { isArtifactRef, type Json, type RunHeader, type StepRecord } from '../plan/types.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import {
@@ -41,6 +41,7 @@ export function statusText(view: RunView, now: number = Date.now()): string {
       (end
         ? `took ${formatDuration(Date.parse(end) - Date.parse(createdAt))}`
         : `${formatDuration(now - Date.parse(createdAt))} ago`),
+    ...forkWords(view.header),
     '',
     table(view.steps.map((step) => ['', step.path, step.kind, stateWords(step), timeWords(step, now)])),
   ];
@@ -70,6 +71,21 @@ export function statusText(view: RunView, now: number = Date.now()): string {
   else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);
   return lines.join('\n');
 }
+
+/** Where a fork comes from; nothing for any other run. */
+function forkWords({ fork }: RunHeader): string[] {
+  if (fork === undefined) return [];
+  const params = Object.entries(fork.params).map(([name, value]) => `${name}=${shownParam(value)}`);
+  const changes = params.length === 0 ? '' : ` with ${params.join(', ')}`;
+  return [`  fork of ${fork.run} from ${fork.from} on${changes}`];
+}
+
+const shownParam = (value: Json): string =>
+  typeof value === 'string'
+    ? value
+    : isArtifactRef(value)
+      ? `folder ${value.digest.slice(0, 12)}`
+      : JSON.stringify(value);
 
 /** `words` are those of this command's -p; what they do not give is as the run has it. */
 export function heldByInputWords({ run, file, params, given }: RunHeader, words: readonly string[] = []): string {

@@ -25,7 +25,7 @@ export function innerPath(step: PlannedStep, path: string): string {
   return step.type === 'repeat' || step.type === 'fan-out' ? `${path}[]` : path;
 }
 
-interface PathPart {
+export interface PathPart {
   readonly id: string;
   /** Between the brackets: a round, or a leg's name. */
   readonly leg: string | null;
@@ -66,7 +66,7 @@ function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): Planne
   return inner === null ? null : find(inner, rest);
 }
 
-function isLegName(step: PlannedStep, name: string): boolean {
+export function isLegName(step: PlannedStep, name: string): boolean {
   if (step.type === 'fan-out' && 'matrix' in step.legs) return step.legs.matrix.some((leg) => leg.name === name);
   return /^[1-9]\d*$/.test(name);
 }

@@ -83,6 +83,8 @@ export interface ActivityStep extends StepBase {
   readonly heartbeatMs: number;
   readonly retry: RetryPolicy;
   readonly onFailure: OnFailure;
+  /** Of a step that a fork runs anew: part of its fingerprint, so that no record of other runs stands for it. */
+  readonly fresh?: string;
 }
 
 /** `review-labels`: an activity that opens the gate, a wait in the workflow, an activity that applies the decisions. */
@@ -112,6 +114,14 @@ export interface RepeatStep extends StepBase {
   readonly endWhenEmpty?: string;
   /** Absent: as the steps inside say. */
   readonly onFailure?: OnFailure;
+  /** Of a fork within the loop: what rounds do from a certain one on, in the order of `from`. */
+  readonly bodies?: readonly LoopBody[];
+}
+
+/** What the rounds of a loop do. */
+export interface LoopBody extends Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'> {
+  /** The first round that does it. */
+  readonly from: number;
 }
 
 /** One combination of a matrix. */
@@ -139,6 +149,8 @@ export interface FanOutStep extends StepBase {
   readonly outputs?: { readonly [name: string]: PlannedValue };
   /** Absent: as the steps inside say. */
   readonly onFailure?: OnFailure;
+  /** Of a fork within a leg: what that leg does in place of `scope`. */
+  readonly forked?: { readonly leg: string; readonly scope: PlannedScope };
 }
 
 export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep;
@@ -184,6 +196,8 @@ export interface StepRequest {
   /** The pipeline's seed; a step's own is a hash of it and the path. */
   readonly seed: number;
   readonly environment: RunEnvironment;
+  /** See `ActivityStep`. */
+  readonly fresh?: string;
 }
 
 export interface StepResult {
@@ -240,6 +254,8 @@ export interface StepRecord {
   readonly note?: string;
   readonly with?: { readonly [name: string]: Json };
   readonly fingerprint?: string;
+  /** Of a step that a fork runs anew: what sets its fingerprint apart. */
+  readonly fresh?: string;
   /** The step's own seed, when its kind is seeded. */
   readonly seed?: number;
   readonly attempts?: readonly AttemptRecord[];
@@ -257,6 +273,12 @@ export interface RunHeader {
   readonly params: { readonly [name: string]: Json };
   /** Names of the params that did not have their default: they need not be given again. Absent: all of them. */
   readonly given?: readonly string[];
+  /** Of a fork: the run that it reuses, the step from which on it goes its own way, and the params that differ. */
+  readonly fork?: {
+    readonly run: string;
+    readonly from: string;
+    readonly params: { readonly [name: string]: Json };
+  };
   readonly createdAt: string;
 }
 

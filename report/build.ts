@@ -526,6 +526,7 @@ function reproduceSection(input: ReportInput): Section {
   const items = [
     `Plan ${input.header.planDigest}`,
     `Pipeline file ${input.header.file}`,
+    ...(input.header.fork ? [`Fork of run ${input.header.fork.run}: from ${input.header.fork.from} on`] : []),
     ...params.map((text) => `Param ${text}`),
     ...(environment
       ? [

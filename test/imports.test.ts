@@ -29,6 +29,7 @@ const directions: { readonly [folder: string]: Directions } = {
       'plan/types.ts',
       'plan/paths.ts',
       'plan/legs.ts',
+      'plan/loop-body.ts',
       'plan/canonical.ts',
       'spec/expression.ts',
       'detection/decisions.ts',

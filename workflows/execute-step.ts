@@ -45,10 +45,11 @@ interface ActivityCall extends Pick<Remake, 'queue' | 'timeoutMs' | 'heartbeatMs
 
 export function stepRequest(
   context: RunFacts,
-  step: { path: string; kind: string; version: number; with: Values },
+  step: { path: string; kind: string; version: number; with: Values; fresh?: string },
 ): StepRequest {
   const { run, seed, environment } = context;
-  return { run, path: step.path, kind: step.kind, version: step.version, with: step.with, seed, environment };
+  const { path, kind, version, with: parameters, fresh } = step;
+  return { run, path, kind, version, with: parameters, seed, environment, ...(fresh === undefined ? {} : { fresh }) };
 }
 
 /** One activity to its end. Where it read a damaged object, the steps that made that object run again first. */

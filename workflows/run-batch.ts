@@ -50,7 +50,8 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
         return null;
       }
     }
-    const { scope, outputs } = step;
+    const { outputs, forked } = step;
+    const scope = forked?.leg === name ? forked.scope : step.scope;
     return runChild<LegResult>(context, legPath, { role: 'leg', step: { scope, outputs }, bindings: seen });
   };
   const work: Promise<void>[] = [];

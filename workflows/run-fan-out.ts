@@ -77,17 +77,17 @@ async function runBatches(
 
   const begin = (at: number) => {
     const batch = batches[at]!;
-    const { scope, outputs, legWhen } = step;
+    const { scope, outputs, legWhen, forked } = step;
     const own = {
       role: 'batch',
       owner: path,
       kind: kindOf(step),
-      step: { scope, outputs, legWhen },
+      step: { scope, outputs, legWhen, ...(forked && { forked }) },
       legs: batch.legs,
       slots: batch.slots,
       // The last one keeps its slots, because nobody waits for them.
       shares: at < batches.length - 1,
-      bindings: visibleTo([scope, outputs ?? null, legWhen ?? null], outer),
+      bindings: visibleTo([scope, outputs ?? null, legWhen ?? null, forked?.scope ?? null], outer),
     } as const;
     work.push(
       runChild<BatchResult>(context, batch.path, own)

@@ -1,6 +1,7 @@
 /** `repeat`: round after round, each a child workflow, until a condition holds, the selection is empty, or `max`. */
 
 import { ApplicationFailure } from '@temporalio/workflow';
+import { bodyOfRound } from '../plan/loop-body.ts';
 import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
@@ -21,34 +22,25 @@ export async function runLoop(step: RepeatStep, path: string, context: ScopeCont
   let end: { ended: string; reason: string } | null = null;
   while (end === null) {
     const index = all.length + 1;
+    const { scope, next, until, gain, endWhenEmpty } = bodyOfRound(step, index);
     if (index > max) end = { ended: 'max', reason: `All ${max} rounds were run.` };
-    else if (step.endWhenEmpty !== undefined && (await isEmpty(carry[step.endWhenEmpty]))) {
-      end = { ended: 'empty', reason: `No image is left in "${step.endWhenEmpty}" before round ${index}.` };
+    else if (endWhenEmpty !== undefined && (await isEmpty(carry[endWhenEmpty]))) {
+      end = { ended: 'empty', reason: `No image is left in "${endWhenEmpty}" before round ${index}.` };
     } else {
       const round = await inPlaceOf(context, path, () =>
         runChild<RoundResult>(context, `${path}[${index}]`, {
           role: 'round',
-          step: {
-            scope: step.scope,
-            next: step.next,
-            until: step.until,
-            gain: step.gain,
-            endWhenEmpty: step.endWhenEmpty,
-          },
-          bindings: {
-            ...visibleTo([step.scope, step.next, step.until ?? null], outer),
-            carry,
-            round: { index },
-          },
+          step: { scope, next, until, gain, endWhenEmpty },
+          bindings: { ...visibleTo([scope, next, until ?? null], outer), carry, round: { index } },
         }),
       );
       if (round.emptied) {
-        end = { ended: 'empty', reason: `Round ${index} found no image for "${step.endWhenEmpty}".` };
+        end = { ended: 'empty', reason: `Round ${index} found no image for "${endWhenEmpty}".` };
         continue;
       }
       carry = { ...carry, ...round.next };
       all.push(round.next);
-      if (round.ended) end = { ended: 'until', reason: `After round ${index}, "${step.until}" held.` };
+      if (round.ended) end = { ended: 'until', reason: `After round ${index}, "${until}" held.` };
     }
   }
 

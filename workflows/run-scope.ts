@@ -129,7 +129,7 @@ async function runKind(
   holds: number,
   context: ScopeContext,
 ): Promise<StepResult> {
-  const request = stepRequest(context, { path, kind: step.kind, version: step.version, with: inputs });
+  const request = stepRequest(context, { ...step, path, with: inputs });
   switch (step.type) {
     case 'activity':
       return whileTellingUnserved(context, { path, kind: step.kind, queue: step.queue }, () =>

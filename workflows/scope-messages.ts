@@ -63,7 +63,7 @@ export interface BatchArguments extends RunFacts {
   readonly owner: string;
   /** Of the fan-out: `matrix` or `forEach`. */
   readonly kind: string;
-  readonly step: Pick<FanOutStep, 'scope' | 'outputs' | 'legWhen'>;
+  readonly step: Pick<FanOutStep, 'scope' | 'outputs' | 'legWhen' | 'forked'>;
   readonly legs: readonly Leg[];
   /** Legs that may run at once. */
   readonly slots: number;

@@ -23,7 +23,7 @@ type SizeName = keyof typeof sizeDefaults;
 type Size = { readonly [name in SizeName]: number };
 
 export async function searchCapacity(
-  { kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, id }: SearchStep,
+  { kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, fresh, id }: SearchStep,
   request: StepRequest,
   context: ScopeContext,
 ): Promise<StepResult> {
@@ -33,7 +33,7 @@ export async function searchCapacity(
   const result = await inPlaceOf(context, request.path, () =>
     runChild<SearchResult>(context, request.path, {
       role: 'search',
-      step: { id, kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure },
+      step: { id, kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, ...(fresh && { fresh }) },
       with: request.with,
     }),
   );
@@ -55,7 +55,7 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
   const pathOf = ({ depth, width, imageSize, anchors }: Size) =>
     `${path}.trial[${depth},${width},${imageSize},${anchors}]`;
   const part = async (kind: string, partPath: string, values: Values): Promise<StepResult> => {
-    const request = stepRequest(facts, { path: partPath, kind, version: step.version, with: values });
+    const request = stepRequest(facts, { ...step, path: partPath, kind, with: values });
     const { queue, timeoutMs, heartbeatMs, retry, onFailure } = step;
     const train = (holds: number) =>
       callStep<StepResult>({ activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request);
