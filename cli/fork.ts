@@ -147,7 +147,7 @@ function sayWhatStays(plans: { before: Plan; same: Plan; now: Plan; fork: Plan }
 /** Of steps of a kind, by path with `[]` for rounds and legs. */
 function stepTexts(scope: PlannedScope, within: string): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const step of scope.steps) {
+  for (const step of [...scope.steps, ...(scope.finally ?? [])]) {
     const path = stepPath(within, step.id);
     const inner = innerScope(step);
     if (inner === null) texts.set(path, canonicalJson(step));

@@ -29,6 +29,7 @@ export function toDot(plan: Plan, forecasts: readonly Forecast[]): string {
     '  node [shape=box, style="rounded,filled", fontname="Helvetica,Arial,sans-serif", fontsize=13, margin="0.18,0.08"];',
     '  edge [color="#666666", arrowsize=0.7];',
     ...dotScope(plan.root, '', outlooksOf(forecasts), '  '),
+    ...dotFinally(plan.root.finally ?? [], outlooksOf(forecasts)),
     ...legend(),
     '}',
   ].join('\n');
@@ -73,6 +74,17 @@ function dotScope(scope: PlannedScope, within: string, outlooks: Outlooks, inden
       ...edges,
     ];
   });
+}
+
+/** Steps that run when all others have ended, however that was: without edges, because they wait for everything. */
+function dotFinally(steps: readonly PlannedStep[], outlooks: Outlooks): string[] {
+  if (steps.length === 0) return [];
+  return [
+    '  subgraph "cluster finally" {',
+    '    label="when all else has ended    "; labeljust=l; fontsize=12; style="rounded,dashed"; color="#999999"; fontcolor="#444444"; margin=14;',
+    ...dotScope({ steps }, '', outlooks, '    '),
+    '  }',
+  ];
 }
 
 /** By step, what it needs that something else it needs comes after anyhow: without those a picture shows the order best. */

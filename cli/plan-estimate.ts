@@ -37,7 +37,10 @@ const nothing: Cost = { workMs: 0, trainMs: 0, elapsedMs: 0 };
 export function estimatePlan(plan: Plan, earlier: EarlierWork, forecasts: readonly Forecast[]): PlanEstimate {
   const outlooks = new Map(forecasts.map(({ path, outlook }) => [path, outlook]));
   const estimating: Estimating = { plan, earlier, outlooks, steps: new Map(), unmeasured: new Set() };
-  const { workMs, trainMs, elapsedMs } = scopeCost(estimating, plan.root, '');
+  const body = scopeCost(estimating, plan.root, '');
+  const last = scopeCost(estimating, { steps: plan.root.finally ?? [] }, '');
+  const { workMs, trainMs } = added(body, last);
+  const elapsedMs = body.elapsedMs + last.elapsedMs;
   // Trainings that the graph lets run side by side wait for each other all the same.
   const bound = Math.max(elapsedMs, trainMs);
   return { workMs, elapsedMs: bound, steps: estimating.steps, unmeasured: [...estimating.unmeasured] };

@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { createRun, writeStepRecord } from '../../artifacts/run-record.ts';
+import { runFork } from '../../cli/fork.ts';
+import { loadForRun } from '../../cli/load-for-run.ts';
+import { readRunView } from '../../cli/run-view.ts';
+import { loadSettings } from '../../cli/settings.ts';
+import { statusText } from '../../cli/status.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
+import { digestPlan } from '../../plan/plan-digest.ts';
+import { compileText, dedent } from '../plan/compile-text.ts';
+import { captureOutput } from './capture.ts';
+
+const yaml = `
+  name: forked
+  params: { images: { type: integer, default: 20 }, epochs: { type: integer, default: 10 } }
+  steps:
+    data: { uses: synthesize, with: { images: "\${{ params.images }}" } }
+    model: { uses: train, with: { dataset: "\${{ steps.data.dataset }}", epochs: "\${{ params.epochs }}" } }
+    loop:
+      repeat: { max: 2, carry: { model: "\${{ steps.model.model }}" } }
+      steps:
+        train: { uses: train, with: { init: "\${{ carry.model }}", dataset: "\${{ steps.data.dataset }}", epochs: "\${{ params.epochs }}" } }
+      next: { model: "\${{ steps.train.model }}" }`;
+
+let folder: string;
+const settings = () => loadSettings({}, {}, folder);
+const options = { params: [] as string[], wait: true, dryRun: true };
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-fork-'));
+  const store = await openFolderStore(join(folder, '.hardcase', 'store'));
+  const plan = compileText(yaml).plan!;
+  await store.putObject(Buffer.from(canonicalJson(plan)));
+  const source = await store.putObject(Buffer.from(dedent(yaml)));
+  const header = {
+    pipeline: plan.pipeline,
+    planDigest: digestPlan(plan),
+    source,
+    file: 'forked.yaml',
+    params: plan.params,
+  };
+  const createdAt = '2026-01-01T00:00:00.000Z';
+  await createRun(store, { ...header, run: 'origin', createdAt });
+  for (const path of ['data', 'model', 'loop[1].train']) {
+    await writeStepRecord(store, 'origin', { path, kind: 'train', state: 'done', reused: false });
+  }
+  const fork = { run: 'origin', from: 'model', params: { epochs: 30 } };
+  await createRun(store, { ...header, run: 'child', createdAt, fork });
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test('a dry run tells what a fork would do, and which steps keep the params that they had', async () => {
+  const output = captureOutput();
+  expect(await runFork(settings(), 'origin', { ...options, from: 'loop[1].train', params: ['epochs=30'] })).toBe(0);
+  const { out, err } = output();
+  expect(err).toBe('-p epochs: from loop[1].train on. What came before stays as it was: model, loop[].train.\n');
+  expect(out).toMatch(/^run +data +synthesize +no result/);
+});
+
+test('a step that is none, a round that did not begin and a param that changes nothing are refused with what to do', async () => {
+  const fork = (from: string, ...params: string[]) => runFork(settings(), 'origin', { ...options, from, params });
+  await expect(fork('modle')).rejects.toThrow(
+    /^--from modle: this is no step of origin\. Did you mean "model"\? Steps that began: data,/,
+  );
+  await expect(fork('loop[2].train')).rejects.toThrow(/^--from loop\[2\]\.train: loop\[2\] did not begin in origin\./);
+  await expect(fork('model', 'images=30')).rejects.toThrow(
+    '-p images changes nothing from model on. It is read by data: fork from there.',
+  );
+  const output = captureOutput();
+  expect(await fork('model', 'epochs=many')).toBe(1);
+  expect(output().err).toContain('INVALID_PARAM');
+});
+
+test('status tells where a fork comes from, and going on with one takes its own plan and no params', async () => {
+  const store = await openFolderStore(join(folder, '.hardcase', 'store'));
+  expect(statusText((await readRunView(store, 'child'))!)).toContain(
+    '\n  fork of origin from model on with epochs=30\n',
+  );
+  const loaded = await loadForRun(settings(), 'gone.yaml', [], 'child');
+  expect(loaded?.plan.params).toEqual({ images: 20, epochs: 10 });
+  await expect(loadForRun(settings(), 'gone.yaml', ['epochs=3'], 'child')).rejects.toThrow(
+    /child is a fork of origin.*-p has no place here/,
+  );
+});
