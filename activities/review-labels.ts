@@ -17,6 +17,7 @@ import {
   type RecordedDecision,
   readDecisions,
   readGate,
+  readTip,
   writeGate,
 } from '../artifacts/gate-record.ts';
 import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
@@ -213,7 +214,7 @@ export async function appendBatch(
     );
   }
   const undecided = asked.length - decided.size - fresh.size;
-  await writeGate(store, run, { ...gate, decided: asked.length - undecided });
+  await writeGate(store, run, { ...gate, decided: asked.length - undecided, ledger: await readTip(store, run, path) });
   const record = await readStepRecord(store, run, path);
   if (record?.state === 'waiting') {
     await writeStepRecord(store, run, { ...record, waitingFor: waitingFor(run, path, undecided) });
@@ -273,6 +274,7 @@ export async function applyDecisions(
       );
     }
     const changed = applied.changes.length;
+    const ledger = await readTip(store, run, path);
     const labels = changed > 0 ? applied.labels : dataset.labels;
     const reviewed = changed > 0 ? await saveDataset(store, { ...dataset, labels }) : parameters.dataset;
     const after = (await loadDataset(store, reviewed)).manifest.labels;
@@ -284,6 +286,7 @@ export async function applyDecisions(
       asked: asked.length,
       carriedOver: earlier.length,
       undecided: asked.length - decided.size,
+      ledger,
       decisions: decisions.map(({ batch: _, shown: __, ...decision }) => ({
         ...decision,
         type: types.get(decision.candidateId)!,
@@ -312,6 +315,7 @@ export async function applyDecisions(
       state: 'closed',
       closedAt: gate.closedAt ?? now(),
       decided: decided.size,
+      ledger,
       reason: gate.reason ?? ended,
     });
     return endOf(step, await keepResult(deps, step, fingerprint, outputs as { [name: string]: Json }));

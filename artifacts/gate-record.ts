@@ -8,6 +8,7 @@
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import { type ChainTip, type StoredBatch, tipOf } from './decision-chain.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
@@ -35,6 +36,8 @@ export interface GateRecord {
   readonly reviewer?: 'human' | 'oracle';
   /** Why it was closed: all decided, expired, cancelled. */
   readonly reason?: string;
+  /** The newest batch of decisions that the gate has seen. */
+  readonly ledger?: ChainTip;
 }
 
 export interface DecisionBatch {
@@ -45,6 +48,9 @@ export interface DecisionBatch {
   /** Digest of what the reviewer was shown. */
   readonly shown?: string;
   readonly decisions: readonly Decision[];
+  /** Place in the gate's chain, from 1, and the hash of the record before (decision-chain.ts). */
+  readonly sequence?: number;
+  readonly previous?: string;
 }
 
 export interface RecordedDecision extends Decision {
@@ -76,26 +82,46 @@ export async function listGates(store: Store, run: string): Promise<GateRecord[]
   return gates.sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : 0));
 }
 
+/** Adds a batch to the end of the gate's chain; one that is there already stays as it is. */
 export async function appendDecisions(
   store: Store,
   run: string,
   gatePath: string,
-  batch: DecisionBatch,
+  batch: Omit<DecisionBatch, 'sequence' | 'previous'>,
 ): Promise<'created' | 'repeated'> {
+  const before = await readBatches(store, run, gatePath);
+  if (before.some((stored) => stored.batch.batch === batch.batch)) return 'repeated';
+  const tip = tipOf(run, gatePath, before);
   // Encoded, because the sender may have chosen a name with a slash.
-  const key = `runs/${run}/gates/${gatePath}/decisions/${encodeURIComponent(batch.batch)}.json`;
-  return (await store.createRecord(key, encode(batch))) === null ? 'created' : 'repeated';
+  const key = `${ledgerPrefix(run, gatePath)}${encodeURIComponent(batch.batch)}.json`;
+  const linked: DecisionBatch = { ...batch, sequence: tip.batches + 1, previous: tip.hash };
+  return (await store.createRecord(key, encode(linked))) === null ? 'created' : 'repeated';
+}
+
+/** The batches of a gate as they are stored, in any order. */
+export async function readBatches(store: Store, run: string, gatePath: string): Promise<StoredBatch[]> {
+  const keys = await store.listRecords(ledgerPrefix(run, gatePath));
+  const batches = await mapInParallel(keys, async (key): Promise<StoredBatch | null> => {
+    const bytes = await store.readRecord(key);
+    return bytes === null ? null : { key, bytes, batch: JSON.parse(bytes.toString()) as DecisionBatch };
+  });
+  return batches.filter((stored) => stored !== null);
+}
+
+/** How far the ledger of a gate goes. */
+export async function readTip(store: Store, run: string, gatePath: string): Promise<ChainTip> {
+  return tipOf(run, gatePath, await readBatches(store, run, gatePath));
+}
+
+function ledgerPrefix(run: string, gatePath: string): string {
+  return `runs/${run}/gates/${gatePath}/decisions/`;
 }
 
 /** All decisions of a gate, oldest batch first. Also those that came before it opened. */
 export async function readDecisions(store: Store, run: string, gatePath: string): Promise<RecordedDecision[]> {
-  const keys = await store.listRecords(`runs/${run}/gates/${gatePath}/decisions/`);
-  const batches = await mapInParallel(
-    keys,
-    async (key) => JSON.parse((await store.readRecord(key))?.toString() ?? 'null') as DecisionBatch | null,
-  );
+  const batches = await readBatches(store, run, gatePath);
   return batches
-    .filter((batch) => batch !== null)
+    .map(({ batch }) => batch)
     .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.batch < b.batch ? -1 : 1))
     .flatMap(({ batch, by, at, shown, decisions }) => decisions.map((one) => ({ ...one, batch, by, at, shown })));
 }

@@ -15,6 +15,7 @@ import type {
   Split,
 } from '../detection/types.ts';
 import type { ArtifactRef, RunEnvironment } from '../plan/types.ts';
+import type { ChainTip } from './decision-chain.ts';
 
 /** `tree`: a folder of files. Names have forward slashes and are sorted. */
 export interface Tree {
@@ -170,6 +171,8 @@ export interface Corrections {
   readonly carriedOver: number;
   /** Without an answer when the gate expired. */
   readonly undecided: number;
+  /** The newest batch of the gate's ledger: with it, a ledger that was changed later is found out. */
+  readonly ledger?: ChainTip;
   readonly decisions: readonly (Decision & {
     readonly by: string;
     readonly at: string;

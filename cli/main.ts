@@ -337,6 +337,103 @@ hardcase review decide latest review --all reject --type spurious`,
 );
 
 add(
+  review,
+  'audit',
+  'check that the ledger of decisions is as it was written',
+  'hardcase review audit latest',
+  (command) => {
+    withJson(withStore(command)).argument('<run>', runArgument);
+    act(command, async ([run], flags) => {
+      const { runReviewAudit } = await import('./review-audit.ts');
+      return await runReviewAudit(settingsOf(flags), run!, { json: flags.json === true });
+    });
+  },
+);
+
+const labels = program.command('labels').description('label versions: log, diff, blame, merge, export');
+
+add(labels, 'log', 'list label versions, oldest first', 'hardcase labels log latest', (command) => {
+  withJson(withStore(command)).argument('[run]', `${runArgument} (all)`);
+  act(command, async ([run], flags) => {
+    const { runLabelsLog } = await import('./labels.ts');
+    return await runLabelsLog(settingsOf(flags), run, { json: flags.json === true });
+  });
+});
+
+const versionArgument = 'beginning of its digest, or RUN:STEP such as latest:review';
+
+add(
+  labels,
+  'diff',
+  'what differs between two label versions',
+  'hardcase labels diff latest:data latest:review',
+  (command) => {
+    withJson(withStore(command))
+      .argument('<a>', versionArgument)
+      .argument('<b>', versionArgument)
+      .option('--limit <count>', 'at most so many boxes (50; JSON: all)', wholeNumber);
+    act(command, async ([a, b], flags) => {
+      const { runLabelsDiff } = await import('./labels.ts');
+      return await runLabelsDiff(settingsOf(flags), a!, b!, {
+        limit: flags.limit as number | undefined,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(labels, 'blame', 'who changed a box, when and why', 'hardcase labels blame 117', (command) => {
+  withJson(withStore(command))
+    .argument('<box>', 'id of a box, as `labels diff` shows it')
+    .option('--label-version <version>', `up to this version: ${versionArgument} (the newest that knows the box)`);
+  act(command, async ([box], flags) => {
+    const { runLabelsBlame } = await import('./labels.ts');
+    return await runLabelsBlame(settingsOf(flags), box!, {
+      version: text(flags.labelVersion),
+      json: flags.json === true,
+    });
+  });
+});
+
+add(
+  labels,
+  'merge',
+  'make one version of two with a common ancestor',
+  'hardcase labels merge anna-1:review ben-1:review',
+  (command) => {
+    withJson(withStore(command))
+      .argument('<a>', versionArgument)
+      .argument('<b>', versionArgument)
+      .option('--prefer <version>', 'A or B: whose box counts where both changed it');
+    act(command, async ([a, b], flags) => {
+      const { runLabelsMerge } = await import('./labels.ts');
+      return await runLabelsMerge(settingsOf(flags), a!, b!, { prefer: text(flags.prefer), json: flags.json === true });
+    });
+  },
+);
+
+add(
+  labels,
+  'export',
+  'write a label version with its images into a new folder',
+  'hardcase labels export latest:review --format coco --out ./corrected',
+  (command) => {
+    withJson(withStore(command))
+      .argument('<version>', versionArgument)
+      .option('--format <name>', 'coco, voc or yolo', 'coco')
+      .requiredOption('--out <folder>', 'a folder that is new or empty');
+    act(command, async ([version], flags) => {
+      const { runLabelsExport } = await import('./labels.ts');
+      return await runLabelsExport(settingsOf(flags), version!, {
+        format: text(flags.format)!,
+        out: text(flags.out)!,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
   program,
   'worker',
   'run steps for a Temporal server, until Ctrl-C',

@@ -24,7 +24,9 @@ export function problemOfDecisions(decisions: unknown): string | null {
 
 function problemOfDecision(decision: unknown): string | null {
   if (typeof decision !== 'object' || decision === null) return `a decision is an object, not ${kindOf(decision)}.`;
-  const { candidateId, verdict, box, categoryId, reason } = decision as { readonly [name: string]: unknown };
+  const { candidateId, verdict, box, categoryId, reason, seconds, blind } = decision as {
+    readonly [name: string]: unknown;
+  };
   if (typeof candidateId !== 'string' || candidateId === '') return '"candidateId" is missing.';
   const about = `candidate ${candidateId}`;
   if (!verdicts.includes(verdict)) {
@@ -44,6 +46,11 @@ function problemOfDecision(decision: unknown): string | null {
     return `${about} has the category ${JSON.stringify(categoryId)}; expected a category's id.`;
   }
   if (reason !== undefined && typeof reason !== 'string') return `${about} has a "reason" that is no text.`;
+  if (seconds !== undefined && !(typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0)) {
+    return `${about} has "seconds" ${JSON.stringify(seconds)}; expected the time it took, in seconds.`;
+  }
+  if (blind !== undefined && typeof blind !== 'boolean')
+    return `${about} has a "blind" that is neither true nor false.`;
   return null;
 }
 
@@ -66,7 +73,7 @@ export function misfitOf(
   return null;
 }
 
-/** What makes two decisions the same: the verdict and what it changes, not the words given as reason. */
+/** What makes two decisions the same: the verdict and what it changes, not the words given as reason, nor how it came about. */
 export function markOf({ verdict, box, categoryId }: Decision): string {
   return [verdict, ...(box ?? []), ...(categoryId === undefined ? [] : [`category ${categoryId}`])].join(' ');
 }
