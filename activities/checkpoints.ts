@@ -127,3 +127,11 @@ export async function openCheckpoints(
     },
   };
 }
+
+/** The next training of this fingerprint begins at the beginning. */
+export async function forgetCheckpoints(store: Store, fingerprint: string): Promise<void> {
+  for (const key of await store.listRecords(`checkpoints/${fingerprint}/`)) {
+    const bytes = await store.readRecord(key);
+    if (bytes !== null) await store.removeObject((JSON.parse(bytes.toString()) as CheckpointRecord).object);
+  }
+}

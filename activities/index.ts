@@ -13,8 +13,10 @@ import {
   loadPlan,
   openRun,
   recordNotice,
+  recordOperation,
   recordRun,
   recordStep,
+  resetSteps,
 } from './run-control.ts';
 import { finishStep, reuseStep, runStep } from './run-step.ts';
 import { stepImplementations } from './step-implementations.ts';
@@ -40,6 +42,8 @@ export function createActivities(
     'record-step': recordStep,
     'record-notice': recordNotice,
     'check-queue': checkQueue,
+    'record-operation': recordOperation,
+    'reset-steps': resetSteps,
     'close-run': closeRun,
     'count-images': countImages,
     'count-waiting': countWaiting,

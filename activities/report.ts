@@ -1,7 +1,7 @@
 /** `report`: gathers what the run left behind, and stores the pages. */
 
 import { type JsonArtifacts, loadDynamics, loadJson, readBytes, saveJson } from '../artifacts/codecs.ts';
-import { readRun, readStepRecords } from '../artifacts/run-record.ts';
+import { readOperations, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Quarantined } from '../artifacts/types.ts';
 import type { Dynamics } from '../detection/dynamics.ts';
@@ -36,6 +36,7 @@ export const report: StepImplementation<ReportParameters, { report: ArtifactRef 
     header: record.header,
     state: record.state,
     steps,
+    operations: await readOperations(store, context.run),
     metrics: metrics.filter((one) => tables.has(one.digest)),
     trials: await load(store, steps, 'trials'),
     curves: await load(store, steps, 'curves'),

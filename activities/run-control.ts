@@ -2,25 +2,29 @@
 
 import { ApplicationFailure } from '@temporalio/activity';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
-import { listGates, writeGate } from '../artifacts/gate-record.ts';
+import { type GateRecord, listGates, readGate, writeGate } from '../artifacts/gate-record.ts';
 import {
   addNotice,
+  addOperation,
   readRun,
   readStepRecord,
   readStepRecords,
   writeRunState,
   writeStepRecord,
 } from '../artifacts/run-record.ts';
+import { forgetStepResult } from '../artifacts/step-results.ts';
 import {
   type ArtifactRef,
   isArtifactRef,
   type Json,
+  type OperationRecord,
   type Plan,
   type PlannedScope,
   type RunEnvironment,
   type StepRecord,
 } from '../plan/types.ts';
 import { type ActivityDeps, now } from './attempt.ts';
+import { forgetCheckpoints } from './checkpoints.ts';
 
 /** A change of a step's record that the workflow decides: it gave up, was skipped, a loop began or ended. */
 export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> {
@@ -46,7 +50,7 @@ export async function loadPlan({ store }: ActivityDeps, { planDigest }: { planDi
 
 export async function recordRun(
   { store }: ActivityDeps,
-  { run, state }: { run: string; state: 'running' | 'waiting' | 'held' },
+  { run, state }: { run: string; state: 'running' | 'paused' | 'waiting' | 'held' },
 ): Promise<void> {
   await writeRunState(store, run, { state });
 }
@@ -68,7 +72,50 @@ export async function recordStep(
   };
   // The workflow knows the order of things, so what it says replaces what is there.
   await writeStepRecord(store, run, record, { again: true });
+  if (change.state === 'skipped') {
+    const gate = await readGate(store, run, change.path);
+    if (gate?.state === 'open') await writeGate(store, run, closed(gate, 'skipped'));
+  }
 }
+
+export async function recordOperation(
+  { store }: ActivityDeps,
+  { run, operation }: { run: string; operation: OperationRecord },
+): Promise<void> {
+  await addOperation(store, run, operation);
+}
+
+/**
+ * Takes back what is recorded of some steps of the root and of all within them, so that they begin anew. The results of
+ * `to`, which is one of them or within one, no longer count; what the others made from the same inputs still does.
+ */
+export async function resetSteps(
+  { store }: ActivityDeps,
+  { run, to, ids }: { run: string; to: string; ids: readonly string[] },
+): Promise<void> {
+  const isReset = (path: string) => ids.some((id) => isPartOf(path, id));
+  for (const { path, kind, fingerprint } of await readStepRecords(store, run)) {
+    if (!isReset(path)) continue;
+    if (isPartOf(path, to) && fingerprint !== undefined) {
+      await forgetStepResult(store, fingerprint);
+      await forgetCheckpoints(store, fingerprint);
+    }
+    await writeStepRecord(store, run, { path, kind, state: 'pending', reused: false }, { again: true });
+  }
+  for (const gate of await listGates(store, run)) {
+    if (gate.state === 'open' && isReset(gate.path)) await writeGate(store, run, closed(gate, 'reset'));
+  }
+}
+
+const isPartOf = (path: string, outer: string): boolean =>
+  path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+
+const closed = (gate: GateRecord, reason: string): GateRecord => ({
+  ...gate,
+  state: 'closed',
+  closedAt: now(),
+  reason,
+});
 
 export async function recordNotice(
   { store }: ActivityDeps,

@@ -6,11 +6,12 @@
  *     runs/RUN/steps/PATH.json      StepRecord
  *     runs/RUN/progress/PATH.json   Progress
  *     runs/RUN/notices/HASH.json    one notice
+ *     runs/RUN/operations/…json     OperationRecord
  *     runs/RUN/gates/…              see gate-record.ts
  */
 
 import { canonicalJson } from '../plan/canonical.ts';
-import type { Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
+import type { OperationRecord, Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
 import { sha256Hex } from './digest.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
@@ -76,6 +77,18 @@ export async function readNotices(store: Store, run: string): Promise<string[]> 
   return notices.sort((a, b) => compare(a.at, b.at) || compare(a.message, b.message)).map(({ message }) => message);
 }
 
+/** The same operation counts once, however often it is recorded. */
+export async function addOperation(store: Store, run: string, operation: OperationRecord): Promise<void> {
+  const name = `${operation.at.replaceAll(':', '')}-${String(operation.number).padStart(4, '0')}`;
+  await store.createRecord(`runs/${run}/operations/${name}.json`, encode(operation));
+}
+
+/** What people asked of the run while it went on, oldest first. */
+export async function readOperations(store: Store, run: string): Promise<OperationRecord[]> {
+  // The names sort by time.
+  return readAll<OperationRecord>(store, `runs/${run}/operations/`);
+}
+
 /** Answers whether it was written: a report of an attempt that others have overtaken is not. */
 export async function writeStepRecord(
   store: Store,
@@ -111,9 +124,10 @@ export async function readStepRecord(store: Store, run: string, path: string): P
   return read(store, `runs/${run}/steps/${path}.json`);
 }
 
-/** In order of start, then path; those not started last. */
+/** In order of start, then path; those not started last. What a reset took back counts as if it had never begun. */
 export async function readStepRecords(store: Store, run: string): Promise<StepRecord[]> {
-  const records = await readAll<StepRecord>(store, `runs/${run}/steps/`);
+  const all = await readAll<StepRecord>(store, `runs/${run}/steps/`);
+  const records = all.filter(({ state }) => state !== 'pending');
   const last = '~';
   return records.sort((a, b) => compare(a.startedAt ?? last, b.startedAt ?? last) || compareNatural(a.path, b.path));
 }

@@ -3,6 +3,7 @@
 import { writeRunState } from '../artifacts/run-record.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
+import { type OperateOptions, whoOf } from './operate.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
@@ -10,11 +11,7 @@ import type { Settings } from './settings.ts';
 // Steps stop with a checkpoint, which may take a few seconds.
 const cancelWaitMs = 30_000;
 
-export async function runCancel(
-  settings: Settings,
-  name: string,
-  options: { readonly json?: boolean },
-): Promise<ExitCode> {
+export async function runCancel(settings: Settings, name: string, options: OperateOptions): Promise<ExitCode> {
   const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
   const { run, file } = header;
@@ -27,12 +24,14 @@ export async function runCancel(
     return exitCodes.done;
   }
   const { sendCancel, WorkflowGoneError } = await import('./send-messages.ts');
-  const { cancelled } = await sendCancel(settings, store, header, cancelWaitMs).catch(async (error: unknown) => {
-    if (!(error instanceof WorkflowGoneError)) throw error;
-    // The engine has forgotten it, so nobody else writes its record.
-    await writeRunState(store, run, { state: 'cancelled', endedAt: new Date().toISOString() });
-    return { cancelled: true };
-  });
+  const { cancelled } = await sendCancel(settings, store, header, whoOf(options), cancelWaitMs).catch(
+    async (error: unknown) => {
+      if (!(error instanceof WorkflowGoneError)) throw error;
+      // The engine has forgotten it, so nobody else writes its record.
+      await writeRunState(store, run, { state: 'cancelled', endedAt: new Date().toISOString() });
+      return { cancelled: true };
+    },
+  );
   if (options.json) printJson({ run, cancelled });
   else if (cancelled)
     print(

@@ -3,6 +3,7 @@
 import colours from 'picocolors';
 import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
+import { operationWords } from './operations.ts';
 import { formatClock, formatDuration, paintState, visibleLength } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
 import { awaited, gateWords } from './status.ts';
@@ -57,7 +58,8 @@ export async function followRun(options: FollowOptions): Promise<RunView> {
       await options.onLook?.(view);
       if (isFinal(view.state) || options.signal.aborted) return view;
       const settles =
-        (view.state === 'waiting' && options.untilWaiting) || (view.state === 'held' && options.untilHeld);
+        ((view.state === 'waiting' || view.state === 'paused') && options.untilWaiting) ||
+        (view.state === 'held' && options.untilHeld);
       if (!settles || view.state !== settledState) {
         settledSince = Date.now();
         settledState = view.state;
@@ -91,6 +93,7 @@ class Teller {
     { state: string; startedAt?: string; progress?: string; progressAt: number }
   >();
   private readonly toldNotices = new Set<string>();
+  private readonly toldOperations = new Set<string>();
   private readonly began = Date.now();
   private isFirstLook = true;
   private isAway = false;
@@ -105,6 +108,12 @@ class Teller {
     const lines: string[] = this.isFirstLook ? this.passOver(view) : [];
     this.isFirstLook = false;
     for (const step of view.steps) lines.push(...this.newsOf(step, view));
+    for (const operation of view.operations) {
+      const words = operationWords(operation);
+      if (this.toldOperations.has(words)) continue;
+      this.toldOperations.add(words);
+      lines.push(colours.yellow(words));
+    }
     for (const notice of view.record.notices ?? []) {
       if (this.toldNotices.has(notice)) continue;
       this.toldNotices.add(notice);
@@ -130,6 +139,9 @@ class Teller {
 
   /** What earlier commands have shown is told in one line. */
   private passOver(view: RunView): string[] {
+    for (const operation of view.operations) {
+      if (Date.parse(operation.at) < this.began) this.toldOperations.add(operationWords(operation));
+    }
     const before = view.steps.filter(
       ({ state, endedAt }) =>
         (state === 'done' || state === 'skipped') && endedAt !== undefined && Date.parse(endedAt) < this.began,

@@ -64,6 +64,11 @@ const withJson = (command: Command): Command => command.option('--json', 'print 
 const withParams = (command: Command): Command =>
   command.option('-p, --param <name=value>', "a pipeline's param; may be repeated", collect, []);
 
+const withWho = (command: Command): Command =>
+  command.option('--by <name>', 'who asks (your user name)').option('--reason <text>', 'why, for the record');
+
+const whoFlags = (flags: Flags) => ({ by: text(flags.by), reason: text(flags.reason), json: flags.json === true });
+
 const settingsOf = (flags: Flags) => {
   rememberPlace(flags as ConnectionFlags);
   return loadSettings(flags as ConnectionFlags);
@@ -176,12 +181,70 @@ add(program, 'retry', 'let held steps try again', "hardcase retry latest 'rounds
   withJson(withEngine(command))
     .argument('<run>', runArgument)
     .argument('[step]', 'path of one held step; without it, all of them')
-    .option('--by <name>', 'who asks (your user name)');
+    .option('-p, --set <name=value>', 'another value of a parameter of that step; may be repeated', collect, []);
+  withWho(command);
   act(command, async ([run, step], flags) => {
     const { runRetry } = await import('./retry.ts');
-    return await runRetry(settingsOf(flags), run!, step, { by: text(flags.by), json: flags.json === true });
+    return await runRetry(settingsOf(flags), run!, step, list(flags.set), whoFlags(flags));
   });
 });
+
+add(
+  program,
+  'pause',
+  'let no new step begin; what runs is finished first',
+  "hardcase pause latest --now --reason 'the GPU is needed elsewhere'",
+  (command) => {
+    withWho(withJson(withEngine(command)))
+      .argument('<run>', runArgument)
+      .option('--now', 'also stop what runs, at a checkpoint, within ten seconds');
+    act(command, async ([run], flags) => {
+      const { runPause } = await import('./operate.ts');
+      return await runPause(settingsOf(flags), run!, { ...whoFlags(flags), now: flags.now === true });
+    });
+  },
+);
+
+add(program, 'resume', 'let a paused run go on', 'hardcase resume latest', (command) => {
+  withWho(withJson(withEngine(command))).argument('<run>', runArgument);
+  act(command, async ([run], flags) => {
+    const { runResume } = await import('./operate.ts');
+    return await runResume(settingsOf(flags), run!, whoFlags(flags));
+  });
+});
+
+add(
+  program,
+  'skip',
+  'go on without a step, and without what needs its outputs',
+  "hardcase skip latest 'rounds[2].review' --reason 'nobody has time for it'",
+  (command) => {
+    withWho(withJson(withEngine(command)))
+      .argument('<run>', runArgument)
+      .argument('<step>', 'path of a step');
+    act(command, async ([run, step], flags) => {
+      const { runSkip } = await import('./operate.ts');
+      return await runSkip(settingsOf(flags), run!, step!, whoFlags(flags));
+    });
+  },
+);
+
+add(
+  program,
+  'reset',
+  'run a step, and what depends on it, anew',
+  "hardcase reset latest --to review --reason 'the gate expired too early'",
+  (command) => {
+    withWho(withJson(withEngine(command)))
+      .argument('<run>', runArgument)
+      .requiredOption('--to <step>', 'path of the step that runs anew')
+      .option('-p, --set <name=value>', 'another value of a parameter of that step; may be repeated', collect, []);
+    act(command, async ([run], flags) => {
+      const { runReset } = await import('./operate.ts');
+      return await runReset(settingsOf(flags), run!, text(flags.to)!, list(flags.set), whoFlags(flags));
+    });
+  },
+);
 
 add(
   program,
@@ -189,10 +252,10 @@ add(
   'end a run for good; what is finished stays in the store',
   'hardcase cancel latest',
   (command) => {
-    withJson(withEngine(command)).argument('<run>', runArgument);
+    withWho(withJson(withEngine(command))).argument('<run>', runArgument);
     act(command, async ([run], flags) => {
       const { runCancel } = await import('./cancel.ts');
-      return await runCancel(settingsOf(flags), run!, { json: flags.json === true });
+      return await runCancel(settingsOf(flags), run!, whoFlags(flags));
     });
   },
 );

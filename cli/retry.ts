@@ -1,9 +1,10 @@
-/** `hardcase retry RUN [STEP]`: lets held steps try again. */
+/** `hardcase retry RUN [STEP]`: lets held steps try again, one of them also with other parameters. */
 
-import { userInfo } from 'node:os';
-import { readStepRecords } from '../artifacts/run-record.ts';
+import { readRun, readStepRecord, readStepRecords } from '../artifacts/run-record.ts';
+import { readChangedParameters } from './changed-parameters.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
+import { type OperateOptions, planStepOf, whoOf } from './operate.ts';
 import { CommandError, didYouMean, type ExitCode, exitCodes, ownCommand, print, printJson } from './output.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
@@ -12,7 +13,8 @@ export async function runRetry(
   settings: Settings,
   name: string,
   step: string | undefined,
-  options: { readonly by?: string; readonly json?: boolean },
+  words: readonly string[],
+  options: OperateOptions,
 ): Promise<ExitCode> {
   const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
@@ -32,12 +34,29 @@ export async function runRetry(
       exitCodes.usage,
     );
   }
-  const { sendRetry } = await import('./send-messages.ts');
-  const by = options.by ?? userInfo().username;
-  const answer = await sendRetry(settings, store, header, { by, ...(step === undefined ? {} : { path: step }) });
-  if (options.json) printJson({ run: header.run, retried: answer.retried });
+  if (words.length > 0 && step === undefined) {
+    throw new CommandError('-p changes parameters of one step: name the step too.', exitCodes.usage);
+  }
+  const set =
+    words.length === 0 || step === undefined
+      ? undefined
+      : readChangedParameters(words, step, (await planStepOf(store, header, step)).step);
+  const { sendOperation } = await import('./send-messages.ts');
+  const message = {
+    ...whoOf(options),
+    ...(step === undefined ? {} : { path: step }),
+    ...(set === undefined ? {} : { set }),
+  };
+  // Until the record shows it, "status" would go on calling the steps held.
+  const goesOn = async ({ steps }: { readonly steps: readonly string[] }) => {
+    if ((await readRun(store, header.run))?.state.state === 'held') return false;
+    const records = await Promise.all(steps.map((path) => readStepRecord(store, header.run, path)));
+    return records.every((record) => record?.state !== 'held');
+  };
+  const answer = await sendOperation(settings, store, header, 'retry', message, goesOn);
+  if (options.json) printJson({ run: header.run, retried: answer.steps });
   else {
-    print(`Trying again: ${answer.retried.join(', ') || 'nothing'} (${header.run}).`);
+    print(`Trying again: ${answer.steps.join(', ') || 'nothing'} (${header.run}).`);
     if (answer.goOn !== undefined) print(`Nothing runs it at the moment; it goes on with: ${answer.goOn}`);
   }
   return exitCodes.done;

@@ -1,9 +1,9 @@
 /** One run as the record shows it: what `status`, `watch` and `run` tell people and programs. */
 
-import { type RunRecord, readProgress, readRun, readStepRecords } from '../artifacts/run-record.ts';
+import { type RunRecord, readOperations, readProgress, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { kindOf } from '../plan/paths.ts';
-import type { Plan, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
+import type { OperationRecord, Plan, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
 
 export interface RunView {
   readonly header: RunHeader;
@@ -12,6 +12,8 @@ export interface RunView {
   /** Those that began, in order of start, then those of the plan's root scope that did not. */
   readonly steps: readonly StepRecord[];
   readonly progress: ReadonlyMap<string, Progress>;
+  /** What people asked of it, oldest first. */
+  readonly operations: readonly OperationRecord[];
 }
 
 export const isFinal = (state: StepState): boolean =>
@@ -27,9 +29,10 @@ export const isHeldByInput = ({ state, errorType }: StepRecord): boolean =>
 export async function readRunView(store: Store, run: string): Promise<RunView | null> {
   const record = await readRun(store, run);
   if (record === null) return null;
-  const [began, progress, plan] = await Promise.all([
+  const [began, progress, operations, plan] = await Promise.all([
     readStepRecords(store, run),
     readProgress(store, run),
+    readOperations(store, run),
     readPlan(store, record.header.planDigest),
   ]);
   return {
@@ -38,6 +41,7 @@ export async function readRunView(store: Store, run: string): Promise<RunView | 
     record: record.state,
     steps: [...began, ...(plan === null ? [] : pendingSteps(plan, began))],
     progress: new Map(progress.map((item) => [item.path, item])),
+    operations,
   };
 }
 
@@ -45,7 +49,7 @@ export async function readRunView(store: Store, run: string): Promise<RunView | 
 function overallState(record: RunRecord, steps: readonly StepRecord[]): StepState {
   const own = record.state.state;
   if (own !== 'pending') return own;
-  for (const state of ['running', 'waiting', 'held'] as const) {
+  for (const state of ['running', 'paused', 'waiting', 'held'] as const) {
     if (steps.some((step) => step.state === state)) return state;
   }
   return own;
@@ -87,6 +91,7 @@ export function statusJson(view: RunView): object {
     endedAt: view.record.endedAt,
     error: view.record.error,
     notices: view.record.notices ?? [],
+    operations: view.operations.map(({ number: _, ...operation }) => operation),
     steps: view.steps.map(
       ({ path, kind, state, reused, startedAt, endedAt, outputs, waitingFor, unserved, error, note }) => ({
         path,

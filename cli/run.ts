@@ -1,25 +1,27 @@
 /** `hardcase run FILE`: starts or joins a run, keeps it going on the embedded engine, and shows how it goes. */
 
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import { listRuns, writeRunState } from '../artifacts/run-record.ts';
+import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
-import { queueName, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
+import { workflowIdOf } from '../workflows/messages.ts';
 import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { type LoadedPlan, loadForRun } from './load-for-run.ts';
+import { pauseOf } from './operations.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
 import { writeReport } from './report.ts';
 import { isFinal, isHeldByInput, type RunView, readPlan, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
-import { heldByInputWords } from './status.ts';
+import { startWorkflow } from './start-workflow.ts';
+import { heldByInputWords, pausedWords } from './status.ts';
 import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
 
 export interface RunOptions {
@@ -126,7 +128,9 @@ async function keepGoing(
     const chosen = await choose();
     const { header } = chosen;
     const { run } = header;
-    say(greeting(chosen, (await readRunView(store, run))!.state));
+    const found = (await readRunView(store, run))!;
+    say(greeting(chosen, found.state));
+    if (!isFinal(found.state) && pauseOf(found.operations) !== null) say(pausedWords(found));
     await takeWorker(connected);
     if (interruption.signal.aborted) return { run, end: 'stopped' };
     const handle = await startWorkflow(settings, store, connected, header, plan);
@@ -250,42 +254,6 @@ async function isBusy(client: Client, handle: WorkflowHandle): Promise<boolean> 
   return false;
 }
 
-/** Starts the workflow where the server has none of the run; else joins it. */
-async function startWorkflow(
-  settings: Settings,
-  store: Store,
-  temporal: TemporalConnection,
-  header: RunHeader,
-  plan: Plan,
-): Promise<WorkflowHandle> {
-  const existing = temporal.client.workflow.getHandle(workflowIdOf(header.run));
-  const running = await existing.describe().then(
-    ({ status }) => status.name === 'RUNNING',
-    () => false,
-  );
-  if (running) return existing;
-  const view = await readRunView(store, header.run);
-  // The record of an earlier attempt would otherwise end the following before the new one writes its own.
-  if (view !== null && isFinal(view.state)) {
-    await writeRunState(store, header.run, { state: 'pending', endedAt: undefined, error: undefined });
-  }
-  const scopeBytes = Buffer.byteLength(canonicalJson(plan.root));
-  const argument: RunArguments = {
-    run: header.run,
-    pipeline: header.pipeline,
-    planDigest: header.planDigest,
-    seed: plan.seed,
-    ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
-  };
-  return await temporal.client.workflow.start(header.pipeline, {
-    workflowId: workflowIdOf(header.run),
-    taskQueue: queueName(settings.queue, 'workflows'),
-    args: [argument],
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-  });
-}
-
 /** The worker runs these too. */
 async function queuesOfOpenRuns(store: Store): Promise<string[]> {
   const queues: string[] = [];
@@ -336,6 +304,9 @@ async function finish(
     case 'waiting':
       say(`\nRun ${run} waits for a human. While no command runs it, nothing reminds or expires.`);
       say(`It goes on with: ${ownCommand('run', file, '--run', run)}`);
+      return exitCodes.waiting;
+    case 'paused':
+      say(`\n${pausedWords(view)}`);
       return exitCodes.waiting;
     case 'held': {
       const held = view.steps.filter((step) => step.state === 'held');

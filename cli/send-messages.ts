@@ -1,9 +1,9 @@
-/** Sends decisions, retries and cancellations to a run's workflow, and says what came of them. */
+/** Sends decisions and operations to a run's workflow, and says what came of them. */
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
-import { readRun, readStepRecord } from '../artifacts/run-record.ts';
+import { readOperations, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -15,10 +15,10 @@ import {
   decisionsPerMessageMax,
   type GatesAnswer,
   gatesName,
+  type OperateAnswer,
+  type OperateMessage,
+  type OperationName,
   type RefusedDecision,
-  type RetryAnswer,
-  type RetryMessage,
-  retryName,
   workflowIdOf,
 } from '../workflows/messages.ts';
 import { connectTemporal } from './connect.ts';
@@ -92,24 +92,27 @@ async function refusals(handle: WorkflowHandle, gate: string, ids: ReadonlySet<s
   }
 }
 
-export async function sendRetry(
+/** What `operations` of the run's record say of it, and how the run goes on. */
+export interface OperationSent extends OperateAnswer {
+  readonly goOn?: string;
+}
+
+/** Answers once the record shows the operation, and what it changes at once. */
+export async function sendOperation(
   settings: Settings,
   store: Store,
   header: RunHeader,
-  message: RetryMessage,
-): Promise<RetryAnswer & { readonly goOn?: string }> {
+  name: OperationName,
+  message: OperateMessage,
+  /** Whether the record shows what the operation is to bring about. */
+  hasHappened: (answer: OperateAnswer) => Promise<boolean> = async () => true,
+  waitMs = ledgerWaitMs,
+): Promise<OperationSent> {
   return await withWorkflow(settings, store, header, async (handle) => {
-    const answer = await handle.executeUpdate<RetryAnswer, [RetryMessage]>(retryName, { args: [message] });
-    // Until the record shows it, "status" would go on calling the steps held.
-    const deadline = Date.now() + ledgerWaitMs;
-    for (const path of answer.retried) {
-      const before = (await readStepRecord(store, header.run, path))?.state;
-      while (before === 'held' && Date.now() < deadline) {
-        const run = await readRun(store, header.run);
-        if (run?.state.state !== 'held' || (await readStepRecord(store, header.run, path))?.state !== 'held') break;
-        await sleep(150);
-      }
-    }
+    const answer = await handle.executeUpdate<OperateAnswer, [OperateMessage]>(name, { args: [message] });
+    const isRecorded = async () => (await readOperations(store, header.run)).some(({ at }) => at === answer.at);
+    const deadline = Date.now() + waitMs;
+    while (Date.now() < deadline && !((await isRecorded()) && (await hasHappened(answer)))) await sleep(150);
     return answer;
   });
 }
@@ -119,18 +122,24 @@ export async function sendCancel(
   settings: Settings,
   store: Store,
   header: RunHeader,
+  message: OperateMessage,
   waitMs: number,
 ): Promise<{ readonly cancelled: boolean }> {
-  return await withWorkflow(settings, store, header, async (handle) => {
-    await handle.cancel();
-    const deadline = Date.now() + waitMs;
-    while (Date.now() < deadline) {
+  let cancelled = false;
+  await sendOperation(
+    settings,
+    store,
+    header,
+    'cancel',
+    message,
+    async () => {
       const run = await readRun(store, header.run);
-      if (run !== null && isFinal(run.state.state)) return { cancelled: true };
-      await sleep(250);
-    }
-    return { cancelled: false };
-  });
+      cancelled = run !== null && isFinal(run.state.state);
+      return cancelled;
+    },
+    waitMs,
+  );
+  return { cancelled };
 }
 
 /**

@@ -4,6 +4,7 @@ import colours from 'picocolors';
 import { isArtifactRef, type Json, type RunHeader, type StepRecord } from '../plan/types.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
+import { operationWords, pauseOf } from './operations.ts';
 import {
   type ExitCode,
   exitCodes,
@@ -65,9 +66,13 @@ export function statusText(view: RunView, now: number = Date.now()): string {
   if (view.record.error && !details.some((line) => line.includes(view.record.error!))) {
     lines.push('', `Error: ${view.record.error}`);
   }
+  if (view.operations.length > 0) {
+    lines.push('', 'Operations:', ...view.operations.map((operation) => `  ${operationWords(operation)}`));
+  }
   const notices = view.record.notices ?? [];
   if (notices.length > 0) lines.push('', 'Notices:', ...notices.map((notice) => `  ${notice}`));
-  if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
+  if (!isFinal(view.state) && pauseOf(view.operations) !== null) lines.push('', pausedWords(view));
+  else if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
   else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);
   return lines.join('\n');
 }
@@ -98,6 +103,13 @@ export function heldByInputWords({ run, file, params, given }: RunHeader, words:
     `Mend the data or the pipeline, and start a new run, which reuses what is finished: ${ownCommand('run', file, ...again)}\n` +
     `  A retry of this one would read the same again; it ends with: ${ownCommand('cancel', run)}`
   );
+}
+
+/** Who paused the run, and how it goes on. */
+export function pausedWords({ header: { run, file }, operations }: Pick<RunView, 'header' | 'operations'>): string {
+  const pause = pauseOf(operations);
+  const who = pause === null ? '' : ` by ${pause.by}${pause.reason === undefined ? '' : ` (${pause.reason})`}`;
+  return `Run ${run} is paused${who}. It goes on with: ${ownCommand('resume', run)} and ${ownCommand('run', file, '--run', run)}`;
 }
 
 /** The record's own words end with a command that knows nothing of how this one was called. */

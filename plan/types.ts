@@ -293,6 +293,23 @@ export interface RunState {
   readonly notices?: readonly string[];
 }
 
+/** `runs/RUN/operations/…json`: what somebody asked of the run while it went on. */
+export interface OperationRecord {
+  readonly operation: 'pause' | 'resume' | 'cancel' | 'retry' | 'skip' | 'reset';
+  /** ISO 8601. */
+  readonly at: string;
+  /** Counts the operations that one workflow took; tells those of one millisecond apart. */
+  readonly number: number;
+  readonly by: string;
+  readonly reason?: string;
+  /** Of a pause: whether running steps were stopped. */
+  readonly now?: boolean;
+  /** Paths of the steps that it is about. */
+  readonly steps?: readonly string[];
+  /** New values of parameters of those steps. */
+  readonly set?: { readonly [name: string]: Json };
+}
+
 /** `runs/RUN/progress/PATH.json`, replaced every few seconds: what a live view shows. */
 export interface Progress {
   readonly path: string;

@@ -492,6 +492,23 @@ function runSection(input: ReportInput): Section {
       },
     },
   ];
+  if (input.operations.length > 0) {
+    blocks.push({
+      type: 'table',
+      table: {
+        caption: 'What people asked of the run while it went on.',
+        columns: ['When', 'Who', 'What', 'Steps', 'Parameters changed', 'Why'],
+        rows: input.operations.map(({ at, by, operation, now, steps, set, reason }) => [
+          plain(at.slice(0, 19).replace('T', ' ')),
+          plain(by),
+          plain(now === true ? `${operation} now` : operation),
+          plain(steps?.join(', ') ?? '–'),
+          plain(set === undefined ? '–' : JSON.stringify(set)),
+          plain(reason ?? '–'),
+        ]),
+      },
+    });
+  }
   if (input.state.notices && input.state.notices.length > 0) {
     blocks.push({ type: 'text', text: 'Notices:' }, { type: 'list', items: input.state.notices });
   }

@@ -12,7 +12,7 @@ import type {
   Trials,
 } from '../artifacts/types.ts';
 import type { Dynamics } from '../detection/dynamics.ts';
-import type { RunHeader, RunState, StepRecord } from '../plan/types.ts';
+import type { OperationRecord, RunHeader, RunState, StepRecord } from '../plan/types.ts';
 
 /** An artifact with the path of the step that made it. */
 export interface Made<T> {
@@ -39,6 +39,8 @@ export interface ReportInput {
   readonly state: RunState;
   /** In order of their start. */
   readonly steps: readonly StepRecord[];
+  /** What people asked of the run while it went on, oldest first. */
+  readonly operations: readonly OperationRecord[];
   readonly metrics: readonly Made<Metrics>[];
   readonly trials: readonly Made<Trials>[];
   readonly curves: readonly Made<Curves>[];

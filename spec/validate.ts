@@ -119,6 +119,17 @@ export function validateParameters(
   });
 }
 
+/** What is wrong with parameters that stand in no file; those that are absent are not missed. */
+export function problemsOfGiven(kind: string, value: PlainValue): string[] {
+  const errors = errorsOf(kind, value).filter(({ keyword }) => keyword !== 'required');
+  return errors.map((error) => {
+    if (error.keyword !== 'additionalProperties') return valueMessage(error);
+    const known = Object.keys((error.parentSchema as Schema).properties ?? {});
+    const name = String(error.params.additionalProperty);
+    return `${pathOf(error.instancePath) || kind} has no "${name}". ${suggestion(name, known, 'It has')}`;
+  });
+}
+
 /** The JSON types that a schema accepts, expressions apart. */
 export function acceptedTypes(schema: Schema): ReadonlySet<string> {
   if (schema.anyOf !== undefined) {

@@ -3,7 +3,7 @@
 import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporalio/workflow';
 import type { AppendedBatch, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
-import type { Json, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
+import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
 import { queueName } from './messages.ts';
 import type { LiveState, QueuedBatch } from './scope-messages.ts';
 
@@ -13,6 +13,9 @@ export interface ControlActivities {
   'load-plan'(request: { planDigest: string }): Promise<PlannedScope>;
   'record-run'(request: { run: string; state: LiveState }): Promise<void>;
   'record-step'(request: { run: string; change: StepChange }): Promise<void>;
+  'record-operation'(request: { run: string; operation: OperationRecord }): Promise<void>;
+  /** Takes back what is recorded of these steps of the root and all within them; `to` is the one that runs anew. */
+  'reset-steps'(request: { run: string; to: string; ids: readonly string[] }): Promise<void>;
   'record-notice'(request: { run: string; message: string }): Promise<void>;
   /** Whether a worker polls the queue; where none does, the step's record says so. */
   'check-queue'(request: { run: string; path: string; kind: string; queue: string }): Promise<boolean>;

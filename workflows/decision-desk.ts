@@ -1,12 +1,10 @@
-/** The root's desk: takes decisions and retries from people, and passes them on to the workflow that waits for them. */
+/** The root's desk for decisions: takes them from people, and passes them on to the workflow that waits for them. */
 
 import {
-  condition,
   defineQuery,
   defineSignal,
   defineUpdate,
   getExternalWorkflowHandle,
-  isCancellation,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -21,10 +19,10 @@ import {
   type GatesAnswer,
   gatesName,
   type RefusedDecision,
-  type RetryAnswer,
-  type RetryMessage,
-  retryName,
 } from './messages.ts';
+import { isWithin } from './orders.ts';
+import type { Outbox } from './outbox.ts';
+import { rootStepOf } from './plan-paths.ts';
 import {
   batchSignal,
   type GateProgress,
@@ -32,16 +30,12 @@ import {
   gateOpenedSignal,
   gateProgressSignal,
   type QueuedBatch,
-  retryStepSignal,
   sealedSignal,
-  stepHeldSignal,
 } from './scope-messages.ts';
 
 // An update, because the sender wants to know whether the decisions were taken; a signal for the bare Temporal CLI.
 const decideUpdate = defineUpdate<DecideAnswer, [DecideMessage]>(decideName);
 const decideSignal = defineSignal<[DecideMessage]>(decideName);
-// An update, because the sender wants to know which steps go on.
-const retryUpdate = defineUpdate<RetryAnswer, [RetryMessage]>(retryName);
 const gatesQuery = defineQuery<GatesAnswer>(gatesName);
 
 interface Gate {
@@ -63,19 +57,16 @@ interface Gate {
 /** How many refused decisions the query shows; all of them are notices of the run. */
 const refusedShownMax = 100;
 
-export class DecisionDesk implements Root {
+export class DecisionDesk implements Omit<Root, 'stepHeld'> {
   readonly #run: string;
   readonly #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #gates = new Map<string, Gate>();
-  readonly #held = new Map<string, string>();
   readonly #refused: RefusedDecision[] = [];
-  /** Messages to children and notices, one after another, because handlers must not wait. */
-  readonly #outbox: (() => Promise<void>)[] = [];
-  #closed = false;
-  #delivered: Promise<void> = Promise.resolve();
+  readonly #outbox: Outbox;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox) {
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
+    this.#outbox = outbox;
     this.#run = run;
     this.#scope = scope;
     this.#mailbox = mailbox;
@@ -93,33 +84,13 @@ export class DecisionDesk implements Root {
       if (problem === null) this.#take(message, 'signal');
       else this.#note(`A decide signal was refused. ${problem}`);
     });
-    setHandler(retryUpdate, (message) => this.#retry(message), {
-      validator: (message) => {
-        const problem = this.#problemOfRetry(message);
-        if (problem !== null) throw new Error(problem);
-      },
-    });
     setHandler(gatesQuery, () => this.#answer());
-    setHandler(stepHeldSignal, ({ path, workflowId }) => void this.#held.set(path, workflowId));
     setHandler(gateOpenedSignal, ({ gate, workflowId, undecided }) => this.#opened(gate, workflowId, undecided));
     setHandler(gateProgressSignal, (progress) => this.#progress(progress));
     setHandler(gateClosingSignal, ({ gate }) => this.#closing(gate));
-    this.#delivered = this.#deliver().catch((error: unknown) => {
-      if (!isCancellation(error)) throw error;
-    });
-  }
-
-  /** Resolves once everything has been passed on. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    await this.#delivered;
   }
 
   // What steps of the root's own scope tell it.
-
-  async stepHeld(path: string): Promise<void> {
-    this.#held.set(path, workflowInfo().workflowId);
-  }
 
   async gateOpened(gate: string, undecided: number): Promise<void> {
     this.#opened(gate, workflowInfo().workflowId, undecided);
@@ -243,40 +214,22 @@ export class DecisionDesk implements Root {
     return { open, refused: this.#refused };
   }
 
-  // Held steps.
+  // Operations.
 
-  #problemOfRetry(message: RetryMessage): string | null {
-    if (typeof message !== 'object' || message === null || typeof message.by !== 'string') {
-      return 'A retry message is an object with "by" (who asks) and, for one step only, "path".';
-    }
-    const { path } = message;
-    if (path === undefined || this.#held.has(path)) return null;
-    const held = [...this.#held.keys()].join(', ') || 'none';
-    return `The step "${path}" of ${this.#run} is not held, so there is nothing to retry. Held steps: ${held}.`;
+  stepSkipped(path: string): void {
+    for (const [gate, one] of this.#gates) if (isWithin(gate, path)) one.closed = true;
   }
 
-  #retry({ path, by }: RetryMessage): RetryAnswer {
-    const retried = path === undefined ? [...this.#held.keys()].sort() : [path];
-    for (const step of retried) {
-      const holder = this.#held.get(step)!;
-      this.#held.delete(step);
-      if (holder === workflowInfo().workflowId) this.#mailbox.retry(step);
-      else this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(retryStepSignal, { path: step }));
-      this.#note(`${by} had ${step} tried again at ${new Date().toISOString()}.`);
+  stepsReset(ids: ReadonlySet<string>): void {
+    for (const [path, gate] of this.#gates) {
+      if (!ids.has(rootStepOf(path))) continue;
+      gate.closed = false;
+      gate.holder = null;
+      gate.unwritten = [];
     }
-    return { retried };
   }
 
   #note(message: string): void {
     this.#outbox.push(() => control('record-notice', { run: this.#run, message }));
-  }
-
-  async #deliver(): Promise<void> {
-    for (;;) {
-      await condition(() => this.#outbox.length > 0 || this.#closed);
-      const send = this.#outbox.shift();
-      if (send === undefined) return;
-      await send();
-    }
   }
 }

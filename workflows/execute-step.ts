@@ -53,7 +53,19 @@ export function stepRequest(
 }
 
 /** One activity to its end. Where it read a damaged object, the steps that made that object run again first. */
-export async function callStep<Result = StepResult>(call: ActivityCall, request: Json | StepRequest): Promise<Result> {
+export async function callStep<Result = StepResult>(
+  context: ScopeContext,
+  path: string,
+  call: ActivityCall,
+  request: Json | StepRequest,
+): Promise<Result> {
+  const { run, state } = context;
+  const stopped = async () => {
+    await control('record-step', { run, change: { path, kind: call.activity, state: 'paused' } });
+    state.set(path, 'paused');
+  };
+  const schedule = (one: ActivityCall, its: unknown) =>
+    context.mailbox.orders.call(() => scheduleStep(one, its), stopped);
   for (let remakes = 0; ; remakes++) {
     try {
       return (await schedule(call, request)) as Result;
@@ -66,7 +78,7 @@ export async function callStep<Result = StepResult>(call: ActivityCall, request:
   }
 }
 
-function schedule({ activity, queue, timeoutMs, heartbeatMs, retry, holds }: ActivityCall, request: unknown) {
+function scheduleStep({ activity, queue, timeoutMs, heartbeatMs, retry, holds }: ActivityCall, request: unknown) {
   const policy: AttemptPolicy = { retry, timeoutMs, holds };
   return scheduleActivity<unknown>(activity, [request, policy], {
     taskQueue: siblingQueue(queue),
@@ -88,7 +100,8 @@ function remakesOf(error: unknown): readonly Remake[] {
 
 /**
  * Repeats `attempt` until it succeeds. Where it gives up, the step is held: other steps go on, and this one waits for
- * a person's `retry`. Other than `hold`, the step has failed, and its failure is thrown.
+ * a person's `retry`. Other than `hold`, the step has failed, and its failure is thrown. Throws `StepSkipped` where people
+ * do not want it.
  */
 export async function holdUntilDone<Result>(
   context: ScopeContext,
@@ -97,10 +110,13 @@ export async function holdUntilDone<Result>(
   onFailure: OnFailure = 'hold',
 ): Promise<Result> {
   const { path, kind } = step;
+  const { orders } = context.mailbox;
   for (let holds = 0; ; holds++) {
-    context.state.set(path, 'running');
+    context.state.set(path, orders.paused ? 'paused' : 'running');
     try {
-      return await attempt(holds);
+      await orders.mayBegin(path);
+      context.state.set(path, 'running');
+      return await orders.attempt(path, () => attempt(holds));
     } catch (error) {
       if (isCancellation(error) || !isStepFailure(error)) throw error;
       // Trying a loop again does not help where a step within has ended it for good.

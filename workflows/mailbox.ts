@@ -2,12 +2,14 @@
 
 import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import { workflowIdOf } from './messages.ts';
+import { type Orders, receiveOrders } from './orders.ts';
 import {
   batchSignal,
   type GateProgress,
   gateClosingSignal,
   gateOpenedSignal,
   gateProgressSignal,
+  type LiveState,
   type QueuedBatch,
   retryStepSignal,
   scopeStateSignal,
@@ -17,6 +19,7 @@ import {
   stepHeldSignal,
 } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
+import type { StandingOrders } from './standing-orders.ts';
 
 /** What a step tells the root. */
 export interface Root {
@@ -27,11 +30,16 @@ export interface Root {
 }
 
 export class Mailbox {
+  readonly orders: Orders;
   readonly #batches = new Map<string, QueuedBatch[]>();
   readonly #received = new Map<string, number>();
   readonly #sealed = new Map<string, number>();
   readonly #retried = new Set<string>();
   readonly #slots = new Map<string, number>();
+
+  constructor(orders: Orders) {
+    this.orders = orders;
+  }
 
   /** Forgets what an earlier opening of the gate received; the root sends again what is not in the ledger. */
   openGate(gate: string): void {
@@ -86,18 +94,22 @@ export class Mailbox {
     return count;
   }
 
+  /** Also when the step is to be skipped: it finds out when it begins. */
   async retryOf(path: string): Promise<void> {
-    await condition(() => this.#retried.has(path));
+    await condition(() => this.#retried.has(path) || this.orders.whyNot(path) !== undefined);
     this.#retried.delete(path);
   }
 }
 
 /** The mailbox of a child, filled by signals from the root. */
-export function openMailbox(): Mailbox {
-  const mailbox = new Mailbox();
+export function openMailbox(given: StandingOrders): Mailbox {
+  const mailbox = new Mailbox(receiveOrders(given));
   setHandler(batchSignal, (batch) => mailbox.batch(batch));
   setHandler(sealedSignal, ({ gate, batches }) => mailbox.sealed(gate, batches));
-  setHandler(retryStepSignal, ({ path }) => mailbox.retry(path));
+  setHandler(retryStepSignal, ({ path, orders }) => {
+    mailbox.orders.take(orders);
+    mailbox.retry(path);
+  });
   return mailbox;
 }
 
@@ -124,7 +136,7 @@ export function receiveSlots(take: (count: number) => void): void {
   setHandler(slotsGivenSignal, ({ count }) => take(count));
 }
 
-export async function tellParent(path: string, state: 'running' | 'waiting' | 'held'): Promise<void> {
+export async function tellParent(path: string, state: LiveState): Promise<void> {
   const parent = workflowInfo().parent;
   if (parent) await getExternalWorkflowHandle(parent.workflowId).signal(scopeStateSignal, { path, state });
 }

@@ -1,7 +1,8 @@
 /** Names and payloads of the run's messages: what commands, pages and people with the Temporal CLI may send. */
 
 import type { Decision } from '../detection/types.ts';
-import type { PlannedScope } from '../plan/types.ts';
+import type { Json, OperationRecord, PlannedScope } from '../plan/types.ts';
+import type { StandingOrders } from './standing-orders.ts';
 
 /**
  * Argument 0 of a run's workflow, whose id is `workflowIdOf(run)`, whose type is the pipeline's name and whose task
@@ -15,6 +16,10 @@ export interface RunArguments {
   readonly seed: number;
   /** The plan's root scope; left out where its JSON is larger than `scopeBytesMax`, and fetched by an activity then. */
   readonly scope?: PlannedScope;
+  /** Those of an earlier workflow of the run, as its record has them. */
+  readonly orders?: StandingOrders;
+  /** An ended run begins again with this. */
+  readonly reset?: OperationRecord;
 }
 
 /** Temporal refuses payloads of 2 MiB; a scope well below that leaves room for everything else in a task. */
@@ -53,14 +58,42 @@ export interface DecideAnswer {
   readonly repeated: number;
 }
 
-/** Lets a held step run again; without a path, every held step. An update: the sender wants to know which. */
-export interface RetryMessage {
-  readonly path?: string;
+/** What every operation on a run says. All are updates: the sender wants to know whether they were taken. */
+export interface OperateMessage {
+  /** Who asks. */
   readonly by: string;
+  readonly reason?: string;
 }
 
-export interface RetryAnswer {
-  readonly retried: readonly string[];
+/** No new step starts. With `now`, running ones stop with a checkpoint too, and begin again after `resume`. */
+export interface PauseMessage extends OperateMessage {
+  readonly now?: boolean;
+}
+
+/** Lets a held step run again; without a path, every held step. */
+export interface RetryMessage extends OperateMessage {
+  readonly path?: string;
+  /** New values of parameters of that step. */
+  readonly set?: { readonly [name: string]: Json };
+}
+
+/** The step does not run, and what reads it is skipped too. */
+export interface SkipMessage extends OperateMessage {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The step, and what depends on it, begin anew. */
+export interface ResetMessage extends OperateMessage {
+  readonly path: string;
+  readonly set?: { readonly [name: string]: Json };
+}
+
+export interface OperateAnswer {
+  /** Names the operation in the run's record. */
+  readonly at: string;
+  /** Steps that it is about. */
+  readonly steps: readonly string[];
 }
 
 /** A gate that waits for people, as the query `gates` shows it. */
@@ -87,6 +120,8 @@ export interface GatesAnswer {
 
 export const decideName = 'decide';
 export const retryName = 'retry';
+export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
+export type OperationName = (typeof operationNames)[number];
 export const gatesName = 'gates';
 
 /** Workflow id of a run, and of the child that a round or a capacity search is. */

@@ -6,14 +6,14 @@ import type { StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
 import { callStep, type ScopeContext } from './execute-step.ts';
 
-type Call = Parameters<typeof callStep>[0];
+type Call = Parameters<typeof callStep>[2];
 type WaitingGate = Exclude<OpenedGate, { result: StepResult }>;
 
 export async function reviewGate(call: Call, request: StepRequest, context: ScopeContext): Promise<StepResult> {
-  const opened = await callStep<OpenedGate>({ ...call, activity: 'open-gate' }, request);
+  const opened = await callStep<OpenedGate>(context, request.path, { ...call, activity: 'open-gate' }, request);
   if ('result' in opened) return opened.result;
   const ended = opened.undecided === 0 ? 'decided' : await waitForPeople(opened, request, context);
-  return callStep({ ...call, activity: 'apply-decisions' }, { step: request as never, ended });
+  return callStep(context, request.path, { ...call, activity: 'apply-decisions' }, { step: request as never, ended });
 }
 
 async function waitForPeople(

@@ -2,12 +2,13 @@
 
 import {
   ChildWorkflowCancellationType,
-  executeChild,
   ParentClosePolicy,
+  startChild,
   WorkflowIdReusePolicy,
 } from '@temporalio/workflow';
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
+import { tellOrders } from './orders.ts';
 import type { BatchArguments, LegArguments, RoundArguments, RunFacts, SearchArguments } from './scope-messages.ts';
 
 type Own<Arguments> = Omit<Arguments, keyof RunFacts | 'path'>;
@@ -32,10 +33,12 @@ export async function runChild<Result>(
   own: Own<RoundArguments> | Own<SearchArguments> | Own<BatchArguments> | Own<LegArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state } = context;
-  const args = { run, pipeline, seed, environment, path, ...own };
+  const { orders } = context.mailbox;
+  const given = orders.standing;
+  const args = { run, pipeline, seed, environment, orders: given, path, ...own };
   state.set(path, 'running');
   try {
-    return await executeChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
+    const child = await startChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
       args: [args],
       // A search that is a leg's only step has the leg's path.
       workflowId:
@@ -45,7 +48,13 @@ export async function runChild<Result>(
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     });
+    // A batch has a name of its own, and legs named after their owner.
+    orders.childStarted(path, child.workflowId, own.role === 'batch' ? own.owner : path);
+    // What was ordered while it started is news to it.
+    if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
+    return await child.result();
   } finally {
+    orders.childEnded(path);
     state.remove(path);
   }
 }

@@ -8,7 +8,7 @@ import { openScopeState } from './scope-state.ts';
 
 export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArguments): Promise<LegResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox();
+  const mailbox = openMailbox(facts.orders);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
   try {

@@ -3,35 +3,61 @@
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
-import { Mailbox, receiveChildStates } from './mailbox.ts';
+import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
+import { OperationsDesk } from './operations-desk.ts';
+import { Orders } from './orders.ts';
+import { Outbox } from './outbox.ts';
 import { runToItsEnd } from './run-to-its-end.ts';
 import { openScopeState } from './scope-state.ts';
+import { noOrders } from './standing-orders.ts';
 
 export async function runPipeline({ run, pipeline, planDigest, seed, ...given }: RunArguments): Promise<RunSummary> {
+  const work = new CancellationScope();
+  const outbox = new Outbox();
+  let cancelledHere = () => false;
   try {
-    const mailbox = new Mailbox();
+    outbox.open();
+    const orders = given.orders ?? noOrders;
+    const mailbox = new Mailbox(new Orders(orders));
     const state = openScopeState((published) => control('record-run', { run, state: published }));
     receiveChildStates(state, mailbox);
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
-    const desk = new DecisionDesk(run, scope, mailbox);
+    const desk = new DecisionDesk(run, scope, mailbox, outbox);
+    const operations = new OperationsDesk(run, scope, mailbox, outbox, desk);
+    cancelledHere = () => operations.cancelled;
     desk.open();
+    operations.open(work);
     const environment = await control('open-run', { run, planDigest });
+    if (given.reset !== undefined) await operations.beginWith(given.reset);
 
-    const context = { run, pipeline, seed, environment, path: '', mailbox, root: desk, state };
-    await runToItsEnd(scope, context);
+    const root = rootOf(desk, operations);
+    const context = { run, pipeline, seed, environment, orders, path: '', mailbox, root, state };
+    await work.run(() => runToItsEnd(scope, context));
 
     state.close();
-    await desk.close();
+    await outbox.close();
     await control('close-run', { run, state: 'done' });
     return { state: 'done' };
   } catch (error) {
     const cancelled = isCancellation(error);
+    // What was asked of the run is recorded before its end.
+    if (cancelledHere()) await outbox.close();
     const message = cancelled ? undefined : error instanceof Error ? error.message : String(error);
     // Also when the run was cancelled, its record must say so.
     await CancellationScope.nonCancellable(() =>
       control('close-run', { run, state: cancelled ? 'cancelled' : 'failed', error: message }),
     );
+    if (cancelledHere()) return { state: 'cancelled' };
     throw error;
   }
+}
+
+function rootOf(desk: DecisionDesk, operations: OperationsDesk): Root {
+  return {
+    stepHeld: async (path) => operations.stepHeld(path),
+    gateOpened: (gate, undecided) => desk.gateOpened(gate, undecided),
+    gateProgress: (progress) => desk.gateProgress(progress),
+    gateClosing: (gate) => desk.gateClosing(gate),
+  };
 }

@@ -9,7 +9,7 @@ import { openScopeState } from './scope-state.ts';
 
 export async function runRound({ step, bindings, path, ...facts }: RoundArguments): Promise<RoundResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox();
+  const mailbox = openMailbox(facts.orders);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
   try {

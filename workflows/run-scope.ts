@@ -1,6 +1,6 @@
 /** Runs the steps of one scope (the root, a round, a leg): each starts when the steps it needs have ended. */
 
-import { type ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { type ApplicationFailure, CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import { kindOf, stepPath } from '../plan/paths.ts';
 import type { ActivityStep, GateStep, PlannedScope, PlannedStep, SearchStep, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
@@ -12,21 +12,25 @@ import {
   scopeFailure,
   stepRequest,
 } from './execute-step.ts';
+import { StepSkipped } from './orders.ts';
+import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { reviewGate } from './review-gate.ts';
 import { runFanOut } from './run-fan-out.ts';
 import { runLoop } from './run-loop.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
+import { merged } from './standing-orders.ts';
 import { whileTellingUnserved } from './unserved-queue.ts';
 
 /**
  * How a step ended. One that reads what is not there (`absent`, as written) is skipped as if its `when` were false, and
- * so is one that failed with `onFailure: continue`. `behind` is a step that failed for good: what waits for it is skipped.
+ * so is one that failed with `onFailure: continue`. `behind` is a step that failed for good: what waits for it is
+ * skipped. `why`: in the words of who had it skipped.
  */
 type StepEnd =
   | { readonly outputs: Values }
-  | { readonly skipped: true; readonly absent?: string; readonly behind?: string }
+  | { readonly skipped: true; readonly absent?: string; readonly behind?: string; readonly why?: string }
   | { readonly failed: ApplicationFailure; readonly behind?: string };
 
 /**
@@ -46,6 +50,13 @@ export async function runScope(
   const visible: Bindings = { ...outer, steps };
 
   const runStep = async (step: PlannedStep): Promise<StepEnd> => {
+    try {
+      return await runInTurn(step);
+    } finally {
+      context.mailbox.orders.stepEnded(step.id);
+    }
+  };
+  const runInTurn = async (step: PlannedStep): Promise<StepEnd> => {
     let behind: string | undefined;
     for (const id of step.needs) {
       const needed = await ends.get(id);
@@ -58,10 +69,33 @@ export async function runScope(
     }
     return end;
   };
-  for (const step of scope.steps) ends.set(step.id, runStep(step));
+  const begun = new Map<string, CancellationScope>();
+  const begin = (step: PlannedStep): void => {
+    const own = new CancellationScope();
+    begun.set(step.id, own);
+    ends.set(
+      step.id,
+      own.run(() => runStep(step)),
+    );
+  };
+  for (const step of scope.steps) begin(step);
 
   // All must have ended before a cancellation goes up, so that nothing is left behind.
-  const results = await Promise.allSettled(ends.values());
+  let results = await settledOrReset(ends, context);
+  while (results === 'reset') {
+    const to = context.mailbox.orders.nextReset()!;
+    const ids = dependentsOf(scope, rootStepOf(to));
+    for (const id of ids) begun.get(id)!.cancel();
+    await Promise.allSettled([...ids].map((id) => ends.get(id)));
+    await CancellationScope.nonCancellable(() => control('reset-steps', { run: context.run, to, ids: [...ids] }));
+    for (const id of ids) {
+      delete steps[id];
+      delete made[id];
+      context.mailbox.orders.stepEnded(id, false);
+    }
+    for (const step of scope.steps) if (ids.has(step.id)) begin(step);
+    results = await settledOrReset(ends, context);
+  }
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
   if (failures.length > 0) throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
   for (const result of results) {
@@ -85,6 +119,16 @@ async function passBy(step: PlannedStep, context: ScopeContext, behind: string):
   return { skipped: true, behind };
 }
 
+/** Also in a cancelled scope, whose steps end soon. Only the root is ever reset. */
+async function settledOrReset(ends: ReadonlyMap<string, Promise<StepEnd>>, { mailbox }: ScopeContext) {
+  let results: PromiseSettledResult<StepEnd>[] | undefined;
+  void Promise.allSettled(ends.values()).then((all) => {
+    results = all;
+  });
+  await CancellationScope.nonCancellable(() => condition(() => results !== undefined || mailbox.orders.hasReset));
+  return mailbox.orders.hasReset ? ('reset' as const) : results!;
+}
+
 /** One step: skipped, or tried until it is done. */
 async function endOf(step: PlannedStep, context: ScopeContext, bindings: Bindings): Promise<StepEnd> {
   const path = stepPath(context.path, step.id);
@@ -97,19 +141,23 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     if ('absent' in resolved) return { skipped: true, absent: resolved.absent };
     if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
     if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
-    return { outputs: (await runKind(step, path, resolved.value, holds, context)).outputs };
+    const inputs = merged(resolved.value, context.mailbox.orders.changesOf(path) ?? {});
+    return { outputs: (await runKind(step, path, inputs, holds, context)).outputs };
   };
   let end: StepEnd;
   try {
     end = await holdUntilDone(context, { path, kind }, attempt, step.onFailure);
   } catch (error) {
-    if (isCancellation(error) || !isStepFailure(error)) throw error;
-    const failed = scopeFailure(path, error);
-    return step.onFailure === 'continue' ? { failed } : { failed, behind: path };
+    if (error instanceof StepSkipped) end = { skipped: true, why: error.message };
+    else if (isCancellation(error) || !isStepFailure(error)) throw error;
+    else {
+      const failed = scopeFailure(path, error);
+      return step.onFailure === 'continue' ? { failed } : { failed, behind: path };
+    }
   }
   if ('skipped' in end) {
     const error = end.absent === undefined ? undefined : `It reads ${end.absent}, which is not there.`;
-    await control('record-step', { run: context.run, change: { path, kind, state: 'skipped', error } });
+    await control('record-step', { run: context.run, change: { path, kind, state: 'skipped', error, note: end.why } });
   }
   return end;
 }
@@ -133,7 +181,7 @@ async function runKind(
   switch (step.type) {
     case 'activity':
       return whileTellingUnserved(context, { path, kind: step.kind, queue: step.queue }, () =>
-        callStep(callOf(step, holds), request),
+        callStep(context, path, callOf(step, holds), request),
       );
     case 'gate':
       return reviewGate(callOf(step, holds), request, context);

@@ -5,6 +5,7 @@ import type { Decision } from '../detection/types.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { FanOutStep, Json, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
 import type { RefusedDecision } from './messages.ts';
+import type { StandingOrders } from './standing-orders.ts';
 
 export type Values = { readonly [name: string]: Json };
 
@@ -34,6 +35,8 @@ export interface RunFacts {
   readonly pipeline: string;
   readonly seed: number;
   readonly environment: RunEnvironment;
+  /** Those that held when the workflow began; changes come as signals. */
+  readonly orders: StandingOrders;
 }
 
 /** One round of a loop. */
@@ -116,7 +119,14 @@ export interface GateProgress {
   readonly refused: readonly RefusedDecision[];
 }
 
-export type LiveState = 'running' | 'waiting' | 'held';
+export type LiveState = 'running' | 'paused' | 'waiting' | 'held';
+
+/** New orders on their way from a workflow to its children. */
+export interface OrdersMessage {
+  readonly orders: StandingOrders;
+  /** The one step that is new in them; absent where they concern all. */
+  readonly step?: string;
+}
 
 /** To the parent: what the child as a whole does now. */
 export const scopeStateSignal = defineSignal<[{ path: string; state: LiveState }]>('scope-state');
@@ -135,4 +145,6 @@ export const gateClosingSignal = defineSignal<[{ gate: string }]>('gate-closing'
 export const batchSignal = defineSignal<[QueuedBatch]>('batch');
 /** No batch follows; `batches` were sent in all, so that none is lost between the two workflows. */
 export const sealedSignal = defineSignal<[{ gate: string; batches: number }]>('gate-sealed');
-export const retryStepSignal = defineSignal<[{ path: string }]>('retry-step');
+export const retryStepSignal = defineSignal<[{ path: string; orders: StandingOrders }]>('retry-step');
+/** From each workflow to its children. */
+export const ordersSignal = defineSignal<[OrdersMessage]>('orders');

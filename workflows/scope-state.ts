@@ -1,4 +1,4 @@
-/** What a scope as a whole does now: it runs while any step runs, then waits while any step waits, then is held. */
+/** What a scope as a whole does now: it runs while any step runs, then is paused, waits or is held as some step is. */
 
 import { condition, isCancellation } from '@temporalio/workflow';
 import type { LiveState } from './scope-messages.ts';
@@ -9,7 +9,7 @@ export interface ScopeState {
   update(path: string, state: LiveState): void;
   /** The step ended. */
   remove(path: string): void;
-  /** How many steps and children run, without those that wait for people or are held. */
+  /** How many steps and children run or will after a pause, without those that wait for people or are held. */
   running(): number;
   /** Stops publishing. */
   close(): void;
@@ -24,7 +24,7 @@ export function openScopeState(publish: (state: LiveState) => Promise<void>): Sc
   const current = (): LiveState => {
     const states = new Set(steps.values());
     if (states.size === 0 || states.has('running')) return 'running';
-    return states.has('waiting') ? 'waiting' : 'held';
+    return (['paused', 'waiting'] as const).find((state) => states.has(state)) ?? 'held';
   };
 
   const keepPublishing = async () => {
@@ -45,7 +45,7 @@ export function openScopeState(publish: (state: LiveState) => Promise<void>): Sc
       if (steps.has(path)) steps.set(path, state);
     },
     remove: (path) => void steps.delete(path),
-    running: () => [...steps.values()].filter((state) => state === 'running').length,
+    running: () => [...steps.values()].filter((state) => state === 'running' || state === 'paused').length,
     close: () => {
       closed = true;
     },

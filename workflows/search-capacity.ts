@@ -43,7 +43,7 @@ export async function searchCapacity(
 /** The child: of the trials a train worker takes one at a time; each is reused and held by itself. */
 export async function runTrials({ step, path, with: inputs, ...facts }: SearchArguments): Promise<SearchResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const context = { ...facts, path, state, mailbox: openMailbox(), root: distantRoot(facts.run) };
+  const context = { ...facts, path, state, mailbox: openMailbox(facts.orders), root: distantRoot(facts.run) };
   const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
   const sizes = sizesOf(inputs, path);
   const epochs = typeof training.epochs === 'number' ? training.epochs : epochsDefault;
@@ -58,7 +58,7 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
     const request = stepRequest(facts, { ...step, path: partPath, kind, with: values });
     const { queue, timeoutMs, heartbeatMs, retry, onFailure } = step;
     const train = (holds: number) =>
-      callStep<StepResult>({ activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request);
+      callStep<StepResult>(context, partPath, { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request);
     return holdUntilDone(context, { path: partPath, kind }, train, onFailure);
   };
   try {

@@ -1,7 +1,7 @@
 /** What `status --json` prints is put together from the run record alone. */
 
 import { expect, test } from 'vitest';
-import { addNotice, createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
+import { addNotice, addOperation, createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import { readRunView, statusJson } from '../../cli/run-view.ts';
 import { createMemoryStore } from '../artifacts/memory-store.ts';
 
@@ -13,6 +13,9 @@ test('sums up what `status --json` prints', async () => {
   await createRun(store, { ...header, file: 'quickstart.yaml', params: {}, createdAt: at });
   await writeRunState(store, 'r1', { state: 'waiting' });
   await addNotice(store, 'r1', 'few images');
+  const pause = { operation: 'pause', at, number: 1, by: 'ada', now: false } as const;
+  await addOperation(store, 'r1', pause);
+  await addOperation(store, 'r1', pause);
   await writeStepRecord(store, 'r1', {
     path: 'review',
     kind: 'review-labels',
@@ -28,6 +31,7 @@ test('sums up what `status --json` prints', async () => {
     state: 'waiting',
     createdAt: at,
     notices: ['few images'],
+    operations: [{ operation: 'pause', at, by: 'ada', now: false }],
     steps: [
       {
         path: 'review',

@@ -91,6 +91,7 @@ function input(): ReportInput {
       createdAt: '2026-01-02T03:04:05.000Z',
     },
     state: { state: 'running' },
+    operations: [],
     steps: [step('plain', 'a'), step('held', 'b')],
     metrics: [
       {

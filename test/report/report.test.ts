@@ -61,6 +61,17 @@ const input = (over: Partial<ReportInput> = {}): ReportInput => ({
     createdAt: '2026-01-02T03:04:05.000Z',
   },
   state: { state: 'running', notices: ['80 % of the images are hard: consider scope: crop'] },
+  operations: [
+    {
+      operation: 'retry',
+      at: '2026-01-02T03:06:00.000Z',
+      number: 1,
+      by: 'ada',
+      reason: 'the loss still fell',
+      steps: ['train'],
+      set: { epochs: 20 },
+    },
+  ],
   steps: [
     {
       path: 'train',
@@ -257,4 +268,9 @@ describe('the pages', () => {
     expect(markdown).toContain('done, stopped at epoch 5 of 30: not among the best 2 of 3 there');
     expect(renderHtml(report)).toContain('Hollow: stopped early');
   });
+});
+
+it('tells what people asked of the run, and why', () => {
+  const markdown = renderMarkdown(buildReport(input()));
+  expect(markdown).toContain('| 2026-01-02 03:06:00 | ada | retry | train | {"epochs":20} | the loss still fell |');
 });

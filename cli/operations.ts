@@ -1,0 +1,40 @@
+/** Operations on a run in words, and the orders that hold after them. */
+
+import type { Json, OperationRecord } from '../plan/types.ts';
+import { noOrders, ordersAfter, type StandingOrders } from '../workflows/standing-orders.ts';
+import { formatMoment } from './output.ts';
+
+/** `14:05 ada retried model with epochs 20: the loss was still falling` */
+export function operationWords({ operation, at, by, reason, now, steps = [], set }: OperationRecord): string {
+  const done = {
+    pause: now === true ? 'paused the run and stopped its steps' : 'paused the run',
+    resume: 'let the run go on',
+    cancel: 'cancelled the run',
+    retry: `had ${steps.join(', ')} tried again`,
+    skip: `had ${steps.join(', ')} skipped`,
+    reset: `had ${steps.join(', ')} and what depends on it begin anew`,
+  }[operation];
+  const changes = set === undefined ? '' : ` with ${changeWords(set)}`;
+  return `${formatMoment(at)}  ${by} ${done}${changes}${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** `epochs 20, replay.share 0.5` */
+function changeWords(set: { readonly [name: string]: Json }, prefix = ''): string {
+  return Object.entries(set)
+    .map(([name, value]) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? changeWords(value as { readonly [name: string]: Json }, `${prefix}${name}.`)
+        : `${prefix}${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    )
+    .join(', ');
+}
+
+export function ordersOf(operations: readonly OperationRecord[]): StandingOrders {
+  return operations.reduce(ordersAfter, noOrders);
+}
+
+/** The pause that holds, or null. */
+export function pauseOf(operations: readonly OperationRecord[]): OperationRecord | null {
+  if (ordersOf(operations).pause === null) return null;
+  return operations.findLast(({ operation }) => operation === 'pause') ?? null;
+}

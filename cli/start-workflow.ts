@@ -1,0 +1,78 @@
+/** Starts the workflow of a run, with the orders that an earlier one of it left. */
+
+import type { WorkflowHandle } from '@temporalio/client';
+import { readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { OperationRecord, Plan, RunHeader } from '../plan/types.ts';
+import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
+import { connectTemporal, type TemporalConnection } from './connect.ts';
+import { ordersOf } from './operations.ts';
+import { isFinal } from './run-view.ts';
+import type { Settings } from './settings.ts';
+
+/** Starts the workflow where the server has none of the run; else joins it. */
+export async function startWorkflow(
+  settings: Settings,
+  store: Store,
+  temporal: TemporalConnection,
+  header: RunHeader,
+  plan: Plan,
+  reset?: OperationRecord,
+): Promise<WorkflowHandle> {
+  const existing = temporal.client.workflow.getHandle(workflowIdOf(header.run));
+  const running = await existing.describe().then(
+    ({ status }) => status.name === 'RUNNING',
+    () => false,
+  );
+  if (running) return existing;
+  const record = await readRun(store, header.run);
+  // The record of an earlier attempt would otherwise end the following before the new one writes its own.
+  if (record !== null && isFinal(record.state.state)) {
+    await writeRunState(store, header.run, { state: 'pending', endedAt: undefined, error: undefined });
+  }
+  const operations = await readOperations(store, header.run);
+  const orders = ordersOf(reset === undefined ? operations : [...operations, reset]);
+  const scopeBytes = Buffer.byteLength(canonicalJson(plan.root));
+  const argument: RunArguments = {
+    run: header.run,
+    pipeline: header.pipeline,
+    planDigest: header.planDigest,
+    seed: plan.seed,
+    ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
+    ...(orders.version === 0 ? {} : { orders }),
+    ...(reset === undefined ? {} : { reset }),
+  };
+  return await temporal.client.workflow.start(header.pipeline, {
+    workflowId: workflowIdOf(header.run),
+    taskQueue: queueName(settings.queue, 'workflows'),
+    args: [argument],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  });
+}
+
+/** An ended run begins again with a step that is to run anew; its workflow waits for a worker. */
+export async function beginAgain(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  plan: Plan,
+  { by, reason, path, set }: ResetMessage,
+): Promise<void> {
+  const temporal = await connectTemporal(settings);
+  try {
+    const at = new Date().toISOString();
+    await startWorkflow(settings, store, temporal, header, plan, {
+      operation: 'reset',
+      at,
+      number: 0,
+      by,
+      reason,
+      steps: [path],
+      set,
+    });
+  } finally {
+    await temporal.close();
+  }
+}

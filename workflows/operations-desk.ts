@@ -1,0 +1,169 @@
+/** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
+
+import {
+  type CancellationScope,
+  defineUpdate,
+  getExternalWorkflowHandle,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { OperationRecord, PlannedScope } from '../plan/types.ts';
+import { control } from './control.ts';
+import type { Mailbox } from './mailbox.ts';
+import {
+  type OperateAnswer,
+  type OperateMessage,
+  type OperationName,
+  operationNames,
+  type PauseMessage,
+  type ResetMessage,
+  type RetryMessage,
+  type SkipMessage,
+} from './messages.ts';
+import { problemOfOperation } from './operation-check.ts';
+import { isWithin, tellOrders } from './orders.ts';
+import type { Outbox } from './outbox.ts';
+import { dependentsOf, rootStepOf } from './plan-paths.ts';
+import { retryStepSignal, stepHeldSignal } from './scope-messages.ts';
+import { ordersAfter } from './standing-orders.ts';
+
+/** Tells which gates an operation ends or opens anew. */
+interface Gates {
+  /** Decisions for it are refused from now on. */
+  stepSkipped(path: string): void;
+  /** Decisions for gates of these steps of the root wait until the gates open again. */
+  stepsReset(ids: ReadonlySet<string>): void;
+}
+
+export class OperationsDesk {
+  readonly #run: string;
+  readonly #scope: PlannedScope;
+  readonly #mailbox: Mailbox;
+  readonly #outbox: Outbox;
+  readonly #gates: Gates;
+  /** Ids of the workflows that hold steps, by path. */
+  readonly #held = new Map<string, string>();
+  /** What a cancellation ends. */
+  #work: CancellationScope | null = null;
+  #taken = 0;
+  #cancelled = false;
+
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: Gates) {
+    this.#run = run;
+    this.#scope = scope;
+    this.#mailbox = mailbox;
+    this.#outbox = outbox;
+    this.#gates = gates;
+  }
+
+  /** `work` is the scope that holds all steps. */
+  open(work: CancellationScope): void {
+    this.#work = work;
+    // Updates, because the sender wants to know whether they were taken, and by what they were refused.
+    for (const name of operationNames) {
+      setHandler(defineUpdate<OperateAnswer, [OperateMessage]>(name), (message) => this.#take(name, message), {
+        validator: (message) => {
+          const problem = problemOfOperation(name, message, {
+            run: this.#run,
+            scope: this.#scope,
+            orders: this.#mailbox.orders.standing,
+            held: [...this.#held.keys()],
+            cancelled: this.#cancelled,
+            hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
+          });
+          if (problem !== null) throw new Error(problem);
+        },
+      });
+    }
+    setHandler(stepHeldSignal, ({ path, workflowId }) => void this.#held.set(path, workflowId));
+  }
+
+  /** An ended run begins again with a step that is to run anew. Its orders are among those that it began with. */
+  async beginWith(reset: OperationRecord): Promise<void> {
+    const [path = ''] = reset.steps ?? [];
+    await control('record-operation', { run: this.#run, operation: reset });
+    const ids = [...dependentsOf(this.#scope, rootStepOf(path))];
+    await control('reset-steps', { run: this.#run, to: path, ids });
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** A step of the root's own scope gave up. */
+  stepHeld(path: string): void {
+    this.#held.set(path, workflowInfo().workflowId);
+  }
+
+  #take(name: OperationName, message: OperateMessage): OperateAnswer {
+    const { by, reason } = message;
+    const operation = { operation: name, at: new Date().toISOString(), number: ++this.#taken, by, reason } as const;
+    switch (name) {
+      case 'pause':
+        return this.#order({ ...operation, now: (message as PauseMessage).now === true });
+      case 'resume':
+        return this.#order(operation);
+      case 'cancel':
+        this.#cancelled = true;
+        this.#record(operation);
+        this.#work?.cancel();
+        // The steps of `finally` run also where the run was paused.
+        this.#mailbox.orders.take(ordersAfter(this.#mailbox.orders.standing, operation));
+        return { at: operation.at, steps: [] };
+      case 'retry':
+        return this.#retry(operation, message as RetryMessage);
+      case 'skip':
+        return this.#skip(operation, (message as SkipMessage).path);
+      case 'reset':
+        return this.#reset(operation, message as ResetMessage);
+    }
+  }
+
+  #retry(operation: OperationRecord, { path, set }: RetryMessage): OperateAnswer {
+    const steps = path === undefined ? [...this.#held.keys()].sort() : [path];
+    const taken = { ...operation, steps, set };
+    const orders = ordersAfter(this.#mailbox.orders.standing, taken);
+    this.#mailbox.orders.take(orders);
+    this.#record(taken);
+    for (const step of steps) {
+      const holder = this.#held.get(step)!;
+      this.#held.delete(step);
+      if (holder === workflowInfo().workflowId) this.#mailbox.retry(step);
+      else this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(retryStepSignal, { path: step, orders }));
+    }
+    return { at: operation.at, steps };
+  }
+
+  #skip(operation: OperationRecord, path: string): OperateAnswer {
+    this.#held.delete(path);
+    for (const held of this.#held.keys()) if (isWithin(held, path)) this.#held.delete(held);
+    this.#gates.stepSkipped(path);
+    return this.#order({ ...operation, steps: [path] }, path);
+  }
+
+  #reset(operation: OperationRecord, { path, set }: ResetMessage): OperateAnswer {
+    const ids = dependentsOf(this.#scope, rootStepOf(path));
+    for (const held of this.#held.keys()) if (ids.has(rootStepOf(held))) this.#held.delete(held);
+    this.#gates.stepsReset(ids);
+    const answer = this.#order({ ...operation, steps: [path], set }, path);
+    this.#mailbox.orders.reset(path);
+    return answer;
+  }
+
+  /** What holds from now on is told to every workflow that it concerns. */
+  #order(operation: OperationRecord, step?: string): OperateAnswer {
+    const { orders } = this.#mailbox;
+    const standing = ordersAfter(orders.standing, operation);
+    orders.take(standing);
+    for (const child of orders.childrenOf(step)) {
+      this.#outbox.push(() => tellOrders(child, { orders: standing, step }));
+    }
+    // After the children have been told: what the record shows holds.
+    this.#record(operation);
+    return { at: operation.at, steps: operation.steps ?? [] };
+  }
+
+  #record(operation: OperationRecord): void {
+    this.#outbox.push(() => control('record-operation', { run: this.#run, operation }));
+  }
+}

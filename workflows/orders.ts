@@ -1,0 +1,174 @@
+/** The standing orders in one workflow: what waits for them, and what they stop. */
+
+import { HandlerUnfinishedPolicy } from '@temporalio/common';
+import {
+  CancellationScope,
+  condition,
+  getExternalWorkflowHandle,
+  isCancellation,
+  setHandler,
+} from '@temporalio/workflow';
+import { type OrdersMessage, ordersSignal } from './scope-messages.ts';
+import type { StandingOrders } from './standing-orders.ts';
+
+/** Thrown in place of running a step that people do not want. */
+export class StepSkipped extends Error {
+  override readonly name = 'StepSkipped';
+}
+
+export class Orders {
+  #standing: StandingOrders;
+  /** Open children, by their path. */
+  readonly #children = new Map<string, { readonly workflowId: string; readonly part: string }>();
+  /** Steps under way, by path: a skip ends them. */
+  readonly #attempts = new Map<string, CancellationScope>();
+  /** Activities under way: a pause "now" ends them, and they begin again afterwards. */
+  readonly #calls = new Set<CancellationScope>();
+
+  /** Steps of the scope that have ended. */
+  readonly #ended = new Set<string>();
+
+  constructor(given: StandingOrders) {
+    this.#standing = given;
+  }
+
+  get standing(): StandingOrders {
+    return this.#standing;
+  }
+
+  get paused(): boolean {
+    return this.#standing.pause !== null;
+  }
+
+  /** Answers whether they were news. */
+  take(orders: StandingOrders): boolean {
+    if (orders.version <= this.#standing.version) return false;
+    this.#standing = orders;
+    if (orders.pause?.now) for (const call of this.#calls) call.cancel();
+    for (const [path, attempt] of this.#attempts) if (path in orders.skipped) attempt.cancel();
+    return true;
+  }
+
+  whyNot(path: string): string | undefined {
+    return this.#standing.skipped[path];
+  }
+
+  changesOf(path: string): StandingOrders['changed'][string] | undefined {
+    return this.#standing.changed[path];
+  }
+
+  /** Resolves when the step may begin; at once where it is to be skipped. */
+  async mayBegin(path: string): Promise<void> {
+    if (this.paused) await condition(() => !this.paused || this.whyNot(path) !== undefined);
+  }
+
+  /** Runs a step as long as nobody has it skipped. Throws `StepSkipped` then. */
+  async attempt<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+    const refuse = () => {
+      const why = this.whyNot(path);
+      if (why !== undefined) throw new StepSkipped(why);
+    };
+    refuse();
+    const scope = new CancellationScope();
+    this.#attempts.set(path, scope);
+    try {
+      return await scope.run(work);
+    } catch (error) {
+      if (isCancellation(error) && !CancellationScope.current().consideredCancelled) refuse();
+      throw error;
+    } finally {
+      this.#attempts.delete(path);
+    }
+  }
+
+  /** Runs an activity; where a pause stops it, it runs again after the pause. `stopped` is told of that. */
+  async call<Result>(work: () => Promise<Result>, stopped: () => Promise<void>): Promise<Result> {
+    for (;;) {
+      if (this.#standing.pause?.now) {
+        await stopped();
+        await condition(() => !this.paused);
+      }
+      const scope = new CancellationScope();
+      this.#calls.add(scope);
+      try {
+        return await scope.run(work);
+      } catch (error) {
+        const isPause = isCancellation(error) && scope.consideredCancelled;
+        if (!isPause || CancellationScope.current().consideredCancelled) throw error;
+      } finally {
+        this.#calls.delete(scope);
+      }
+      await stopped();
+      await condition(() => !this.paused);
+    }
+  }
+
+  // Resets, which concern the root alone.
+
+  readonly #resets: string[] = [];
+
+  reset(path: string): void {
+    this.#resets.push(path);
+  }
+
+  get hasReset(): boolean {
+    return this.#resets.length > 0;
+  }
+
+  nextReset(): string | undefined {
+    return this.#resets.shift();
+  }
+
+  stepEnded(id: string, ended = true): void {
+    if (ended) this.#ended.add(id);
+    else this.#ended.delete(id);
+  }
+
+  hasEnded(id: string): boolean {
+    return this.#ended.has(id);
+  }
+
+  // Children.
+
+  /** `part`: the path of all that it runs. */
+  childStarted(path: string, workflowId: string, part: string): void {
+    this.#children.set(path, { workflowId, part });
+  }
+
+  childEnded(path: string): void {
+    this.#children.delete(path);
+  }
+
+  /** Workflow ids of children that an operation on the step concerns: those it is part of. Without a path, all. */
+  childrenOf(step?: string): string[] {
+    return [...this.#children.values()].flatMap(({ workflowId, part }) =>
+      step === undefined || isWithin(step, part) ? [workflowId] : [],
+    );
+  }
+}
+
+/** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`. */
+export function isWithin(path: string, outer: string): boolean {
+  return path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+}
+
+/** The orders of a child: its parent passes on what concerns it, and so does the child. */
+export function receiveOrders(given: StandingOrders): Orders {
+  const orders = new Orders(given);
+  const pass = async (message: OrdersMessage) => {
+    if (!orders.take(message.orders)) return;
+    await Promise.all(orders.childrenOf(message.step).map((id) => tellOrders(id, message)));
+  };
+  // What it passes on to children that end meanwhile need not arrive.
+  setHandler(ordersSignal, pass, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  return orders;
+}
+
+/** A child may end while a message is on its way; then nobody needs it. */
+export async function tellOrders(workflowId: string, message: OrdersMessage): Promise<void> {
+  await getExternalWorkflowHandle(workflowId)
+    .signal(ordersSignal, message)
+    .catch((error: unknown) => {
+      if (isCancellation(error)) throw error;
+    });
+}
