@@ -10,7 +10,7 @@ import type { Candidate } from '../../detection/types.ts';
 import type { OperateAnswer, OperateMessage, OperationName } from '../../workflows/messages.ts';
 import { decideName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { activity, cel, gate, repeat } from '../small-plans.ts';
+import { activity, cel, fanOut, gate, repeat } from '../small-plans.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
@@ -140,6 +140,30 @@ describe('a pause', () => {
     await operate('between', 'resume', { by: 'Ann' });
     await handle.result();
   });
+});
+
+test('a pause and a skip reach the legs of a fan-out, and no leg takes the slot of a paused one', async () => {
+  const legs = { forEach: ['x', 'y', 'z'] };
+  const both = [slow('a'), activity('b', 'note', { needs: ['a'], with: { value: cel('index') } })];
+  const handle = await rig.startRun('legs', { steps: [fanOut('sites', both, { legs, concurrency: 2, outputs: {} })] });
+  await eventually(async () => ranIn('legs').length === 2);
+  await operate('legs', 'pause', { by: 'Ann' });
+  await eventually(async () => (await readOperations(rig.store, 'legs')).length === 1);
+  await operate('legs', 'skip', { by: 'Ann', path: 'sites[2].b', reason: 'one is enough' });
+  released.add('legs');
+  await reaches('legs', 'paused');
+  expect(ranIn('legs').sort()).toEqual(['sites[1].a', 'sites[2].a']);
+  await operate('legs', 'resume', { by: 'Ann' });
+  await handle.result();
+  expect(await rig.states('legs')).toEqual([
+    'sites: done',
+    'sites[1].a: done',
+    'sites[1].b: done',
+    'sites[2].a: done',
+    'sites[2].b: skipped',
+    'sites[3].a: done',
+    'sites[3].b: done',
+  ]);
 });
 
 describe('a held step', () => {
