@@ -96,12 +96,35 @@ function wholeNumber(value: string): number {
 add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {
   withJson(withParams(command))
     .argument('<file...>', 'pipeline files')
-    .option('--format <format>', 'text, json or sarif', 'text');
+    .option('--format <format>', 'text, json, sarif or github', 'text')
+    .option('--fix', 'mend what leaves no choice (mistyped names, quotes), show the change and write the file')
+    .option('--dry-run', 'with --fix: show the change and write nothing')
+    .option('--strict', 'end with status 1 for warnings too');
   act(command, async ([files], flags) => {
     const { runCheck } = await import('./check.ts');
-    return await runCheck(list(files), { format: formatOf(flags), params: list(flags.param) });
+    return await runCheck(list(files), {
+      format: formatOf(flags),
+      params: list(flags.param),
+      fix: flags.fix === true,
+      dryRun: flags.dryRun === true,
+      strict: flags.strict === true,
+    });
   });
 });
+
+add(
+  program,
+  'explain',
+  'say what a diagnostic means, with an example mended',
+  'hardcase explain UNGUARDED_LAST',
+  (command) => {
+    withJson(command).argument('[code]', 'its code; without one, all are listed');
+    act(command, async ([code], flags) => {
+      const { runExplain } = await import('./explain.ts');
+      return await runExplain(code, { json: flags.json === true });
+    });
+  },
+);
 
 add(
   program,

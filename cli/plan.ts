@@ -6,6 +6,7 @@ import type { Store } from '../artifacts/store.ts';
 import { innerPath, innerScope, kindOf, parsePath, stepPath } from '../plan/paths.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
+import { toJson } from '../spec/diagnostic-formats.ts';
 import { describePlaced, type PlacedChange, type PlacedSource, placeChange } from './change-places.ts';
 import { openExistingStore } from './connect.ts';
 import { type EarlierWork, readEarlierWork, templateOf } from './earlier-work.ts';
@@ -48,7 +49,7 @@ export async function runPlan(file: string, { params, format: asked, out, settin
   });
   const { plan, planDigest, diagnostics, sources } = compilation;
   if (plan === undefined || hasErrors(diagnostics)) {
-    if (format === 'json') printJson(diagnostics);
+    if (format === 'json') printJson(toJson(diagnostics));
     else note(printDiagnostics(diagnostics, text));
     return exitCodes.input;
   }

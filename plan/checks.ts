@@ -3,6 +3,7 @@
 import type { Problem } from '../spec/diagnostic.ts';
 import { type Reference, referencesOf } from '../spec/expression-references.ts';
 import { type ExpressionType, isAssignable, typeName } from '../spec/expression-types.ts';
+import { nameFix } from '../spec/fixes.ts';
 import { suggestion } from '../spec/suggest.ts';
 import type { Range } from '../spec/types.ts';
 import type { ScopeView } from './compile-scope.ts';
@@ -14,15 +15,14 @@ import type { ValueType } from './step-kinds.ts';
 export function checkNeeds(compiling: Compiling, draft: Draft, ids: readonly string[]): void {
   for (const { id, pointer } of draft.needs) {
     if (ids.includes(id)) continue;
+    const others = ids.filter((other) => other !== draft.id);
+    const range = placeOf(compiling, pointer);
     compiling.problems.push({
       code: 'UNKNOWN_STEP',
-      range: placeOf(compiling, pointer),
+      range,
       message: `"${draft.id}" needs "${id}", but no step of its scope is named so.`,
-      hint: suggestion(
-        id,
-        ids.filter((other) => other !== draft.id),
-        'Steps here',
-      ),
+      hint: suggestion(id, others, 'Steps here'),
+      ...nameFix(id, others, range),
     });
   }
 }
@@ -37,7 +37,13 @@ export function checkCycle(compiling: Compiling, circle: readonly Draft[]): void
     ? `"${first.id}" waits for itself.`
     : `These steps wait for each other: ${names} (each reads or needs the next).`;
   const hint = itself ? 'A step reads only what other steps give.' : 'Remove one of these references.';
-  const problem: Problem = { code: 'CYCLE', range: waitPlace(compiling, first, next.id), message, hint };
+  // The rest of the circle: where each of the others waits for the one after it.
+  const related = circle.slice(1).map((draft, at) => {
+    const awaited = circle[at + 2] ?? first;
+    return { range: waitPlace(compiling, draft, awaited.id), message: `"${draft.id}" waits for "${awaited.id}".` };
+  });
+  const range = waitPlace(compiling, first, next.id);
+  const problem: Problem = { code: 'CYCLE', range, message, hint, ...(itself ? {} : { related }) };
   compiling.problems.push(problem);
 }
 

@@ -160,7 +160,9 @@ function checkNext(
         ? compiling.parsed.places.get(at)!.value
         : placeInSlot(compiling, slot, expressionsOf(slot)[0]);
     const message = `next.${name} is ${typeName(type)}, but carry.${name} begins as ${typeName(expected)}.`;
-    compiling.problems.push({ code: 'WRONG_ARTIFACT', range, message, hint: 'Both must be of one kind.' });
+    const begins = compiling.parsed.places.get(pointerTo(draft.pointer, 'repeat', 'carry', name))?.value;
+    const related = begins === undefined ? [] : [{ range: begins, message: `carry.${name} begins here.` }];
+    compiling.problems.push({ code: 'WRONG_ARTIFACT', range, message, hint: 'Both must be of one kind.', related });
   }
 }
 

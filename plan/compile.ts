@@ -3,15 +3,17 @@
 import { type Diagnostic, hasErrors, locateProblems, type Problem } from '../spec/diagnostic.ts';
 import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
+import { idleAllowances, withoutAllowed } from '../spec/silence.ts';
 import type { ParamSpec, ParsedSpec, Range, SourceText, Spec } from '../spec/types.ts';
 import { validateSpec } from '../spec/validate.ts';
 import { compileFinally } from './compile-finally.ts';
-import { compileScope } from './compile-scope.ts';
+import { type CompiledScope, compileScope } from './compile-scope.ts';
 import { draftScope } from './drafts.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
 import { digestPlan } from './plan-digest.ts';
 import type { Compiling } from './slots.ts';
 import type { Plan } from './types.ts';
+import { findWarnings } from './warnings.ts';
 
 /** A file that was read, with the params that it declares: folders among them are digested before it is compiled. */
 export interface ParsedPipeline {
@@ -63,6 +65,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     paramsType: { type: 'record', role: 'params', owner: 'the pipeline', fields: paramTypes(pipeline, broken) },
     faulty: new Set(),
     problems,
+    reads: [],
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
   const scope = compileScope(compiling, drafts, {
@@ -72,7 +75,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     names: new Map(),
   });
   const atEnd = compileFinally(compiling, spec, scope.view);
-  const diagnostics = locateProblems(problems, source);
+  const diagnostics = withWarnings(compiling, scope, source);
   const sources = sourcesOf(parsed);
   const allParams = Object.keys(pipeline.params).every((name) => Object.hasOwn(params.values, name));
   if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) return { diagnostics, sources };
@@ -84,6 +87,16 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     root: { steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
   };
   return { plan, planDigest: digestPlan(plan), diagnostics, sources };
+}
+
+/** Half of the warnings would be consequences of an error, so they come once there are none. */
+function withWarnings(compiling: Compiling, scope: CompiledScope, source: SourceText): Diagnostic[] {
+  const { problems } = compiling;
+  const found = locateProblems(problems, source);
+  if (hasErrors(found) || !scope.complete) return found;
+  const warnings = [...problems, ...findWarnings(compiling, scope)];
+  const idle = idleAllowances(locateProblems(warnings, source), source);
+  return withoutAllowed(locateProblems([...warnings, ...idle], source), source);
 }
 
 function paramTypes(pipeline: ParsedPipeline, broken: ReadonlySet<string>): Map<string, ExpressionType> {

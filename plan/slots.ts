@@ -19,6 +19,20 @@ export interface Compiling {
   /** Slots with a type that does not fit: to compute them would only repeat that. */
   readonly faulty: Set<Slot>;
   readonly problems: Problem[];
+  /** What the expressions of the file read, in the order in which they were found. */
+  readonly reads: FoundRead[];
+}
+
+/** `steps.train.AP` in the text at `pointer`. */
+export interface FoundRead {
+  readonly pointer: string;
+  /** `steps`, `params`, `carry`, `round`. */
+  readonly root: string;
+  /** The first name behind it, and the second. */
+  readonly name: string;
+  readonly output?: string;
+  /** Its place in the file. */
+  readonly range: Range;
 }
 
 /** One string of the file that holds expressions. */
@@ -106,6 +120,10 @@ function readExpression(
         return { ...expression, node: null, references: [] };
       }
     }
+    for (const { root, keys, range } of references) {
+      const place = placeOfText(compiling, pointer, text, shift(range, expression.range.start));
+      compiling.reads.push({ pointer, root, name: keys[0]?.name ?? '', output: keys[1]?.name, range: place });
+    }
     return { ...expression, node, references };
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
@@ -129,6 +147,16 @@ export function placeInSlot(compiling: Compiling, slot: Slot, expression?: SlotE
   return placeOfText(compiling, slot.pointer, slot.text, shift(range, expression?.range.start ?? 0));
 }
 
+/** A problem with offsets in the expression, at its place in the file. */
+function problemInSlot(compiling: Compiling, slot: Slot, expression: SlotExpression, problem: Problem): Problem {
+  const placeOf = (range: Range) => placeInSlot(compiling, slot, expression, range);
+  const { fix, ...rest } = problem;
+  const range = placeOf(problem.range);
+  if (fix === undefined) return { ...rest, range };
+  const edits = fix.edits.map((edit) => ({ ...edit, range: placeOf(edit.range) }));
+  return { ...rest, range, fix: { ...fix, edits } };
+}
+
 export function expressionsOf(slot: Slot): SlotExpression[] {
   return slot.parts.filter((part) => typeof part !== 'string');
 }
@@ -143,7 +171,7 @@ export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNam
     }
     const checked = checkExpression(expression.node, expression.source, names, reader);
     for (const problem of checked.problems) {
-      compiling.problems.push({ ...problem, range: placeInSlot(compiling, slot, expression, problem.range) });
+      compiling.problems.push(problemInSlot(compiling, slot, expression, problem));
     }
     if (checked.problems.length > 0) compiling.faulty.add(slot);
     if (slot.whole) return checked.problems.length > 0 ? anyType : checked.type;

@@ -1,4 +1,4 @@
-/** A problem in what a user wrote, and its three printed forms: text with a code frame, JSON, SARIF. */
+/** A problem in what a user wrote, where it stands, and its printed form: text with a code frame. */
 
 import type { Range, SourceText } from './types.ts';
 
@@ -27,6 +27,13 @@ export const diagnosticCodes = {
   NO_LEGS: 'A matrix has no combination left.',
   DUPLICATE_LEG: 'A matrix has the same combination twice.',
   AMBIGUOUS_GAIN: '`round.gain` cannot tell which models and which dataset to compare.',
+  UNUSED_STEP: 'Nothing reads what a step gives. (Warning.)',
+  UNUSED_PARAM: 'Nothing reads a param. (Warning.)',
+  UNBOUNDED_LOOP: 'A loop of many rounds that nothing ends earlier. (Warning.)',
+  NO_REPLAY: 'A training on hard cases alone, without ordinary images. (Warning.)',
+  HIDDEN_CANDIDATES: 'A threshold that leaves no candidates. (Warning.)',
+  TEST_DECIDES: 'A number measured on test images decides something. (Warning.)',
+  IDLE_ALLOW: 'A comment allows a warning that is not there. (Warning.)',
 } as const;
 
 export type DiagnosticCode = keyof typeof diagnosticCodes;
@@ -41,19 +48,45 @@ export interface Problem {
   readonly message: string;
   /** What to do. */
   readonly hint?: string;
+  /** Other places that the problem is made of: the first of two equal keys, the rest of a circle. */
+  readonly related?: readonly { readonly range: Range; readonly message: string }[];
+  /** The change that mends it, where there is only one that can be meant. */
+  readonly fix?: Fix;
 }
 
-/** The JSON form: lines and columns count from 1, in UTF-16 units; `endColumn` is the one after the last. */
-export interface Diagnostic {
+/** A mechanical change of the text; its edits do not overlap. */
+export interface Fix {
+  /** `Write "train"`: what it does, as an editor offers it. */
+  readonly title: string;
+  readonly edits: readonly Edit[];
+}
+
+export interface Edit {
+  readonly range: Range;
+  readonly text: string;
+}
+
+/** A place in a file: lines and columns count from 1, in UTF-16 units; `endColumn` is the one after the last. */
+export interface Place {
   readonly file: string;
   readonly line: number;
   readonly column: number;
   readonly endLine: number;
   readonly endColumn: number;
+}
+
+export interface RelatedPlace extends Place {
+  readonly message: string;
+}
+
+/** A problem with its place in the file. `diagnostic-formats.ts` has the forms for programs. */
+export interface Diagnostic extends Place {
   readonly severity: Severity;
   readonly code: DiagnosticCode;
   readonly message: string;
   readonly hint: string | null;
+  readonly related?: readonly RelatedPlace[];
+  readonly fix?: Fix;
 }
 
 /** Problems in file order; those at one place keep the order in which they were found: cause before consequence. */
@@ -68,21 +101,28 @@ export function locateProblems(problems: readonly Problem[], source: SourceText)
     const key = `${problem.range.start} ${problem.code} ${problem.message}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    const start = positionAt(lineStarts, problem.range.start);
-    const end = positionAt(lineStarts, Math.max(problem.range.end, problem.range.start));
+    const { related, fix } = problem;
     diagnostics.push({
-      file: source.file,
-      line: start.line,
-      column: start.column,
-      endLine: end.line,
-      endColumn: end.column,
+      ...placeAt(source.file, lineStarts, problem.range),
       severity: problem.severity ?? 'error',
       code: problem.code,
       message: problem.message,
       hint: problem.hint ?? null,
+      ...(related === undefined
+        ? {}
+        : {
+            related: related.map(({ range, message }) => ({ ...placeAt(source.file, lineStarts, range), message })),
+          }),
+      ...(fix === undefined ? {} : { fix }),
     });
   }
   return diagnostics;
+}
+
+function placeAt(file: string, lineStarts: readonly number[], range: Range): Place {
+  const start = positionAt(lineStarts, range.start);
+  const end = positionAt(lineStarts, Math.max(range.end, range.start));
+  return { file, line: start.line, column: start.column, endLine: end.line, endColumn: end.column };
 }
 
 export function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
@@ -123,73 +163,46 @@ const frameWidthMax = 160;
  *         Did you mean "train"? Steps here: data, train, evaluate.
  */
 export function printDiagnostic(diagnostic: Diagnostic, text: string): string {
-  const { file, line, column, code, message, hint, severity } = diagnostic;
+  return printWith(diagnostic, text, lineStartsOf(text));
+}
+
+/** All diagnostics of one file as text. */
+export function printDiagnostics(diagnostics: readonly Diagnostic[], text: string): string {
+  const lineStarts = lineStartsOf(text);
+  return diagnostics.map((diagnostic) => printWith(diagnostic, text, lineStarts)).join('\n');
+}
+
+function printWith(diagnostic: Diagnostic, text: string, lineStarts: readonly number[]): string {
+  const { file, line, column, code, message, hint, severity, related = [] } = diagnostic;
   const label = severity === 'warning' ? `${code} (warning)` : code;
-  const lines = [`${file}:${line}:${column} ${label} ${message}`];
-  const whole = lineOf(text, line);
-  if (whole.trim() !== '') {
-    const lineEnd = whole.length;
-    const from = column - 1;
-    const to = diagnostic.endLine === line ? diagnostic.endColumn - 1 : lineEnd;
-    const indent = Math.min(whole.length - whole.trimStart().length, from);
-    const cut = from - indent > frameWidthMax - 40 ? from - 40 : indent;
-    const shown = whole
-      .slice(cut, cut + frameWidthMax)
-      .replaceAll('\t', ' ')
-      .trimEnd();
-    const carets = Math.max(1, Math.min(to, cut + frameWidthMax, lineEnd) - from);
-    lines.push(`    ${shown}`, `    ${' '.repeat(from - cut)}${'^'.repeat(carets)}`);
+  const lines = [`${file}:${line}:${column} ${label} ${message}`, ...frameOf(diagnostic, text, lineStarts)];
+  for (const place of related) {
+    lines.push(`    ${place.file}:${place.line}:${place.column} ${place.message}`);
+    lines.push(...frameOf(place, text, lineStarts).map((frame) => `    ${frame}`));
   }
   if (hint !== null) lines.push(`    ${hint}`);
   return lines.join('\n');
 }
 
-function lineOf(text: string, line: number): string {
-  const starts = lineStartsOf(text);
-  const start = starts[line - 1] ?? text.length;
-  return text.slice(start, starts[line] ?? text.length).replace(/[\r\n]+$/, '');
+/** The line of a place and the carets under it; nothing for an empty line. */
+function frameOf(place: Place, text: string, lineStarts: readonly number[]): string[] {
+  const { line, column } = place;
+  const whole = lineOf(text, lineStarts, line);
+  if (whole.trim() === '') return [];
+  const lineEnd = whole.length;
+  const from = column - 1;
+  const to = place.endLine === line ? place.endColumn - 1 : lineEnd;
+  const indent = Math.min(whole.length - whole.trimStart().length, from);
+  const cut = from - indent > frameWidthMax - 40 ? from - 40 : indent;
+  const shown = whole
+    .slice(cut, cut + frameWidthMax)
+    .replaceAll('\t', ' ')
+    .trimEnd();
+  const carets = Math.max(1, Math.min(to, cut + frameWidthMax, lineEnd) - from);
+  return [`    ${shown}`, `    ${' '.repeat(from - cut)}${'^'.repeat(carets)}`];
 }
 
-/** All diagnostics of one file as text, with a closing line that counts them. */
-export function printDiagnostics(diagnostics: readonly Diagnostic[], text: string): string {
-  return diagnostics.map((diagnostic) => printDiagnostic(diagnostic, text)).join('\n');
-}
-
-/** SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html: what code hosts show beside the lines. */
-export function toSarif(diagnostics: readonly Diagnostic[]): object {
-  const used = [...new Set(diagnostics.map((diagnostic) => diagnostic.code))].sort();
-  return {
-    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
-    version: '2.1.0',
-    runs: [
-      {
-        tool: {
-          driver: {
-            name: 'hardcase',
-            rules: used.map((code) => ({ id: code, shortDescription: { text: diagnosticCodes[code] } })),
-          },
-        },
-        columnKind: 'utf16CodeUnits',
-        results: diagnostics.map((diagnostic) => ({
-          ruleId: diagnostic.code,
-          ruleIndex: used.indexOf(diagnostic.code),
-          level: diagnostic.severity,
-          message: { text: diagnostic.hint === null ? diagnostic.message : `${diagnostic.message} ${diagnostic.hint}` },
-          locations: [
-            {
-              physicalLocation: {
-                artifactLocation: { uri: encodeURI(diagnostic.file.replaceAll('\\', '/')) },
-                region: {
-                  startLine: diagnostic.line,
-                  startColumn: diagnostic.column,
-                  endLine: diagnostic.endLine,
-                  endColumn: diagnostic.endColumn,
-                },
-              },
-            },
-          ],
-        })),
-      },
-    ],
-  };
+function lineOf(text: string, lineStarts: readonly number[], line: number): string {
+  const start = lineStarts[line - 1] ?? text.length;
+  return text.slice(start, lineStarts[line] ?? text.length).replace(/[\r\n]+$/, '');
 }

@@ -21,7 +21,9 @@ import {
   stringType,
   typeName,
 } from './expression-types.ts';
+import { nameFix } from './fixes.ts';
 import { suggestion } from './suggest.ts';
+import type { Range } from './types.ts';
 
 /** Types by name: `steps`, `params`, `carry`, `round`, as far as they are known where the expression stands. */
 export type ExpressionNames = ReadonlyMap<string, ExpressionType>;
@@ -173,9 +175,16 @@ class Checker {
     code: DiagnosticCode,
     message: string,
     hint?: string,
+    fix?: Pick<Problem, 'fix'>,
   ): ExpressionType {
-    this.problems.push({ code, range: node.range, message, ...(hint === undefined ? {} : { hint }) });
+    this.problems.push({ code, range: node.range, message, ...(hint === undefined ? {} : { hint }), ...fix });
     return anyType;
+  }
+
+  /** For a mistyped name at this place, which has quotes in `steps["name"]`. */
+  #nameFix(name: string, known: Iterable<string>, { range }: { readonly range: Range }): Pick<Problem, 'fix'> {
+    const first = this.#source[range.start] ?? '';
+    return nameFix(name, known, range, first === '"' || first === "'" ? first : '');
   }
 
   #literal(node: ASTNode & { readonly op: 'value' }): ExpressionType {
@@ -204,6 +213,7 @@ class Checker {
       'UNKNOWN_NAME',
       `${this.#reader} reads "${node.args}", which is not known here.`,
       reason,
+      node.args in elsewhere ? {} : this.#nameFix(node.args, names.keys(), node),
     );
   }
 
@@ -234,6 +244,7 @@ class Checker {
           'UNKNOWN_STEP',
           `${reads}, but no step is named "${name}".`,
           suggestion(name, known, 'Steps here'),
+          this.#nameFix(name, known, place),
         );
       case 'params':
         return this.#problem(
@@ -241,6 +252,7 @@ class Checker {
           'UNKNOWN_PARAM',
           `${reads}, but no param is named "${name}".`,
           suggestion(name, known, 'Params'),
+          this.#nameFix(name, known, place),
         );
       case 'outputs':
         return this.#problem(
@@ -248,6 +260,7 @@ class Checker {
           'UNKNOWN_OUTPUT',
           `${reads}, but ${left.owner} has no output "${name}".`,
           suggestion(name, known, 'Its outputs'),
+          this.#nameFix(name, known, place),
         );
       default:
         return this.#problem(
@@ -255,6 +268,7 @@ class Checker {
           'UNKNOWN_NAME',
           `${reads}, but ${left.owner} has no "${name}".`,
           suggestion(name, known, 'It has'),
+          this.#nameFix(name, known, place),
         );
     }
   }
@@ -376,7 +390,8 @@ class Checker {
       const hint = suggestion(name, Object.keys(known), what === 'method' ? 'Methods' : 'Functions');
       const start = this.#source.indexOf(name, node.op === 'rcall' ? node.args[1].end : node.start);
       const range = { start, end: start + name.length };
-      this.#problem({ range }, 'UNKNOWN_NAME', `There is no ${what} "${name}".`, hint);
+      const fix = this.#nameFix(name, Object.keys(known), { range });
+      this.#problem({ range }, 'UNKNOWN_NAME', `There is no ${what} "${name}".`, hint, fix);
       return false;
     }
     const [least, most] = range;

@@ -2,6 +2,7 @@
 
 import { type Alias, Composer, type CST, isAlias, isMap, isScalar, isSeq, Parser, type YAMLError } from 'yaml';
 import type { Problem } from './diagnostic.ts';
+import { quoteExpressionsFix } from './fixes.ts';
 import { type NodePlace, type ParsedSpec, type PlainValue, pointerTo, type Range, type SourceText } from './types.ts';
 
 /** A pipeline that people wrote is far below; a file beyond is a mistake or an attack. */
@@ -130,7 +131,9 @@ function readNode(
       if (first !== undefined) {
         const line = lineNumber(reading.text, first.start);
         const message = `The key "${name}" is there twice; the first is in line ${line}.`;
-        problems.push({ code: 'DUPLICATE_KEY', range: keyRange, message, hint: 'Remove or rename one of them.' });
+        const hint = 'Remove or rename one of them.';
+        const related = [{ range: first, message: `The first "${name}".` }];
+        problems.push({ code: 'DUPLICATE_KEY', range: keyRange, message, hint, related });
         continue;
       }
       keys.set(name, keyRange);
@@ -181,19 +184,19 @@ function lineNumber(text: string, offset: number): number {
 function syntaxProblem(error: YAMLError, text: string): Problem {
   const [start, end] = error.pos;
   const range = { start, end: Math.max(end, start) };
-  const hint = hintFor(error, text);
-  return { code: 'YAML_SYNTAX', range, message: sentence(error.message), ...(hint === null ? {} : { hint }) };
+  return { code: 'YAML_SYNTAX', range, message: sentence(error.message), ...remedyFor(error, text) };
 }
 
-function hintFor(error: YAMLError, text: string): string | null {
-  if (error.code === 'TAB_AS_INDENT') return 'Indent with spaces; YAML allows no tabs there.';
-  if (error.code === 'TAG_RESOLVE_FAILED') return 'Remove the tag; a pipeline file uses plain values only.';
-  const lineStart = text.lastIndexOf('\n', error.pos[0] - 1) + 1;
-  const lineEnd = text.indexOf('\n', lineStart);
-  const line = text.slice(lineStart, lineEnd === -1 ? text.length : lineEnd);
+function remedyFor(error: YAMLError, text: string): Pick<Problem, 'hint' | 'fix'> {
+  if (error.code === 'TAB_AS_INDENT') return { hint: 'Indent with spaces; YAML allows no tabs there.' };
+  if (error.code === 'TAG_RESOLVE_FAILED') return { hint: 'Remove the tag; a pipeline file uses plain values only.' };
+  const start = text.lastIndexOf('\n', error.pos[0] - 1) + 1;
+  const length = text.slice(start).search(/[\r\n]/);
+  const end = length === -1 ? text.length : start + length;
   // In { } and [ ] the braces of an expression would be YAML's own.
-  if (/[{[,][^"']*\$\{\{/.test(line)) return 'Inside { } and [ ], put an expression in quotes: "${{ ... }}".';
-  return null;
+  if (!/[{[,][^"']*\$\{\{/.test(text.slice(start, end))) return {};
+  const hint = 'Inside { } and [ ], put an expression in quotes: "${{ ... }}".';
+  return { hint, ...quoteExpressionsFix(text, { start, end }) };
 }
 
 function sentence(message: string): string {

@@ -18,9 +18,24 @@ export function nearestName(word: string, names: Iterable<string>): string | nul
   return nearest;
 }
 
+/** The one name that can be meant, or null: the nearest where no other is as near. Case and separators do not count. */
+export function clearName(word: string, names: Iterable<string>): string | null {
+  const known = [...new Set(names)];
+  const alike = known.filter((name) => plainForm(name) === plainForm(word));
+  if (alike.length > 0) return alike.length === 1 ? alike[0]! : null;
+  const nearest = nearestName(word, known);
+  if (nearest === null) return null;
+  const others = known.filter((name) => name !== nearest);
+  const slips = slipsBetween(word.toLowerCase(), nearest.toLowerCase());
+  return others.some((name) => slipsBetween(word.toLowerCase(), name.toLowerCase()) <= slips) ? null : nearest;
+}
+
+/** `batch_size`, `batch-size` and `BatchSize` are one word. */
+const plainForm = (word: string): string => word.replaceAll(/[-_ ]/g, '').toLowerCase();
+
 /** "Did you mean "train"? Steps here: data, train." */
 export function suggestion(word: string, names: readonly string[], label: string): string {
-  const nearest = nearestName(word, names);
+  const nearest = clearName(word, names) ?? nearestName(word, names);
   const question = nearest === null ? '' : `Did you mean "${nearest}"? `;
   if (names.length === 0) return `${question}${label}: none.`;
   const shown = names.slice(0, 40).join(', ');

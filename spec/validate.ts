@@ -4,6 +4,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import { describeSchema, isExpressionSchema, showValue } from './describe-schema.ts';
 import type { Problem } from './diagnostic.ts';
 import { hasExpression } from './expression-text.ts';
+import { nameFix, quotesFix } from './fixes.ts';
 import { kindSchema, type Schema, stepKindNames, structureSchema } from './schemas.ts';
 import { nearestName, suggestion } from './suggest.ts';
 import {
@@ -195,8 +196,10 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
       const known = Object.keys(parent.properties ?? {});
       const where = instancePath === '' ? 'a pipeline' : pathOf(instancePath);
       const message = `Unknown key "${key}" in ${where}.`;
+      const range = keyRange(parsed, pointer);
+      const fix = nameFix(key, freeNames(known, error.data), range);
       return {
-        problem: { code: 'UNKNOWN_KEY', range: keyRange(parsed, pointer), message, hint: keyHint(key, known) },
+        problem: { code: 'UNKNOWN_KEY', range, message, hint: keyHint(key, known), ...fix },
         unsound: [pointer],
       };
     }
@@ -229,16 +232,54 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
       if (lastKey(instancePath) === 'uses') {
         const kind = String(error.data);
         const message = `There is no step kind "${kind}".`;
-        const hint = suggestion(kind, (parent.enum ?? []).map(String), 'Step kinds');
-        return { problem: { code: 'UNKNOWN_KIND', range: place.value, message, hint }, unsound: [instancePath] };
+        const kinds = (parent.enum ?? []).map(String);
+        const hint = suggestion(kind, kinds, 'Step kinds');
+        const fix = nameFix(kind, kinds, place.value);
+        return {
+          problem: { code: 'UNKNOWN_KIND', range: place.value, message, hint, ...fix },
+          unsound: [instancePath],
+        };
       }
       break;
   }
   const nearest = typeof error.data === 'string' ? nearestName(error.data, textsOf(parent)) : null;
   const hint = nearest === null ? {} : { hint: `Did you mean "${nearest}"?` };
   const range = place.value.end > place.value.start ? firstLine(place.value, parsed) : (place.key ?? place.value);
-  const problem: Problem = { code: 'INVALID_VALUE', range, message: valueMessage(error), ...hint };
+  const problem: Problem = {
+    code: 'INVALID_VALUE',
+    range,
+    message: valueMessage(error),
+    ...hint,
+    ...valueFix(error, parsed),
+  };
   return { problem, unsound: [propertyOf(instancePath, parsed)] };
+}
+
+/** For a word that is nearly one of the choices, and for a value that lacks quotes or has them. */
+function valueFix(error: ErrorObject, parsed: ParsedSpec): Pick<Problem, 'fix'> {
+  const { data, instancePath } = error;
+  const range = parsed.places.get(instancePath)?.value;
+  if (range === undefined) return {};
+  const schema = error.parentSchema as Schema;
+  const written = parsed.source.text.slice(range.start, range.end);
+  const retyped = quotesFix(data, written, range, fixableTypes(schema, written));
+  if (retyped.fix !== undefined || typeof data !== 'string') return retyped;
+  return nameFix(data, textsOf(schema), range);
+}
+
+/** JSON types that the place takes; text only where these characters would be fine: 30 in quotes is no duration. */
+function fixableTypes(schema: Schema, written: string): ReadonlySet<string> {
+  const types = new Set(acceptedTypes(schema));
+  const patterns = [schema, ...(schema.anyOf ?? [])].flatMap(({ pattern }) => pattern ?? []);
+  const texts = textsOf(schema);
+  const isFine = patterns.every((pattern) => isExpressionSchema({ pattern }) || new RegExp(pattern, 'u').test(written));
+  if (!isFine || (texts.length > 0 && !texts.includes(written))) types.delete('string');
+  return types;
+}
+
+/** Those names that the mapping does not have yet. */
+function freeNames(names: readonly string[], mapping: unknown): string[] {
+  return names.filter((name) => typeof mapping !== 'object' || mapping === null || !Object.hasOwn(mapping, name));
 }
 
 function nameFault(name: string, schema: Schema, pointer: string, parsed: ParsedSpec): Fault {
@@ -247,7 +288,25 @@ function nameFault(name: string, schema: Schema, pointer: string, parsed: Parsed
   const hint = proposal === '' || proposal === name ? {} : { hint: `Call it "${proposal}".` };
   const first = schema.pattern?.startsWith('^[A-Za-z]') === true ? 'a letter' : 'a small letter';
   const message = `"${name}" cannot be a name that expressions read; expected ${first}, then letters, digits and _.`;
-  return { problem: { code: 'INVALID_NAME', range: keyRange(parsed, pointer), message, ...hint }, unsound: [] };
+  const range = keyRange(parsed, pointer);
+  const problem: Problem = {
+    code: 'INVALID_NAME',
+    range,
+    message,
+    ...hint,
+    ...renameFix(name, proposal, pointer, parsed),
+  };
+  return { problem, unsound: [] };
+}
+
+/** Only for a name that stands nowhere else: what reads it would have to change too. */
+function renameFix(name: string, proposal: string, pointer: string, parsed: ParsedSpec): Pick<Problem, 'fix'> {
+  const { text } = parsed.source;
+  const isAlone = text.indexOf(name) === text.lastIndexOf(name);
+  const isTaken = parsed.places.has(pointerTo(parentPointer(pointer), proposal));
+  const isReadable = /^[a-z][A-Za-z0-9_]*$/.test(proposal) && !['in', 'true', 'false', 'null'].includes(proposal);
+  if (!isAlone || isTaken || !isReadable) return {};
+  return { fix: { title: `Call it "${proposal}"`, edits: [{ range: keyRange(parsed, pointer), text: proposal }] } };
 }
 
 /** `mine.confidence is 3; expected a number from 0 to 1.` */

@@ -1,7 +1,8 @@
 /** Printed forms of diagnostics: frames, order, SARIF. */
 
 import { describe, expect, test } from 'vitest';
-import { locateProblems, printDiagnostic, toSarif } from '../../spec/diagnostic.ts';
+import { locateProblems, printDiagnostic } from '../../spec/diagnostic.ts';
+import { toSarif } from '../../spec/diagnostic-formats.ts';
 import { parseDurationMs } from '../../spec/duration.ts';
 import { nearestName } from '../../spec/suggest.ts';
 

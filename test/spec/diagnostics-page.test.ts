@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compilePipeline, parsePipeline } from '../../plan/compile.ts';
 import { diagnosticCodes, printDiagnostics } from '../../spec/diagnostic.ts';
+import { applyFixes } from '../../spec/fixes.ts';
 import { folder } from '../plan/compile-text.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/diagnostics.md'), 'utf8');
@@ -21,6 +22,16 @@ describe.each(sections.map((section) => [section.split('\n')[0]!, section] as co
     const diagnostics = diagnose(wrong!);
     expect(diagnostics.map((diagnostic) => diagnostic.code)).toEqual([code]);
     expect(`${printDiagnostics(diagnostics, wrong!)}\n`).toBe(printed);
+  });
+
+  test('the section begins with what the code stands for', () => {
+    expect(section.slice(code.length).trim()).toMatch(diagnosticCodes[code as keyof typeof diagnosticCodes]);
+  });
+
+  test('where the wrong example has a fix, the fix removes the problem', () => {
+    const { text } = applyFixes(wrong!, diagnose(wrong!));
+    if (text !== wrong) expect(diagnose(text)).toEqual([]);
+    else expect(diagnose(wrong!)[0]!.fix).toBeUndefined();
   });
 
   test('the mended example has no problem', () => {
