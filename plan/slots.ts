@@ -211,8 +211,9 @@ export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       const place = error instanceof ExpressionError ? error.range : undefined;
+      const code = error instanceof ExpressionError ? error.code : 'EXPRESSION_TYPE';
       const range = placeInSlot(compiling, slot, part, place);
-      compiling.problems.push({ code: 'EXPRESSION_TYPE', range, message: error.message });
+      compiling.problems.push({ code, range, message: error.message });
       return null;
     }
   });

@@ -20,6 +20,7 @@ export const diagnosticCodes = {
   EXPRESSION_SYNTAX: 'An expression that is not CEL.',
   EXPRESSION_LIMIT: 'An expression that is too long or too deep.',
   EXPRESSION_TYPE: 'An expression whose types do not fit, or that cannot be computed.',
+  NOT_DETERMINISTIC: 'A function with a clock or with chance.',
   WRONG_ARTIFACT: 'An input was given another kind of artifact, or a value.',
   CYCLE: 'Steps wait for each other.',
   UNGUARDED_LAST: 'The last round is read where there may be no round.',

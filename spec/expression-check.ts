@@ -8,6 +8,7 @@ import {
   functionArguments,
   literalValue,
   methodArguments,
+  refusedNames,
 } from './expression.ts';
 import {
   anyType,
@@ -128,6 +129,8 @@ class Checker {
         const container = this.check(node.args[1], names);
         if (container.type === 'list') {
           this.#common(container.item, value, node, (a, b) => `A list of such values (${a}) never holds ${b}.`);
+        } else if (container.type === 'record' && value.type !== 'string' && value.type !== 'any') {
+          this.#problem(node.args[0], 'EXPRESSION_TYPE', `An object has texts as keys; here is ${typeName(value)}.`);
         } else if (container.type !== 'any' && container.type !== 'record') {
           this.#problem(node.args[1], 'EXPRESSION_TYPE', `"in" looks into a list; here is ${typeName(container)}.`);
         }
@@ -387,6 +390,19 @@ class Checker {
   ): boolean {
     const range = Object.hasOwn(known, name) ? known[name] : undefined;
     if (range === undefined) {
+      const refused = Object.hasOwn(refusedNames, name) ? refusedNames[name] : undefined;
+      if (refused !== undefined) {
+        const start = this.#source.indexOf(name, node.op === 'rcall' ? node.args[1].end : node.start);
+        this.#problem(
+          { range: { start, end: start + name.length } },
+          'NOT_DETERMINISTIC',
+          `${name}() is not there: an expression has no ${refused}. The workflow that computes it must come to the same result when it is replayed, days later.`,
+          refused === 'clock'
+            ? 'Give the time as a param (-p date=2026-01-31), or let `timeout` and `after` wait.'
+            : 'Every step has a seed of its own, from `seed` of the pipeline; give another seed for another draw.',
+        );
+        return false;
+      }
       const hint = suggestion(name, Object.keys(known), what === 'method' ? 'Methods' : 'Functions');
       const start = this.#source.indexOf(name, node.op === 'rcall' ? node.args[1].end : node.start);
       const range = { start, end: start + name.length };

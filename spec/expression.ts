@@ -7,8 +7,20 @@
 import { type ASTNode, Environment, ParseError } from '@marcbachmann/cel-js';
 import type { PlainValue, Range } from './types.ts';
 
-/** An expression that people write has a line or two. */
-export const expressionLimits = { characters: 10_000, nodes: 2_000, depth: 60, listElements: 500, steps: 500_000 };
+/**
+ * An expression that people write has a line or two. `steps` counts nodes and the values that they copy or compare, so
+ * that doubling a list thirty times costs what it is worth; `values` and `textLength` bound what it gives, which enters a
+ * history.
+ */
+export const expressionLimits = {
+  characters: 10_000,
+  nodes: 2_000,
+  depth: 60,
+  listElements: 500,
+  steps: 500_000,
+  values: 100_000,
+  textLength: 100_000,
+};
 
 export type { ASTNode };
 
@@ -107,7 +119,23 @@ export function evaluateExpression(source: string, scope: ExpressionScope): Plai
   const node = parseExpression(source);
   const known = new Map<string, PlainValue | undefined>(Object.entries(scope));
   const variables: Variables = { find: (name) => known.get(name) };
-  return evaluateNode(node, variables, { source, steps: 0 });
+  const result = evaluateNode(node, variables, { source, steps: 0 });
+  if (countValues(result, expressionLimits.values) > expressionLimits.values) {
+    const message = `The expression gives more than ${expressionLimits.values} values.`;
+    throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
+  }
+  return result;
+}
+
+/** Values in a tree, those that stand in it several times counted as often; stops above `most`. */
+function countValues(value: PlainValue, most: number): number {
+  if (value === null || typeof value !== 'object') return 1;
+  let count = 1;
+  for (const item of Object.values(value)) {
+    count += countValues(item as PlainValue, most - count);
+    if (count > most) break;
+  }
+  return count;
 }
 
 /** The expression and how much of it has been computed. */
@@ -123,10 +151,7 @@ interface Variables {
 type BinaryNode = { readonly args: readonly [ASTNode, ASTNode] };
 
 function evaluateNode(node: ASTNode, variables: Variables, evaluation: Evaluation): PlainValue {
-  if (++evaluation.steps > expressionLimits.steps) {
-    const message = `The expression takes more than ${expressionLimits.steps} steps.`;
-    throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
-  }
+  spend(evaluation, 1, node);
   const evaluate = (child: ASTNode) => evaluateNode(child, variables, evaluation);
   const truth = (child: ASTNode) => truthOf(evaluate(child), child);
   switch (node.op) {
@@ -160,17 +185,23 @@ function evaluateNode(node: ASTNode, variables: Variables, evaluation: Evaluatio
     case 'rcall':
       return callMethod(node, variables, evaluation);
     case '==':
-      return sameValue(evaluate(node.args[0]), evaluate(node.args[1]));
+      return sameValue(evaluate(node.args[0]), evaluate(node.args[1]), node, evaluation);
     case '!=':
-      return !sameValue(evaluate(node.args[0]), evaluate(node.args[1]));
+      return !sameValue(evaluate(node.args[0]), evaluate(node.args[1]), node, evaluation);
     case 'in':
-      return isIn(evaluate(node.args[0]), evaluate(node.args[1]), node);
+      return isIn(evaluate(node.args[0]), evaluate(node.args[1]), node, evaluation);
     case '+':
     case '-':
     case '*':
     case '/':
     case '%':
-      return arithmetic(node.op, evaluate(node.args[0]), evaluate(node.args[1]), node as BinaryNode & ASTNode);
+      return arithmetic(
+        node.op,
+        evaluate(node.args[0]),
+        evaluate(node.args[1]),
+        node as BinaryNode & ASTNode,
+        evaluation,
+      );
     case '<':
     case '<=':
     case '>':
@@ -179,6 +210,20 @@ function evaluateNode(node: ASTNode, variables: Variables, evaluation: Evaluatio
     default:
       throw typeError(`"${node.op}" is not part of the language of expressions.`, node);
   }
+}
+
+/** Counts work; an expression must end at once, because the workflow that computes it must answer. */
+function spend(evaluation: Evaluation, steps: number, node: ASTNode): void {
+  evaluation.steps += steps;
+  if (evaluation.steps <= expressionLimits.steps) return;
+  const message = `The expression takes more than ${expressionLimits.steps} steps.`;
+  throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
+}
+
+function boundedText(text: string, node: ASTNode): string {
+  if (text.length <= expressionLimits.textLength) return text;
+  const message = `The text has more than ${expressionLimits.textLength} characters.`;
+  throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
 }
 
 function typeError(message: string, node: ASTNode): ExpressionError {
@@ -191,9 +236,15 @@ export function literalValue(node: ASTNode & { readonly op: 'value' }): PlainVal
   if (value === null || typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') {
     return value;
   }
-  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'bigint') return wholeNumber(value, node);
   if (value instanceof Uint8Array) throw typeError('Bytes are not part of the language of expressions.', node);
-  return Number(value.valueOf());
+  return wholeNumber(value.valueOf(), node);
+}
+
+/** A double holds whole numbers exactly up to here; beyond, another number would be computed with than was written. */
+function wholeNumber(value: bigint, node: ASTNode): number {
+  if (Number.isSafeInteger(Number(value))) return Number(value);
+  throw typeError(`${value} cannot be kept exactly; whole numbers go up to ${Number.MAX_SAFE_INTEGER}.`, node);
 }
 
 function fieldOf(value: PlainValue, name: string, node: ASTNode, evaluation: Evaluation): PlainValue {
@@ -219,9 +270,13 @@ function arithmetic(
   left: PlainValue,
   right: PlainValue,
   node: BinaryNode & ASTNode,
+  evaluation: Evaluation,
 ): PlainValue {
-  if (op === '+' && typeof left === 'string' && typeof right === 'string') return left + right;
-  if (op === '+' && Array.isArray(left) && Array.isArray(right)) return [...left, ...right];
+  if (op === '+' && typeof left === 'string' && typeof right === 'string') return boundedText(left + right, node);
+  if (op === '+' && Array.isArray(left) && Array.isArray(right)) {
+    spend(evaluation, left.length + right.length, node);
+    return [...left, ...right];
+  }
   if (typeof left !== 'number' || typeof right !== 'number') {
     throw typeError(`${kindOf(left)} ${op} ${kindOf(right).toLowerCase()} has no meaning.`, node);
   }
@@ -242,24 +297,25 @@ function compare(op: '<' | '<=' | '>' | '>=', left: PlainValue, right: PlainValu
   return left! >= right!;
 }
 
-function isIn(value: PlainValue, container: PlainValue, node: ASTNode): boolean {
-  if (Array.isArray(container)) return container.some((item) => sameValue(item, value));
+function isIn(value: PlainValue, container: PlainValue, node: ASTNode, evaluation: Evaluation): boolean {
+  if (Array.isArray(container)) return container.some((item) => sameValue(item, value, node, evaluation));
   if (container !== null && typeof container === 'object') return Object.hasOwn(container, stringOf(value, node));
   throw typeError(`"in" looks into a list or an object; here is ${kindOf(container).toLowerCase()}.`, node);
 }
 
-function sameValue(left: PlainValue, right: PlainValue): boolean {
+function sameValue(left: PlainValue, right: PlainValue, node: ASTNode, evaluation: Evaluation): boolean {
+  spend(evaluation, 1, node);
   if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
   if (Array.isArray(left) || Array.isArray(right)) {
     if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
-    return left.every((item, i) => sameValue(item, right[i]));
+    return left.every((item, i) => sameValue(item, right[i], node, evaluation));
   }
   const a = left as { readonly [key: string]: PlainValue };
   const b = right as { readonly [key: string]: PlainValue };
   const keys = Object.keys(a);
   if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => Object.hasOwn(b, key) && sameValue(a[key]!, b[key]!));
+  return keys.every((key) => Object.hasOwn(b, key) && sameValue(a[key]!, b[key]!, node, evaluation));
 }
 
 /** Functions and methods, with the numbers of arguments they take. */
@@ -284,6 +340,24 @@ export const methodArguments: { readonly [name: string]: readonly [number, numbe
   endsWith: [1, 1],
   join: [0, 1],
 };
+/** Names by which people look for a clock or for chance, and why there is none. */
+export const refusedNames: { readonly [name: string]: 'clock' | 'chance' } = Object.fromEntries([
+  ...[
+    'now',
+    'today',
+    'date',
+    'time',
+    'timestamp',
+    'clock',
+    'datetime',
+    'getFullYear',
+    'getMonth',
+    'getDate',
+    'getHours',
+  ].map((name) => [name, 'clock']),
+  ...['random', 'rand', 'randint', 'uuid', 'uuidv4', 'shuffle', 'sample', 'choice'].map((name) => [name, 'chance']),
+]);
+
 /** Methods whose first argument names each element of the list for the others. */
 export const elementMethods: ReadonlySet<string> = new Set(['map', 'filter', 'all', 'exists', 'exists_one']);
 
@@ -314,7 +388,9 @@ function callFunction(
     }
     default: {
       const value = evaluate(first);
-      const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+      // Decimal alone: in hexadecimal, or with blanks, a person would not see the same number.
+      const isDecimal = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value);
+      const number = isDecimal ? Number(value) : value;
       const finite = numberOf(number, node);
       return name === 'int' ? Math.trunc(finite) : finite;
     }
@@ -349,10 +425,15 @@ function callMethod(
       return stringOf(value, node).startsWith(stringOf(argument, node));
     case 'endsWith':
       return stringOf(value, node).endsWith(stringOf(argument, node));
-    default:
-      return listOf(value, node)
-        .map((item) => textOf(item, node))
-        .join(stringOf(argument, node));
+    default: {
+      const list = listOf(value, node);
+      spend(evaluation, list.length, node);
+      const between = stringOf(argument, node);
+      let text = '';
+      for (const [i, item] of list.entries())
+        text = boundedText(text + (i === 0 ? '' : between) + textOf(item, node), node);
+      return text;
+    }
   }
 }
 

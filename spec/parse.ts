@@ -48,6 +48,9 @@ export function parseYaml(source: SourceText): ParseOutcome {
   }
   if (problems.length > 0) return { problems };
 
+  // Before anything is expanded: ten lines could keep the reading below busy for minutes.
+  const bomb = firstTooMany(document!.contents);
+  if (bomb !== undefined) return { problems: [tooMany(rangeOf(bomb) ?? { start: 0, end: 0 })] };
   const places = new Map<string, NodePlace>();
   const reading: Reading = { text, places, problems, anchors: new Map(), targets: new Map(), values: 0 };
   const value = readNode(reading, document!.contents, '', { start: 0, end: 0 }, undefined, []);
@@ -68,6 +71,33 @@ function firstTooDeep(tokens: readonly CST.Token[]): CST.Token | undefined {
   return undefined;
 }
 
+/** The alias with which the file comes to stand for too many values. Each node is counted once, however often it is meant. */
+function firstTooMany(root: unknown): unknown {
+  const anchors = new Map<string, unknown>();
+  const sizes = new Map<unknown, number>();
+  let first: unknown;
+  const sizeOf = (node: unknown): number => {
+    if (isAlias(node)) {
+      // One that stands inside of what it names has no size yet; the reading tells of it.
+      const size = sizes.get(anchors.get(node.source)) ?? 1;
+      if (size > valuesMax) first ??= node;
+      return size;
+    }
+    const anchor = (node as { anchor?: string } | null)?.anchor;
+    if (anchor !== undefined) anchors.set(anchor, node);
+    let size = 1;
+    const children = isMap(node) ? node.items.map(({ value }) => value) : isSeq(node) ? node.items : [];
+    for (const child of children) {
+      size += sizeOf(child);
+      if (size > valuesMax) first ??= child;
+    }
+    sizes.set(node, size);
+    return size;
+  };
+  sizeOf(root);
+  return first;
+}
+
 interface Reading {
   readonly text: string;
   readonly places: Map<string, NodePlace>;
@@ -77,22 +107,19 @@ interface Reading {
   values: number;
 }
 
-/** `outer`: the nodes around this one; an alias of one of them would never end. */
+/** `outer`: the nodes around this one, a stack that all share; an alias of one of them would never end. */
 function readNode(
   reading: Reading,
   node: unknown,
   pointer: string,
   fallback: Range,
   key: Range | undefined,
-  outer: readonly unknown[],
+  outer: unknown[],
 ): PlainValue {
   const range = rangeOf(node) ?? fallback;
   const { problems, places } = reading;
   if (++reading.values > valuesMax) {
-    if (reading.values === valuesMax + 1) {
-      const message = `The file stands for more than ${valuesMax} values once its aliases are expanded.`;
-      problems.push({ code: 'YAML_LIMIT', range, message });
-    }
+    if (reading.values === valuesMax + 1) problems.push(tooMany(range));
     return null;
   }
   if (outer.length > depthMax) {
@@ -115,7 +142,15 @@ function readNode(
   if (!places.has(pointer)) places.set(pointer, key === undefined ? { value: range } : { key, value: range });
   const anchor = (node as { anchor?: string } | null)?.anchor;
   if (anchor !== undefined && reading.anchors.get(anchor) !== node) reading.anchors.set(anchor, node);
-  const inside = [...outer, node];
+  outer.push(node);
+  const value = readContent(reading, node, pointer, range, outer);
+  outer.pop();
+  return value;
+}
+
+/** The value of a node that is no alias. `outer` ends with it. */
+function readContent(reading: Reading, node: unknown, pointer: string, range: Range, outer: unknown[]): PlainValue {
+  const { problems } = reading;
   if (isMap(node)) {
     const entries: [string, PlainValue][] = [];
     const keys = new Map<string, Range>();
@@ -137,14 +172,14 @@ function readNode(
         continue;
       }
       keys.set(name, keyRange);
-      const child = readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, inside);
+      const child = readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, outer);
       entries.push([name, child]);
     }
     // Not by assignment: a key `__proto__` would change the object instead of entering it.
     return Object.fromEntries(entries);
   }
   if (isSeq(node)) {
-    return node.items.map((item, i) => readNode(reading, item, pointerTo(pointer, i), range, undefined, inside));
+    return node.items.map((item, i) => readNode(reading, item, pointerTo(pointer, i), range, undefined, outer));
   }
   if (isScalar(node)) return readScalar(reading, node.value, range);
   return null;
@@ -201,6 +236,11 @@ function remedyFor(error: YAMLError, text: string): Pick<Problem, 'hint' | 'fix'
 
 function sentence(message: string): string {
   return /[.!?]$/.test(message) ? message : `${message}.`;
+}
+
+function tooMany(range: Range): Problem {
+  const message = `The file stands for more than ${valuesMax} values once its aliases are expanded.`;
+  return { code: 'YAML_LIMIT', range, message };
 }
 
 function tooDeep(range: Range): Problem {

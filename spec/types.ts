@@ -126,7 +126,10 @@ export interface Spec {
 /** The JSON pointer of a child. */
 export function pointerTo(parent: string, ...keys: readonly (string | number)[]): string {
   let pointer = parent;
-  for (const key of keys) pointer += `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  for (const key of keys) {
+    const plain = typeof key === 'number' || !/[~/]/.test(key);
+    pointer += plain ? `/${key}` : `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  }
   return pointer;
 }
 

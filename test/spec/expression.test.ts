@@ -167,3 +167,31 @@ describe('expressions in text', () => {
     expect(bareExpression('x ${{ a > 1 }}')).toBeNull();
   });
 });
+
+describe('what would not end', () => {
+  const doubled = (times: number) => `[[1, 2]]${'.map(a, a + a)'.repeat(times)}`;
+  test.each([
+    ['a list doubled 40 times', doubled(40), /steps/],
+    ['a text doubled 40 times', `["ab"]${'.map(a, a + a)'.repeat(40)}`, /characters/],
+    ['a tree of shared lists', `[1]${'.map(a, [a, a])'.repeat(40)}`, /values/],
+    ['two such trees compared', `[1]${'.map(a, [a, a])'.repeat(25)} == [1]${'.map(a, [a, a])'.repeat(25)}`, /steps/],
+    [
+      'a text joined from itself',
+      `[["x", "y"]]${'.map(a, [a.join("0123456789"), a.join("")])'.repeat(30)}`,
+      /characters/,
+    ],
+  ])('%s', (_, source, message) => {
+    const start = performance.now();
+    expect(() => evaluateExpression(source, { steps: {} })).toThrow(message);
+    expect(performance.now() - start).toBeLessThan(2_000);
+  });
+
+  test('a list of a thousand entries is none of it', () => {
+    const steps = { rounds: { all: Array.from({ length: 1000 }, (_, i) => ({ AP: i })) } };
+    expect(evaluateExpression('max(steps.rounds.all.map(r, r.AP))', { steps })).toBe(999);
+  });
+});
+
+test.each(['9007199254740993', 'int("0x10")', 'double(" 5")', 'int("")'])('%s is refused, not rounded', (source) => {
+  expect(() => evaluateExpression(source, { steps: {} })).toThrow(ExpressionError);
+});
