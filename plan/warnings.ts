@@ -24,7 +24,8 @@ interface PlacedStep {
 
 function* stepsOf(compiling: Compiling, scope: PlannedScope, pointer: string): Generator<PlacedStep> {
   for (const step of scope.steps) {
-    const at = pointerTo(pointer, step.id);
+    // The only step of a leg stands where its fan-out does.
+    const at = step.id === '' ? pointer.slice(0, pointer.lastIndexOf('/')) : pointerTo(pointer, step.id);
     // Steps that the compiler put in, or that another file brought, have no place to warn at.
     if (!compiling.parsed.places.has(at)) continue;
     yield { step, pointer: at, scope: pointer };
@@ -92,7 +93,7 @@ function unusedSteps(compiling: Compiling, steps: readonly PlacedStep[]): Proble
   for (const { root, name, pointer } of compiling.reads) if (root === 'steps') note(name, pointer);
   for (const { pointer, scope } of steps) for (const id of neededBy(compiling, pointer)) note(id, scope);
   return steps.flatMap(({ step, pointer, scope }): Problem[] => {
-    if (!('kind' in step) || !servants.has(step.kind)) return [];
+    if (!('kind' in step) || !servants.has(step.kind) || step.id === '') return [];
     // A step is seen by its scope, and by `until` and `next` of the loop around it.
     const around = scope.slice(0, scope.lastIndexOf('/'));
     if (readers.get(step.id)?.some((reader) => reader.startsWith(around)) === true) return [];

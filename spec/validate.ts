@@ -229,8 +229,8 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
       };
     }
     case 'enum':
-      if (lastKey(instancePath) === 'uses') {
-        const kind = String(error.data);
+      if (lastKey(instancePath) === 'uses' && typeof error.data === 'string') {
+        const kind = error.data;
         const message = `There is no step kind "${kind}".`;
         const kinds = (parent.enum ?? []).map(String);
         const hint = suggestion(kind, kinds, 'Step kinds');

@@ -2,7 +2,7 @@
 
 import { type Compilation, type CompileOptions, compilePipeline, parsePipeline } from '../../plan/compile.ts';
 import type { ArtifactRef, Plan, PlannedStep } from '../../plan/types.ts';
-import { printDiagnostics } from '../../spec/diagnostic.ts';
+import { printDiagnostics, type Severity } from '../../spec/diagnostic.ts';
 
 /** Stands for the folder of every param of type `path`. */
 export const folder: ArtifactRef = { artifact: 'tree', digest: 'f'.repeat(64), bytes: 100 };
@@ -17,8 +17,18 @@ export function compileText(yaml: string, options: CompileOptions = {}): Compila
 
 /** `4 UNKNOWN_STEP trian`: line, code and the text that is underlined, in the order in which they are shown. */
 export function problemsOf(yaml: string, options: CompileOptions = {}): string[] {
+  return diagnosticsOf(yaml, options, 'error');
+}
+
+/** The same of warnings, which come where there is no error. */
+export function warningsOf(yaml: string, options: CompileOptions = {}): string[] {
+  return diagnosticsOf(yaml, options, 'warning');
+}
+
+function diagnosticsOf(yaml: string, options: CompileOptions, wanted: Severity): string[] {
   const lines = dedent(yaml).split('\n');
-  return compileText(yaml, options).diagnostics.map(({ line, column, endLine, endColumn, code }) => {
+  const found = compileText(yaml, options).diagnostics.filter(({ severity }) => severity === wanted);
+  return found.map(({ line, column, endLine, endColumn, code }) => {
     const end = endLine === line ? endColumn - 1 : undefined;
     return `${line} ${code} ${lines[line - 1]?.slice(column - 1, end)}`;
   });

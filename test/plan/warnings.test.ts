@@ -1,7 +1,7 @@
 /** What is legal and probably wrong is told, where it stands; a comment silences it. */
 
 import { describe, expect, test } from 'vitest';
-import { problemsOf } from '../plan/compile-text.ts';
+import { problemsOf, warningsOf } from '../plan/compile-text.ts';
 
 const base = `
 name: a
@@ -15,12 +15,12 @@ const review = `
 
 describe('an unused step', () => {
   test('is one that only serves others', () => {
-    expect(problemsOf(`${base}${mine}`)).toEqual(['5 UNUSED_STEP mine']);
+    expect(warningsOf(`${base}${mine}`)).toEqual(['5 UNUSED_STEP mine']);
   });
 
   test('is none that `needs` names, that a round reads, or that the loop around it reads', () => {
     expect(
-      problemsOf(
+      warningsOf(
         `${base}${mine}\n  last: { uses: train, needs: [mine], with: { dataset: "\${{ steps.data.dataset }}" } }`,
       ),
     ).toEqual([]);
@@ -31,12 +31,13 @@ describe('an unused step', () => {
       mine: { uses: mine, with: { model: "\${{ carry.model }}", dataset: "\${{ steps.data.dataset }}" } }
       train: { uses: train, with: { init: "\${{ carry.model }}", dataset: "\${{ steps.data.dataset }}" } }
     next: { model: "\${{ steps.train.model }}"${next} }`;
-    expect(problemsOf(loop(''))).toEqual(['8 UNUSED_STEP mine']);
-    expect(problemsOf(loop(', share: "${{ steps.mine.hardShare }}"'))).toEqual([]);
+    expect(warningsOf(loop(''))).toEqual(['8 UNUSED_STEP mine']);
+    expect(warningsOf(loop(', share: "${{ steps.mine.hardShare }}"'))).toEqual([]);
   });
 });
 
 test('errors come first: warnings wait until there are none', () => {
+  expect(warningsOf(`${base}${mine}\n  x: { uses: detct }`)).toEqual([]);
   expect(problemsOf(`${base}${mine}\n  x: { uses: detct }`)).toEqual(['6 UNKNOWN_KIND detct']);
 });
 
@@ -52,7 +53,7 @@ describe('a loop', () => {
     ['21', ['6 UNBOUNDED_LOOP 21']],
     ['1000, until: steps.train.AP > 0.5', []],
   ])('max: %s', (repeat, problems) => {
-    expect(problemsOf(loop(repeat))).toEqual(problems);
+    expect(warningsOf(loop(repeat))).toEqual(problems);
   });
 });
 
@@ -64,20 +65,28 @@ describe('a training on hard cases', () => {
     [', replay: { from: "${{ steps.review.allImages }}", share: 0 }', ['7 NO_REPLAY 0']],
     [', replay: { from: "${{ steps.review.allImages }}" }', []],
   ])('with "%s"', (replay, problems) => {
-    expect(problemsOf(hard(replay))).toEqual(problems);
+    expect(warningsOf(hard(replay))).toEqual(problems);
+  });
+
+  test('in the legs of a matrix is warned of too', () => {
+    const legs = hard(', replay: { from: "${{ steps.review.allImages }}", share: 0 }').replace(
+      'hard: { ',
+      'hard: { matrix: { width: [1, 2] }, ',
+    );
+    expect(warningsOf(legs)).toEqual(['7 NO_REPLAY 0']);
   });
 
   test('has nothing to replay where nobody reviewed', () => {
-    expect(problemsOf(hard('').replace(review, '').replace('steps.review.dataset', 'steps.data.dataset'))).toEqual([]);
+    expect(warningsOf(hard('').replace(review, '').replace('steps.review.dataset', 'steps.data.dataset'))).toEqual([]);
   });
 });
 
 test('a threshold that params set hides candidates too', () => {
   const at = (confidence: string) =>
     `${base}\n  loss: { uses: profile-loss, with: { models: ["\${{ steps.model.model }}"], dataset: "\${{ steps.data.dataset }}", confidence: "\${{ params.c }}" } }\nparams: { c: { type: number, default: ${confidence} } }`;
-  expect(problemsOf(at('0.9'))).toEqual([]);
-  expect(problemsOf(at('0.95'))).toEqual(['5 HIDDEN_CANDIDATES "${{ params.c }}"']);
-  expect(problemsOf(`${base}${mine}${review.replace(' } }', ', limit: 0 } }')}`)).toEqual(['6 HIDDEN_CANDIDATES 0']);
+  expect(warningsOf(at('0.9'))).toEqual([]);
+  expect(warningsOf(at('0.95'))).toEqual(['5 HIDDEN_CANDIDATES "${{ params.c }}"']);
+  expect(warningsOf(`${base}${mine}${review.replace(' } }', ', limit: 0 } }')}`)).toEqual(['6 HIDDEN_CANDIDATES 0']);
 });
 
 describe('test images', () => {
@@ -93,7 +102,7 @@ describe('test images', () => {
     ['must not decide a condition', '[val, test]', choice, ['6 TEST_DECIDES steps.table.AP']],
     ['are not looked at', '[val]', choice, []],
   ])('%s', (_, splits, line, problems) => {
-    expect(problemsOf(table(splits, line))).toEqual(problems);
+    expect(warningsOf(table(splits, line))).toEqual(problems);
   });
 });
 
@@ -103,14 +112,14 @@ describe('a comment', () => {
     ['behind the line', `${step} # hardcase: allow UNUSED_STEP`],
     ['above it, with other comments between', `  # hardcase: allow UNUSED_STEP, NO_REPLAY\n  # for later\n\n${step}`],
   ])('%s silences a warning', (_, lines) => {
-    expect(problemsOf(`${base}\n${lines}`).filter((problem) => problem.includes('UNUSED'))).toEqual([]);
+    expect(warningsOf(`${base}\n${lines}`).filter((problem) => problem.includes('UNUSED'))).toEqual([]);
   });
 
   test('that allows what is not there is told', () => {
-    expect(problemsOf(`${base}\n  # hardcase: allow UNUSED_STEP, NO_REPLAY\n${step}`)).toEqual([
+    expect(warningsOf(`${base}\n  # hardcase: allow UNUSED_STEP, NO_REPLAY\n${step}`)).toEqual([
       '5 IDLE_ALLOW NO_REPLAY',
     ]);
-    expect(problemsOf(`${base} # hardcase: allow CYCEL`)).toEqual(['4 IDLE_ALLOW CYCEL']);
+    expect(warningsOf(`${base} # hardcase: allow CYCEL`)).toEqual(['4 IDLE_ALLOW CYCEL']);
   });
 
   test('cannot allow an error, nor itself be silenced', () => {
