@@ -1,5 +1,6 @@
 /** A candidate as a picture: the place in its image with context, label and detection in distinct colours. */
 
+import { viewOf } from '../detection/crop-view.ts';
 import type { Annotation, Box, Candidate } from '../detection/types.ts';
 
 /** Blue and orange of Okabe and Ito's palette, which the colour-blind can tell apart; the detection is dashed too. */
@@ -9,8 +10,6 @@ const otherColour = '#FFFFFF';
 
 // Small targets are enlarged until a person can judge an edge; large ones are shrunk to fit a screen.
 const pictureSide = 640;
-const contextFactor = 4;
-const contextMinimum = 48;
 
 /**
  * PNG of the candidate's surroundings. `image` is the encoded file, `width` and `height` its size after EXIF rotation,
@@ -55,22 +54,4 @@ export async function drawCandidate(
     .composite([{ input: Buffer.from(overlay), left: 0, top: 0 }])
     .png()
     .toBuffer();
-}
-
-/** A square around both boxes, in whole pixels inside the image. */
-export function viewOf(candidate: Candidate, width: number, height: number): Box {
-  const boxes = [candidate.annotation?.box, candidate.detection?.box].filter((box) => box !== undefined);
-  const x1 = Math.min(...boxes.map((box) => box[0]));
-  const y1 = Math.min(...boxes.map((box) => box[1]));
-  const x2 = Math.max(...boxes.map((box) => box[2]));
-  const y2 = Math.max(...boxes.map((box) => box[3]));
-  const side = Math.max(contextMinimum, contextFactor * Math.max(x2 - x1, y2 - y1));
-  const range = (centre: number, length: number): [number, number] => {
-    const span = Math.min(length, Math.ceil(side));
-    const start = Math.min(Math.max(0, Math.round(centre - span / 2)), length - span);
-    return [start, start + span];
-  };
-  const [left, right] = range((x1 + x2) / 2, width);
-  const [top, bottom] = range((y1 + y2) / 2, height);
-  return [left, top, right, bottom];
 }

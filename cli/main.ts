@@ -337,7 +337,36 @@ hardcase fork latest --from model1 --dry-run`,
   },
 );
 
-const review = program.command('review').description('review labels: list, show and decide candidates');
+const review = program.command('review').description('review labels: on a page, or list, show and decide candidates');
+
+review
+  .command('page', { isDefault: true })
+  .description('serve the review page until Ctrl-C; this is what "hardcase review [run]" does')
+  .argument('[run]', `${runArgument} (all that go on)`)
+  .option('--host <address>', 'where to listen (127.0.0.1); beyond this machine with tokens and TLS only')
+  .option('--port <number>', 'port (the last one, else 4860, else a free one)', wholeNumber)
+  .option('--public-name <name>', 'the name by which browsers reach it, with --host')
+  .option('--tls-cert <file>', 'certificate, PEM')
+  .option('--tls-key <file>', 'its key, PEM')
+  .option('--reviewers <file>', 'YAML list of name, role (viewer, reviewer, lead) and token')
+  .option('--by <name>', 'who decides, where there is no list of reviewers (your user name)')
+  .option('--no-open', 'do not open a browser');
+const reviewPage = review.commands[0]!;
+withJson(withEngine(reviewPage)).addHelpText('after', '\nExample:\n  hardcase review latest');
+act(reviewPage, async ([run], flags) => {
+  const { runReviewPage } = await import('./review-page.ts');
+  return await runReviewPage(settingsOf(flags), run, {
+    host: text(flags.host),
+    port: flags.port as number | undefined,
+    publicName: text(flags.publicName),
+    tlsCert: text(flags.tlsCert),
+    tlsKey: text(flags.tlsKey),
+    reviewers: text(flags.reviewers),
+    by: text(flags.by),
+    open: flags.open !== false,
+    json: flags.json === true,
+  });
+});
 
 add(
   review,

@@ -147,7 +147,10 @@ export function rememberPlace(flags: typeof placeFlags): void {
 
 /** `--store` is for all commands that ask for it here; the rest is for those that talk to the server. */
 function placeWords([command = '', subcommand]: readonly string[]): string[] {
-  const asksServer = ['run', 'watch', 'retry', 'cancel', 'worker', 'fork'].includes(command) || subcommand === 'decide';
+  // Of `review`, some read the store alone; the page and `decide` send decisions.
+  const readsOnly = command === 'review' && ['list', 'show', 'audit'].includes(subcommand ?? '');
+  const asksServer =
+    ['run', 'watch', 'retry', 'cancel', 'worker', 'fork', 'review'].includes(command) && !readsOnly;
   const taken: readonly PlaceFlag[] = asksServer ? ['store', 'address', 'namespace', 'queue'] : ['store'];
   return taken.flatMap((flag) => {
     const value = placeFlags[flag];

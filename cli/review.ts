@@ -10,10 +10,10 @@ import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { misfitOf } from '../detection/decisions.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
+import { candidateJson, type GateView, readGateView, readGateViews } from '../review/gate-view.ts';
 import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
-import { candidateJson, type GateView, readGateView, readGateViews } from './gate-view.ts';
 import {
   CommandError,
   didYouMean,

@@ -118,7 +118,9 @@ export const awaited = (step: StepRecord): string => step.waitingFor?.replace(/:
 /** What a person can do about a waiting gate. */
 export function gateWords(run: string, step: StepRecord): string[] {
   return [
-    `${step.path} waits for ${awaited(step)}. Answer from another terminal:`,
+    `${step.path} waits for ${awaited(step)}. Answer on a page, from another terminal:`,
+    `  ${ownCommand('review', run)}`,
+    'or there, one by one:',
     `  ${ownCommand('review', 'list', run)}`,
     `  ${ownCommand('review', 'show', 'CANDIDATE', '--run', run)}`,
     `  ${ownCommand('review', 'decide', run, step.path, 'CANDIDATE=accept|reject|ignore')}`,

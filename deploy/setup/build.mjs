@@ -34,7 +34,7 @@ export function compileStage(root) {
   };
 }
 
-async function compile(root) {
+async function compile(root, project = 'tsconfig.json') {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const explainWith = (output, logFile) => {
     const errors = output.split('\n').filter((line) => /error TS\d+/.test(line));
@@ -43,7 +43,7 @@ async function compile(root) {
     const message = `The sources have ${errors.length} type error${errors.length > 1 ? 's' : ''}:\n${shown}`;
     return new SetupError(message, 'Correct them, and run the same command again.', logFile);
   };
-  await runTool('tsc', process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root, log: 'tsc', explainWith });
+  await runTool('tsc', process.execPath, [compiler, '-p', project], { cwd: root, log: 'tsc', explainWith });
 }
 
 /** Outputs of sources that were renamed or removed would still be found by imports and by globs. */
@@ -111,6 +111,35 @@ export function browserStage(root) {
       await runTool('bundling the detector', process.execPath, args, { cwd: root, log: 'bundle-detect' });
       writeFileSync(stamp, digest);
       return 'made';
+    },
+  };
+}
+
+/** `dist/review-page`, which `hardcase review` serves: review/page/ and what it shares with the server, checked and bundled. */
+export function pageStage(root) {
+  const dist = join(root, 'dist');
+  const folder = join(root, 'review', 'page');
+  const stamp = join(dist, '.bundled-page');
+  const inputs = () => {
+    const shared = readdirSync(join(root, 'review')).filter((name) => name.endsWith('.ts'));
+    const settings = ['tsconfig.json', 'package-lock.json'].map((name) => join(root, name));
+    return digestFiles(root, [...settings, ...shared.map((name) => join(root, 'review', name)), ...filesIn(folder)]);
+  };
+  return {
+    name: 'review page',
+    isDone: () =>
+      existsSync(join(dist, 'review-page', 'index.html')) &&
+      existsSync(stamp) &&
+      readFileSync(stamp, 'utf8') === inputs(),
+    problems: () => [],
+    run: async () => {
+      const digest = inputs();
+      await compile(root, join(folder, 'tsconfig.json'));
+      const bundler = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
+      const args = [bundler, 'build', '--config', join(folder, 'vite.config.mjs')];
+      await runTool('bundling the review page', process.execPath, args, { cwd: root, log: 'bundle-page' });
+      writeFileSync(stamp, digest);
+      return 'checked and made';
     },
   };
 }

@@ -218,7 +218,7 @@ test('status and runs read the record alone, in text and in JSON', async () => {
   expect(stdout).toContain('cherries-1: waiting');
   expect(stdout).toMatch(/review +review-labels +waiting +since/);
   expect(stdout).toMatch(/second +review-labels +pending/);
-  expect(stdout).toContain('review waits for 3 decisions. Answer from another terminal:');
+  expect(stdout).toContain('review waits for 3 decisions. Answer on a page, from another terminal:');
   expect(JSON.parse((await hardcase('status', 'cherries', '--json')).stdout)).toMatchObject({
     run: 'cherries-1',
     pipeline: 'cherries',

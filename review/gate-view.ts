@@ -3,6 +3,7 @@
 import { loadDataset, loadJson } from '../artifacts/codecs.ts';
 import { type GateRecord, listGates, type RecordedDecision, readDecisions } from '../artifacts/gate-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { groupByImage } from '../detection/annotations.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
 
 export interface GateView {
@@ -24,17 +25,16 @@ export async function readGateViews(store: Store, run: string): Promise<GateView
   return await Promise.all(gates.map((gate) => readGateView(store, run, gate)));
 }
 
-export async function readGateView(store: Store, run: string, gate: GateRecord): Promise<GateView> {
-  const [candidates, dataset, decisions] = await Promise.all([
+/** `before` is an earlier view of the same gate: what it asks never changes, and is not read again. */
+export async function readGateView(store: Store, run: string, gate: GateRecord, before?: GateView): Promise<GateView> {
+  const decided = firstOfEach(await readDecisions(store, run, gate.path));
+  if (before !== undefined) return { ...before, gate, decided };
+  const [candidates, dataset] = await Promise.all([
     loadJson(store, 'candidates', gate.candidates),
     loadDataset(store, gate.dataset),
-    readDecisions(store, run, gate.path),
   ]);
-  const decided = new Map<string, RecordedDecision>();
-  for (const decision of decisions) {
-    if (!decided.has(decision.candidateId)) decided.set(decision.candidateId, decision);
-  }
   const images = new Map(dataset.images.map((image) => [image.id, image]));
+  const labels = groupByImage(dataset.labels.annotations);
   const names = new Map(dataset.categories.map(({ id, name }) => [id, name]));
   return {
     run,
@@ -43,9 +43,17 @@ export async function readGateView(store: Store, run: string, gate: GateRecord):
     decided,
     categories: dataset.categories,
     image: (candidate) => images.get(candidate.imageId),
-    labels: (imageId) => dataset.labels.annotations.filter((annotation) => annotation.imageId === imageId),
+    labels: (imageId) => labels.get(imageId) ?? [],
     categoryName: (id) => names.get(id) ?? String(id),
   };
+}
+
+function firstOfEach(decisions: readonly RecordedDecision[]): Map<string, RecordedDecision> {
+  const decided = new Map<string, RecordedDecision>();
+  for (const decision of decisions) {
+    if (!decided.has(decision.candidateId)) decided.set(decision.candidateId, decision);
+  }
+  return decided;
 }
 
 /** As `review list --json` shows it. */

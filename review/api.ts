@@ -1,0 +1,114 @@
+/** The JSON that server and page exchange. Programs may rely on it: docs/review-page.md describes every field. */
+
+import type { Box, CandidateType, Category, Decision, Split } from '../detection/types.ts';
+
+/** A viewer looks, a reviewer decides, a lead also sees who decided what. */
+export type Role = 'viewer' | 'reviewer' | 'lead';
+
+/** GET /api/session */
+export interface SessionJson {
+  readonly name: string;
+  readonly role: Role;
+  /** The run that the page was opened for; absent: all that wait. */
+  readonly run?: string;
+}
+
+/** GET /api/gates: an array, the gate that opened first in front. */
+export interface GateSummary {
+  readonly run: string;
+  readonly gate: string;
+  readonly pipeline: string;
+  readonly state: 'open' | 'closed';
+  readonly openedAt: string;
+  readonly expiresAt?: string;
+  /** Why it was closed: decided, expired, cancelled. */
+  readonly reason?: string;
+  readonly asked: number;
+  readonly decided: number;
+  /** Decided in an earlier round or run, and not asked again. */
+  readonly carriedOver: number;
+  /** Undecided candidates by type. */
+  readonly undecided: { readonly [type in CandidateType]?: number };
+  /** Who decided how many here, the busiest first. */
+  readonly reviewers: readonly { readonly name: string; readonly decided: number }[];
+}
+
+/** GET /api/runs/RUN/gates/GATE */
+export interface GateJson extends GateSummary {
+  readonly categories: readonly Category[];
+  /** Digest of the list of candidates: what a decision is about. */
+  readonly shown: string;
+}
+
+export interface ImageJson {
+  readonly id: number;
+  readonly fileName: string;
+  readonly width: number;
+  readonly height: number;
+  readonly split: Split;
+  readonly digest: string;
+}
+
+export interface BoxJson {
+  readonly categoryId: number;
+  /** xyxy, pixels of the image. */
+  readonly box: Box;
+}
+
+export interface CandidateJson {
+  readonly id: string;
+  readonly type: CandidateType;
+  readonly rank: number;
+  readonly iou?: number;
+  readonly image: ImageJson;
+  /** The surroundings that its crop shows, in whole pixels of the image. */
+  readonly crop: Box;
+  readonly label?: BoxJson;
+  readonly detection?: BoxJson & { readonly score: number };
+  /** The image's other labels. */
+  readonly others: readonly BoxJson[];
+  readonly decision?: Decision & { readonly by: string; readonly at: string };
+}
+
+/** POST …/leases: "give me what is next, and keep mine from others". */
+export interface LeaseRequest {
+  /** Names a tab of a browser; two tabs of one person do not get the same candidates. */
+  readonly client: string;
+  /** Ids that the client still works on: their leases begin anew. */
+  readonly keep: readonly string[];
+  readonly count: number;
+}
+
+export interface LeaseAnswer {
+  readonly candidates: readonly CandidateJson[];
+  readonly progress: GateSummary;
+  /** Undecided candidates that others have at the moment. */
+  readonly elsewhere: number;
+  /** Those of `keep` that are decided by now, by whomever. */
+  readonly decided: readonly string[];
+}
+
+/** POST …/decisions */
+export interface DecisionsRequest {
+  /** Chosen by the sender; the same batch sent twice counts once. */
+  readonly batch: string;
+  readonly decisions: readonly Decision[];
+}
+
+export interface DecisionOutcome {
+  readonly candidateId: string;
+  readonly outcome: 'accepted' | 'repeated' | 'refused';
+  readonly why?: string;
+}
+
+export interface DecisionsAnswer {
+  readonly outcomes: readonly DecisionOutcome[];
+  readonly progress: GateSummary;
+  /** The command that lets the run go on, where nothing runs it now. */
+  readonly goOn?: string;
+}
+
+/** Every answer with a status of 400 and above. */
+export interface ProblemJson {
+  readonly error: string;
+}

@@ -1,0 +1,116 @@
+/** The first screen: the gates that wait for people. */
+
+import type { CandidateType } from '../../detection/types.ts';
+import type { GateSummary, SessionJson } from '../api.ts';
+import { typeWords } from '../wording.ts';
+import type { Connection } from './connection.ts';
+import { h } from './dom.ts';
+import type { Screen } from './main.ts';
+import { timeLeft } from './pace.ts';
+
+const pollMs = 4_000;
+/** What a decision takes, before this person has made any. */
+const usualSeconds = 3;
+
+export function createQueueScreen(
+  connection: Connection,
+  session: SessionJson,
+  open: (run: string, gate: string) => void,
+  tools: HTMLElement,
+): Screen {
+  const list = h('div.gates', { 'aria-live': 'polite' });
+  const element = h(
+    'div.screen.queue',
+    {},
+    h('header.bar', {}, h('span.brand', {}, 'hardcase', h('span', {}, ' review')), h('span.spring'), tools),
+    h(
+      'main',
+      { id: 'main' },
+      h('h1', {}, 'Waiting for you'),
+      h('p.lead', {}, 'The training has come to labels that a person must look at. It goes on when they are decided.'),
+      list,
+      h('p.who', {}, `You are ${session.name} (${session.role}).`),
+    ),
+  );
+  let shown = '';
+  let focused = false;
+
+  const show = (gates: readonly GateSummary[]) => {
+    const text = JSON.stringify(gates);
+    if (text === shown) return;
+    shown = text;
+    const active = document.activeElement?.getAttribute('data-gate');
+    list.replaceChildren(
+      ...(gates.length === 0
+        ? [
+            h(
+              'div.empty',
+              {},
+              h('h2', {}, 'Nothing waits'),
+              h('p', {}, 'As soon as a run comes to a review, it appears here. This page looks by itself.'),
+            ),
+          ]
+        : gates.map((gate) => card(gate, session.role !== 'viewer', open))),
+    );
+    const button = list.querySelector<HTMLElement>(active ? `[data-gate="${CSS.escape(active)}"]` : 'button');
+    if (button !== null && (!focused || active)) button.focus();
+    focused ||= button !== null;
+  };
+
+  let closed = false;
+  const poll = async () => {
+    while (!closed) {
+      await connection.json<GateSummary[]>('/api/gates').then(show, () => undefined);
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+  };
+  void poll();
+  return {
+    element,
+    close: () => {
+      closed = true;
+    },
+    key: () => false,
+  };
+}
+
+function card(gate: GateSummary, mayDecide: boolean, open: (run: string, gate: string) => void): HTMLElement {
+  const left = gate.asked - gate.decided;
+  const share = gate.asked === 0 ? 1 : gate.decided / gate.asked;
+  const bar = h('div.meter', {
+    role: 'progressbar',
+    'aria-label': 'decided',
+    'aria-valuemin': 0,
+    'aria-valuemax': gate.asked,
+    'aria-valuenow': gate.decided,
+  });
+  bar.append(h('span'));
+  (bar.firstElementChild as HTMLElement).style.width = `${100 * share}%`;
+  const types = Object.entries(gate.undecided) as [CandidateType, number][];
+  return h(
+    'article.card',
+    {},
+    h(
+      'div',
+      {},
+      h('h2', {}, gate.gate),
+      h('p.sub', {}, `${gate.run}`),
+      h('ul.chips', {}, ...types.map(([type, n]) => h('li', {}, h('b', {}, String(n)), ` ${typeWords[type]}`))),
+      gate.reviewers.length > 0 &&
+        h('p.sub', {}, `so far: ${gate.reviewers.map(({ name, decided }) => `${name} ${decided}`).join(', ')}`),
+      gate.expiresAt !== undefined && h('p.sub', {}, `open until ${new Date(gate.expiresAt).toLocaleString()}`),
+      bar,
+    ),
+    h(
+      'div.card-side',
+      {},
+      h('p.count', {}, h('b', {}, String(left)), left === 1 ? ' question' : ' questions'),
+      h('p.sub', {}, left === 0 ? 'all decided' : timeLeft(left * usualSeconds)),
+      h(
+        'button.primary',
+        { 'data-gate': `${gate.run} ${gate.gate}`, onclick: () => open(gate.run, gate.gate) },
+        mayDecide ? (gate.decided > 0 ? 'Go on' : 'Start') : 'Look',
+      ),
+    ),
+  );
+}
