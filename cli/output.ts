@@ -149,8 +149,7 @@ export function rememberPlace(flags: typeof placeFlags): void {
 function placeWords([command = '', subcommand]: readonly string[]): string[] {
   // Of `review`, some read the store alone; the page and `decide` send decisions.
   const readsOnly = command === 'review' && ['list', 'show', 'audit'].includes(subcommand ?? '');
-  const asksServer =
-    ['run', 'watch', 'retry', 'cancel', 'worker', 'fork', 'review'].includes(command) && !readsOnly;
+  const asksServer = ['run', 'watch', 'retry', 'cancel', 'worker', 'fork', 'review'].includes(command) && !readsOnly;
   const taken: readonly PlaceFlag[] = asksServer ? ['store', 'address', 'namespace', 'queue'] : ['store'];
   return taken.flatMap((flag) => {
     const value = placeFlags[flag];

@@ -1,7 +1,7 @@
 /** Clusters of candidates on the command line: listed, and decided at once. */
 
 import { type Cluster, clustersOf } from '../detection/candidate-clusters.ts';
-import type { GateView } from './gate-view.ts';
+import type { GateView } from '../review/gate-view.ts';
 import { CommandError, didYouMean, exitCodes } from './output.ts';
 import { bullets, type WrittenDecision } from './read-decisions.ts';
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { GateView } from '../../cli/gate-view.ts';
 import { readDecisionWords } from '../../cli/read-decisions.ts';
 import { openClusters, withoutClusters } from '../../cli/review-clusters.ts';
 import type { Box, Candidate } from '../../detection/types.ts';
+import type { GateView } from '../../review/gate-view.ts';
 
 const candidate = (id: string, imageId: number, cluster?: string): Candidate => ({
   id,
