@@ -173,16 +173,28 @@ function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** The port was free when it was asked for, but another process was quicker. */
-class PortTakenError extends Error {}
+/** A server that crashed while it started: a port that was free when it was chosen was lost to another process. */
+class CrashedAtStartError extends Error {
+  /** Whether the port that was lost is the one that others are to call. */
+  readonly ownPort: boolean;
 
-/** A port that is asked for must be had; a chosen one may be lost to another process in between, so another is tried. */
+  constructor(message: string, ownPort: boolean) {
+    super(message);
+    this.ownPort = ownPort;
+  }
+}
+
+/**
+ * A port that is asked for must be had; a chosen one may be lost to another process in between, so another is tried.
+ * Temporal also chooses four ports for its parts by itself, and crashes where it loses one: then it is started again.
+ */
 async function withFreePort<T>(wanted: number | undefined, start: (port: number) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await start(wanted ?? (await freePort()));
     } catch (error) {
-      if (!(error instanceof PortTakenError) || wanted !== undefined || attempt === attempts) throw error;
+      if (!(error instanceof CrashedAtStartError) || attempt === attempts) throw error;
+      if (error.ownPort && wanted !== undefined) throw error;
     }
   }
 }
@@ -258,13 +270,17 @@ function launch(
         : ended()
           ? `it ended with ${child.signalCode ?? `status ${child.exitCode}`}`
           : `it did not answer within ${startTimeoutMs / 1000} s`;
+      const crashed = ended();
       await stop();
-      const lines = log().trimEnd().split('\n').slice(-4);
-      const tail = lines.map(plainLine).join('\n');
+      const printed = log();
+      const tail = printed.trimEnd().split('\n').slice(-4).map(plainLine).join('\n');
       const said =
         tail.trim() === '' ? `Its log, ${options.logFile}, is empty.` : `The end of ${options.logFile}:\n${tail}`;
       const message = `The ${name} did not start on ${address}: ${how}. ${said}`;
-      if (/address already in use/i.test(lines.join('\n'))) throw new PortTakenError(message);
+      // Of all that was printed: a stack of many lines may follow.
+      if (crashed && /^panic: |address already in use/im.test(printed)) {
+        throw new CrashedAtStartError(message, new RegExp(`${address}: bind: address already in use`).test(printed));
+      }
       throw new Error(message, { cause: reason });
     },
   };

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { Client as MinioClient } from 'minio';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { freePort, isRunning, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
+import { findTemporalBinary, freePort, isRunning, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -76,6 +76,29 @@ test('a port that is taken is an error with the end of the log', async () => {
     await expect(start).rejects.toThrow(new RegExp(`did not start on 127\\.0\\.0\\.1:${port}.*${folder}`, 's'));
   } finally {
     squatter.close();
+  }
+});
+
+test('a server that crashes because its parts lost a port is started again', async () => {
+  const crashing = join(folder, 'temporal');
+  const program = [
+    '#!/bin/sh',
+    // Asked for its version, it answers.
+    `if [ "$1" = server ] && mkdir '${join(folder, 'crashed')}' 2>/dev/null; then`,
+    "  echo 'panic: failed assigning ephemeral port: failed to assign a free port' >&2",
+    '  for line in 1 2 3 4 5 6; do echo "goroutine $line [running]:" >&2; done',
+    '  exit 2',
+    'fi',
+    `exec '${findTemporalBinary()}' "$@"`,
+  ];
+  writeFileSync(crashing, `${program.join('\n')}\n`, { mode: 0o755 });
+  process.env.HARDCASE_TEMPORAL = crashing;
+  try {
+    const server = await startTemporalDevServer({ logFile: join(folder, 'temporal.log') });
+    await server.stop();
+    expect(readFileSync(join(folder, 'temporal.log'), 'utf8')).toContain('panic: failed assigning');
+  } finally {
+    delete process.env.HARDCASE_TEMPORAL;
   }
 });
 
