@@ -74,6 +74,10 @@ const NORM = 5;
 const CLIPS: readonly { readonly name: string; readonly clip: DeepPartial<TrainOptions['clip']> }[] = [
   { name: 'global norm, from the start', clip: { by: 'global-norm', norm: NORM, when: 'always' } },
   { name: 'global norm, near convergence', clip: { by: 'global-norm', norm: NORM, when: 'plateau' } },
+  {
+    name: 'running percentile of the norm, near convergence',
+    clip: { by: 'global-norm', norm: 'auto', when: 'plateau' },
+  },
   { name: 'per target, from the start', clip: { by: 'per-target', when: 'always' } },
   { name: 'per target, near convergence', clip: { by: 'per-target', when: 'plateau' } },
 ];

@@ -32,7 +32,7 @@ export interface ReturnPoint {
 }
 
 /** Also says "little-endian float32", which all machines that TensorFlow runs on have. */
-const MAGIC = 'hardcase checkpoint 2\n';
+const MAGIC = 'hardcase checkpoint 3\n';
 
 /** A state of the training whose arrays are stored apart, under names with its prefix. */
 const PREFIX = { state: '', returnPoint: 'return/', dynamics: 'dynamics/' } as const;

@@ -16,9 +16,11 @@ export const LEAKY_SLOPE = 0.1;
 // tfjs's own gradients of these three take several ops more each, and keep several tensors more alive.
 const leaky = tf.customGrad((x, save) => {
   const attributes = () => [attribute.float('alpha', LEAKY_SLOPE), attribute.type('T', FLOAT)];
-  (save as Save)([x as Tensor]);
+  const value = nodeBackend().executeSingleOutput('LeakyRelu', attributes(), [x as Tensor]);
+  // The gradient asks for the sign alone, which the value has too: so x need not be kept, and is written over.
+  (save as Save)([value]);
   return {
-    value: nodeBackend().executeSingleOutput('LeakyRelu', attributes(), [x as Tensor]),
+    value,
     gradFunc: (dy, [saved]) => nodeBackend().executeSingleOutput('LeakyReluGrad', attributes(), [dy, saved!]),
   };
 });

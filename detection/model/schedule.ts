@@ -75,13 +75,13 @@ export function stepPlanAt(
     signature: isUpdate ? 'train' : 'gather',
     settings: {
       learningRate: learningRateAt(options, length, step),
-      clipNorm: isClipping && options.clip.by === 'global-norm' ? options.clip.norm : Number.POSITIVE_INFINITY,
+      clipNorm: isClipping && options.clip.by === 'global-norm' ? normBoundOf(clip, options) : Number.POSITIVE_INFINITY,
       emaDecay,
       statisticsRate: statisticsRateAt(step, isFresh),
       correction1: adamCorrection(options.momentum, update),
       correction2: adamCorrection(ADAM_BETA2, update),
       ...(options.clip.by === 'per-target'
-        ? { targetBound: isClipping ? targetBoundOf(clip, options) : Number.POSITIVE_INFINITY }
+        ? { targetBound: isClipping ? percentileOf(clip, options) : Number.POSITIVE_INFINITY }
         : {}),
       ...(accumulate > 1 ? { gatherShare: 1 / batches } : {}),
     },
@@ -93,15 +93,20 @@ export interface ClipState {
   readonly switched: ClipSwitch | null;
   /** Mean loss of each epoch so far. */
   readonly losses: readonly number[];
-  /** `per-target`: norms of the gradients of the ground truths seen last, at most TARGETS_KEPT, the newest at the end. */
-  readonly targetNorms: readonly number[];
+  /**
+   * Norms of the gradients seen last, the newest at the end: of ground truths with `per-target`, of updates with
+   * `norm: auto`; else empty.
+   */
+  readonly norms: readonly number[];
 }
 
 /** Every train step of a pipeline starts with clipping switched off. */
-export const CLIP_OFF: ClipState = { switched: null, losses: [], targetNorms: [] };
+export const CLIP_OFF: ClipState = { switched: null, losses: [], norms: [] };
 
 /** Enough for a percentile whose rank is right to about one in a hundred, and few enough to follow a falling loss. */
 const TARGETS_KEPT = 1024;
+/** Some epochs of a small data set; a percentile of many more would stem from a loss that has long fallen. */
+const UPDATES_KEPT = 128;
 
 /** Before a step: the rules that look at the step. */
 export function clipBeforeStep(state: ClipState, { clip }: TrainOptions, length: Length, step: number): ClipState {
@@ -150,9 +155,18 @@ function isPlateau(losses: readonly number[], { improvement, epochs }: TrainOpti
   return (error - slope) * epochs < improvement * mean;
 }
 
-/** After a step of `per-target` clipping: the norms that `train` or `gather` answered, on or off. */
-export function clipAfterStep(state: ClipState, norms: Iterable<number>): ClipState {
-  return { ...state, targetNorms: [...state.targetNorms, ...norms].slice(-TARGETS_KEPT) };
+/** After a step: what the bound of later steps is taken from. `targetNorms` are those that `train` or `gather` answered. */
+export function clipAfterStep(
+  state: ClipState,
+  { clip }: Pick<TrainOptions, 'clip'>,
+  { signature }: Pick<StepPlan, 'signature'>,
+  seen: { readonly gradientNorm: number; readonly targetNorms: Iterable<number> | null },
+): ClipState {
+  if (seen.targetNorms !== null) {
+    return { ...state, norms: [...state.norms, ...seen.targetNorms].slice(-TARGETS_KEPT) };
+  }
+  if (clip.by !== 'global-norm' || clip.norm !== 'auto' || signature !== 'train') return state;
+  return { ...state, norms: [...state.norms, seen.gradientNorm].slice(-UPDATES_KEPT) };
 }
 
 /** 0..1 what a step clipped: its update, all or nothing; with `per-target` the share of its ground truths. */
@@ -166,9 +180,15 @@ export function clippedShare(
   return clipped.length / Math.max(1, targetNorms.length);
 }
 
-/** The running percentile of the norms (nearest rank); infinite while no target has been seen. */
-export function targetBoundOf({ targetNorms }: ClipState, { clip }: Pick<TrainOptions, 'clip'>): number {
-  const sorted = Float64Array.from(targetNorms).sort();
+/** A fixed bound, or a running percentile of the norms of late (AutoClip: Seetharaman et al., 2020). */
+function normBoundOf(state: ClipState, options: Pick<TrainOptions, 'clip'>): number {
+  const { norm } = options.clip;
+  return norm === 'auto' ? percentileOf(state, options) : norm;
+}
+
+/** The running percentile of the norms (nearest rank); infinite while none has been seen. */
+export function percentileOf({ norms }: Pick<ClipState, 'norms'>, { clip }: Pick<TrainOptions, 'clip'>): number {
+  const sorted = Float64Array.from(norms).sort();
   return sorted[Math.max(0, Math.ceil(clip.percentile * sorted.length) - 1)] ?? Number.POSITIVE_INFINITY;
 }
 

@@ -119,7 +119,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       }
       step++;
       const norms = answer.targetNorms === undefined ? null : readTargetNorms(answer.targetNorms, targets);
-      if (norms !== null) clip = clipAfterStep(clip, norms);
+      clip = clipAfterStep(clip, options, plan, { gradientNorm: report.gradientNorm, targetNorms: norms });
       sums = addStep(sums, report, clippedShare(plan, report.gradientNorm, norms), {
         seconds: (performance.now() - startedAt) / 1000,
         waited,

@@ -95,9 +95,12 @@ export interface TrainOptions {
   readonly lossWeights: { readonly box: number; readonly objectness: number; readonly class: number };
   readonly clip: {
     readonly by: 'off' | 'global-norm' | 'per-target';
-    /** `global-norm`: bound on the norm of all gradients together. */
-    readonly norm: number;
-    /** `per-target`: the gradient of a ground truth is bounded by this running percentile (0..1) of those seen so far. */
+    /** `global-norm`: bound on the norm of all gradients together; `auto` takes it from the norms of the last updates. */
+    readonly norm: number | 'auto';
+    /**
+     * The bound is this running percentile (0..1): of the gradients of single ground truths with `per-target`, of whole
+     * updates with `norm: auto`.
+     */
     readonly percentile: number;
     /** When it switches on: at once, after a share of the steps, or when the smoothed loss has stopped improving. */
     readonly when: 'always' | 'plateau' | { readonly share: number };

@@ -169,19 +169,45 @@ test('the bound of targets is the running percentile of their norms, infinite un
   };
   const boundAt = (clip: typeof CLIP_OFF, step: number) =>
     stepPlanAt(options, length, step, { clip: clipBeforeStep(clip, options, length, step), isFresh: true }).settings;
-  const seen = clipAfterStep(clipAfterStep(CLIP_OFF, [5, 1, 9, 3, 2]), [8, 4, 7, 6, 10]);
+  const after = (state: typeof CLIP_OFF, targetNorms: readonly number[]) =>
+    clipAfterStep(state, options, { signature: 'gather' }, { gradientNorm: 99, targetNorms });
+  const seen = after(after(CLIP_OFF, [5, 1, 9, 3, 2]), [8, 4, 7, 6, 10]);
   expect(boundAt(seen, 49)).toMatchObject({ targetBound: Number.POSITIVE_INFINITY });
   // 85 % of ten, rounded up: the ninth.
   expect(boundAt(seen, 50)).toMatchObject({ targetBound: 9, clipNorm: Number.POSITIVE_INFINITY });
   expect(boundAt(CLIP_OFF, 50)).toMatchObject({ targetBound: Number.POSITIVE_INFINITY });
   // Older ones drop out.
-  const later = clipAfterStep(
+  const later = after(
     seen,
     Array.from({ length: 1024 }, () => 0.5),
   );
-  expect(later.targetNorms).toHaveLength(1024);
+  expect(later.norms).toHaveLength(1024);
   expect(boundAt(later, 50)).toMatchObject({ targetBound: 0.5 });
   const plan = { signature: 'train' as const, settings: boundAt(seen, 50) };
   expect(clippedShare(plan, 1000, [1, 9, 9.5, 20])).toBe(0.5);
   expect(clippedShare(plan, 1000, [])).toBe(0);
+});
+
+test('with `norm: auto` the bound is the running percentile of the norms of updates', () => {
+  const clip = { ...defaultTrainOptions.clip, norm: 'auto', when: { share: 0.5 } } as const;
+  const options = { ...defaultTrainOptions, clip };
+  const after = (state: typeof CLIP_OFF, norms: readonly number[], signature: 'train' | 'gather' = 'train') =>
+    norms.reduce(
+      (last, gradientNorm) => clipAfterStep(last, options, { signature }, { gradientNorm, targetNorms: null }),
+      state,
+    );
+  const boundAt = (state: typeof CLIP_OFF, step: number) =>
+    stepPlanAt(options, length, step, { clip: clipBeforeStep(state, options, length, step), isFresh: true }).settings
+      .clipNorm;
+  const seen = after(CLIP_OFF, [5, 1, 9, 3, 2, 8, 4, 7, 6, 10]);
+  expect(boundAt(seen, 49)).toBe(Number.POSITIVE_INFINITY);
+  expect(boundAt(seen, 50)).toBe(9);
+  expect(boundAt(CLIP_OFF, 50)).toBe(Number.POSITIVE_INFINITY);
+  // The gradient of a batch that makes no update is a part of one.
+  expect(boundAt(after(seen, [0.1, 0.1], 'gather'), 50)).toBe(9);
+  // Older ones drop out.
+  expect(after(seen, new Array<number>(200).fill(0.5)).norms).toEqual(new Array<number>(128).fill(0.5));
+  // A fixed bound needs no memory.
+  const fixed = { ...options, clip: { ...clip, norm: 10 } };
+  expect(clipAfterStep(CLIP_OFF, fixed, { signature: 'train' }, { gradientNorm: 3, targetNorms: null })).toBe(CLIP_OFF);
 });
