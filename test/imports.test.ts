@@ -46,8 +46,13 @@ const directions: { readonly [folder: string]: Directions } = {
 
 /** Node's own modules that touch no file, network or clock. */
 const pureModules = ['node:crypto', 'node:buffer', 'node:util', 'node:assert'];
-/** TensorFlow's binding takes saved graphs from files only. */
-const bindingFiles = ['detection/model/tf.ts', 'detection/model/traced-graph.ts'];
+/** TensorFlow's binding takes saved graphs from files only, and gives memory back only by the end of a process. */
+const bindingFiles = [
+  'detection/model/tf.ts',
+  'detection/model/traced-graph.ts',
+  'detection/model/trace-apart.ts',
+  'detection/model/trace-process.ts',
+];
 
 interface Import {
   readonly target: string;

@@ -107,7 +107,7 @@ function runCsp<T>(architecture: Architecture, ops: NetworkOps<T>, image: T, hea
   });
 }
 
-function channelsAt({ width }: Architecture, factor: number): number {
+export function channelsAt({ width }: Architecture, factor: number): number {
   // Multiples of 8 fill the vector registers; half of a stage still is a whole number.
   return Math.max(8, Math.round((width * BASE_CHANNELS * factor) / 8) * 8);
 }

@@ -2,8 +2,9 @@
 
 import type { Architecture } from '../types.ts';
 import { borrowSession, returnSession } from './sessions.ts';
+import { trainGraphDefinition } from './trace-apart.ts';
 import type { GraphSession } from './traced-graph.ts';
-import { buildTrainGraph, type GraphOptions, type TrainState } from './train-graph.ts';
+import type { GraphOptions, TrainState } from './train-graph.ts';
 
 export interface TrainGraphs {
   /** The graph for batches of this side, holding the state. */
@@ -32,7 +33,7 @@ export function openTrainGraphs(architecture: Architecture, options: GraphOption
         close();
         const sized = { ...architecture, imageSize: inputSize };
         const key = `train ${JSON.stringify([sized, options])}`;
-        current = { inputSize, key, session: borrowSession(key, () => buildTrainGraph(sized, options), folder) };
+        current = { inputSize, key, session: borrowSession(key, () => trainGraphDefinition(sized, options), folder) };
       }
       if (loose !== null) current.session.load(loose);
       loose = null;
