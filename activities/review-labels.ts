@@ -17,6 +17,7 @@ import {
   type RecordedDecision,
   readDecisions,
   readGate,
+  readKnown,
   readTip,
   writeGate,
 } from '../artifacts/gate-record.ts';
@@ -26,9 +27,11 @@ import type { Store } from '../artifacts/store.ts';
 import type { Corrections } from '../artifacts/types.ts';
 import { clip } from '../detection/box.ts';
 import { markOf, misfitOf, problemOfDecisions } from '../detection/decisions.ts';
+import { type KnownQuestion, plantQuestions } from '../detection/known-questions.ts';
 import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
+import { accuracyOf, errorsLeft, saysWrong } from '../detection/reviewer-trust.ts';
 import { oracleDecisions } from '../detection/simulated-reviewer.ts';
-import type { Candidate, Decision, Labels } from '../detection/types.ts';
+import type { Candidate, CandidateType, Decision, Labels } from '../detection/types.ts';
 import type { ArtifactRef, Json, StepRequest, StepResult } from '../plan/types.ts';
 import { parseDurationMs } from '../spec/duration.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
@@ -45,6 +48,10 @@ export interface ReviewParameters {
     readonly expire?: { readonly in: string | number; readonly then?: 'keep' };
   };
   readonly limit?: number;
+  /** Asks again about what was decided in an earlier round or run. */
+  readonly reask?: boolean;
+  /** Questions with known answers, as a share of the candidates that are asked about. */
+  readonly knownAnswers?: number;
 }
 
 export type ReviewOutputs = {
@@ -91,7 +98,7 @@ export async function openGate(deps: ActivityDeps, request: StepRequest, policy:
       return { result: { result }, record };
     }
     const parameters = parametersOf(request);
-    const gate = await openedGate(store, request, parameters);
+    const gate = await openedGate(store, request, parameters, context.seed);
     const asked = await askedOf(store, gate);
     if (oracleOf(parameters) !== null) await askOracle(store, request, parameters, asked, context.seed);
     const undecided = asked.length - decidedIn(asked, await readDecisions(store, run, path)).size;
@@ -108,7 +115,12 @@ export async function openGate(deps: ActivityDeps, request: StepRequest, policy:
 }
 
 /** The gate's record as it is, or a new one: what is asked is fixed once, whatever the ledger learns later. */
-async function openedGate(store: Store, request: StepRequest, parameters: ReviewParameters): Promise<GateRecord> {
+async function openedGate(
+  store: Store,
+  request: StepRequest,
+  parameters: ReviewParameters,
+  seed: number,
+): Promise<GateRecord> {
   const { run, path } = request;
   const existing = await readGate(store, run, path);
   if (existing?.state === 'open' && existing.dataset.digest === parameters.dataset.digest) return existing;
@@ -116,10 +128,16 @@ async function openedGate(store: Store, request: StepRequest, parameters: Review
   const candidates = await loadJson(store, 'candidates', parameters.candidates);
   const reviewer = oracleOf(parameters) === null ? 'human' : 'oracle';
   const labels = dataset.manifest.labels;
-  const earlier = await carryOver(store, candidates, { categories: dataset.categories, labels, reviewer });
+  const scope = { categories: dataset.categories, labels, reviewer } as const;
+  const earlier = parameters.reask ? [] : await carryOver(store, candidates, scope);
   const known = new Set(earlier.map(({ candidateId }) => candidateId));
   const open = candidates.filter(({ id }) => !known.has(id)).sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
-  const asked = open.slice(0, parameters.limit ?? open.length);
+  const real = open.slice(0, parameters.limit ?? open.length);
+  // A simulation has an error rate that is set; there is nothing to find out about it.
+  const planted = reviewer === 'human' ? Math.round((parameters.knownAnswers ?? 0) * real.length) : 0;
+  const { annotations } = dataset.labels;
+  const questions = plantQuestions({ ...dataset, annotations }, real, planted, seed);
+  const asked = [...real, ...questions.candidates].sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
   const openedAt = now();
   const { remind, expire } = parameters.after ?? {};
   const later = (duration: string | number) =>
@@ -136,6 +154,7 @@ async function openedGate(store: Store, request: StepRequest, parameters: Review
     carriedOver: earlier.length,
     earlier: await store.putObject(Buffer.from(JSON.stringify(earlier))),
     limit: parameters.limit,
+    known: planted > 0 ? await store.putObject(Buffer.from(JSON.stringify(questions.known))) : undefined,
     decided: 0,
     reviewer,
   };
@@ -200,7 +219,9 @@ export async function appendBatch(
   if (fresh.size > 0) {
     const kept = [...fresh.values()];
     await appendDecisions(store, run, path, { batch, by, at, shown, decisions: kept });
-    const entries = kept.map((decision) => {
+    const known = new Set((await readKnown(store, gate)).map(({ candidateId }) => candidateId));
+    const real = kept.filter(({ candidateId }) => !known.has(candidateId));
+    const entries = real.map((decision) => {
       const candidate = candidates.get(decision.candidateId)!;
       return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
     });
@@ -261,8 +282,13 @@ export async function applyDecisions(
     const dataset = await loadDataset(store, parameters.dataset);
     const candidates = await loadJson(store, 'candidates', parameters.candidates);
     const earlier = await earlierOf(store, gate);
-    const asked = await askedOf(store, gate);
-    const decided = decidedIn(asked, await readDecisions(store, run, path));
+    const known = await readKnown(store, gate);
+    const isKnown = new Set(known.map(({ candidateId }) => candidateId));
+    const answered = await readDecisions(store, run, path);
+    // Questions with known answers are no claims about the labels: nothing of them is applied.
+    const all = await askedOf(store, gate);
+    const asked = all.filter(({ id }) => !isKnown.has(id));
+    const decided = decidedIn(asked, answered);
     const decisions = [...earlier, ...decided.values()];
     const within = insideImages(decisions, candidates, dataset);
     const parent = dataset.manifest.labels;
@@ -292,6 +318,7 @@ export async function applyDecisions(
         type: types.get(decision.candidateId)!,
       })),
       changes: applied.changes,
+      trust: known.length === 0 ? undefined : trustOf(known, answered, asked),
       againstTruth: await againstTruth(store, parameters, dataset, labels),
     };
     const train = dataset.images.filter(({ split }) => split === 'train').map(({ id }) => id);
@@ -314,12 +341,28 @@ export async function applyDecisions(
       ...gate,
       state: 'closed',
       closedAt: gate.closedAt ?? now(),
-      decided: decided.size,
+      decided: decidedIn(all, answered).size,
       ledger,
       reason: gate.reason ?? ended,
     });
     return endOf(step, await keepResult(deps, step, fingerprint, outputs as { [name: string]: Json }));
   });
+}
+
+/** What the known answers say about the reviewers, and about the errors they passed over. */
+function trustOf(
+  known: readonly KnownQuestion[],
+  answered: readonly RecordedDecision[],
+  asked: readonly Candidate[],
+): NonNullable<Corrections['trust']> {
+  const reviewers = accuracyOf(known, answered);
+  const verdicts = new Map(answered.map((decision) => [decision.candidateId, decision]));
+  const found = new Map<CandidateType, number>();
+  for (const { id, type } of asked) {
+    const decision = verdicts.get(id);
+    if (decision !== undefined && saysWrong(decision)) found.set(type, (found.get(type) ?? 0) + 1);
+  }
+  return { questions: known.length, reviewers, left: errorsLeft(reviewers, found) };
 }
 
 /** A box that was drawn beyond an edge ends there, as one that is imported does. */

@@ -5,6 +5,7 @@
  *     runs/RUN/gates/PATH/decisions/BATCH.json    DecisionBatch, created once
  */
 
+import type { KnownQuestion } from '../detection/known-questions.ts';
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
@@ -31,6 +32,8 @@ export interface GateRecord {
   /** Digest of the JSON array of those decisions (`RecordedDecision`), fixed when the gate opened. */
   readonly earlier?: string;
   readonly limit?: number;
+  /** Digest of the JSON array of `KnownQuestion`: which of the candidates are no real ones. Absent: none. */
+  readonly known?: string;
   /** Number of `candidates` decided so far. */
   readonly decided?: number;
   readonly reviewer?: 'human' | 'oracle';
@@ -96,6 +99,14 @@ export async function appendDecisions(
   const key = `${ledgerPrefix(run, gatePath)}${encodeURIComponent(batch.batch)}.json`;
   const linked: DecisionBatch = { ...batch, sequence: tip.batches + 1, previous: tip.hash };
   return (await store.createRecord(key, encode(linked))) === null ? 'created' : 'repeated';
+}
+
+/** The questions of a gate whose answers are known. */
+export async function readKnown(store: Store, { known }: GateRecord): Promise<readonly KnownQuestion[]> {
+  if (known === undefined) return [];
+  const bytes = await store.getObject(known);
+  if (bytes === null) throw new Error(`The list of known questions ${known} is not in the store.`);
+  return JSON.parse(bytes.toString()) as KnownQuestion[];
 }
 
 /** The batches of a gate as they are stored, in any order. */

@@ -3,6 +3,7 @@
 import type { TargetCategory } from '../detection/dynamics.ts';
 import type { Fate, TargetHistory } from '../detection/forgetting.ts';
 import type { ClipSwitch, EpochReport, NonFiniteReturn, TrainOptions } from '../detection/model/types.ts';
+import type { Estimate, ReviewerAccuracy } from '../detection/reviewer-trust.ts';
 import type {
   Annotation,
   Architecture,
@@ -185,6 +186,13 @@ export interface Corrections {
     readonly after?: Annotation;
     readonly candidateId: string;
   }[];
+  /** From questions whose answers were known; absent: none were mixed in. */
+  readonly trust?: {
+    readonly questions: number;
+    readonly reviewers: readonly ReviewerAccuracy[];
+    /** Errors among what was asked that were probably passed over, by type. */
+    readonly left: readonly ({ readonly type: Candidate['type'] } & Estimate)[];
+  };
   /** Where the truth is known: planted or real errors of each type before, and how many of them are left after. */
   readonly againstTruth?: readonly { readonly type: string; readonly before: number; readonly after: number }[];
 }

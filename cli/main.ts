@@ -465,6 +465,23 @@ add(
   },
 );
 
+add(
+  review,
+  'stats',
+  'what reviewers did, how often they were right, how far they agree',
+  'hardcase review stats anna-1 ben-1',
+  (command) => {
+    withJson(withStore(command)).argument(
+      '<run...>',
+      `${runArgument}; several: the same candidates asked of several people`,
+    );
+    act(command, async ([runs], flags) => {
+      const { runReviewStats } = await import('./review-stats.ts');
+      return await runReviewStats(settingsOf(flags), list(runs), { json: flags.json === true });
+    });
+  },
+);
+
 const labels = program.command('labels').description('label versions: log, diff, blame, merge, export');
 
 add(labels, 'log', 'list label versions, oldest first', 'hardcase labels log latest', (command) => {

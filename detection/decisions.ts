@@ -24,7 +24,7 @@ export function problemOfDecisions(decisions: unknown): string | null {
 
 function problemOfDecision(decision: unknown): string | null {
   if (typeof decision !== 'object' || decision === null) return `a decision is an object, not ${kindOf(decision)}.`;
-  const { candidateId, verdict, box, categoryId, reason, seconds, blind } = decision as {
+  const { candidateId, verdict, box, categoryId, reason, seconds } = decision as {
     readonly [name: string]: unknown;
   };
   if (typeof candidateId !== 'string' || candidateId === '') return '"candidateId" is missing.';
@@ -49,8 +49,6 @@ function problemOfDecision(decision: unknown): string | null {
   if (seconds !== undefined && !(typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0)) {
     return `${about} has "seconds" ${JSON.stringify(seconds)}; expected the time it took, in seconds.`;
   }
-  if (blind !== undefined && typeof blind !== 'boolean')
-    return `${about} has a "blind" that is neither true nor false.`;
   return null;
 }
 

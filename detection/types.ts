@@ -127,8 +127,6 @@ export interface Decision {
   readonly reason?: string;
   /** Time from when the candidate was shown, in seconds. */
   readonly seconds?: number;
-  /** The model's box was not shown before the decision. */
-  readonly blind?: boolean;
 }
 
 /** Architecture of a detector: all that is needed to build the network before weights are loaded. */

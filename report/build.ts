@@ -312,6 +312,9 @@ function labelsSection(input: ReportInput): Section | null {
       },
     });
   }
+  for (const { path, value } of input.corrections) {
+    if (value.trust !== undefined) blocks.push(...trustBlocks(path, value.trust));
+  }
   for (const { path, value } of input.planted) {
     const counts = new Map<string, number>();
     for (const error of value.errors) counts.set(error.type, (counts.get(error.type) ?? 0) + 1);
@@ -331,6 +334,27 @@ function labelsSection(input: ReportInput): Section | null {
     if (shown.length > 0) blocks.push({ type: 'list', items: shown });
   }
   return { id: 'labels', title: 'Labels', blocks };
+}
+
+/** What questions with known answers say about those who were asked. */
+function trustBlocks(path: string, { questions, reviewers, left }: NonNullable<Corrections['trust']>): Block[] {
+  const percent = (share: number) => Math.round(100 * share);
+  const table: Table = {
+    caption: `${questions} questions of ${path} had known answers: how often each reviewer was right, with the 95 % interval.`,
+    columns: ['Reviewer', 'Type', 'Known', 'Right', 'Errors found'],
+    rows: reviewers.map(({ by, type, asked, accuracy, planted, found }) => [
+      plain(by),
+      plain(type),
+      plain(asked),
+      plain(`${percent(accuracy.value)} [${percent(accuracy.low)}, ${percent(accuracy.high)}] %`),
+      plain(`${found} of ${planted}`),
+    ]),
+  };
+  const passedOver = left.map(
+    ({ type, value, low, high }) => `${value.toFixed(1)} [${low.toFixed(1)}, ${high.toFixed(1)}] ${type}`,
+  );
+  const text = `Going by these, the reviewers of ${path} probably passed over, among what they were asked: ${passedOver.join(', ')}. What nobody was asked about is not in these numbers.`;
+  return [{ type: 'table', table }, ...(left.length > 0 ? [{ type: 'text', text } as const] : [])];
 }
 
 function correctionsTable(corrections: readonly Made<Corrections>[]): Table {

@@ -1,7 +1,13 @@
 /** A review gate as the record shows it: its candidates with their images, names and decisions. */
 
 import { loadDataset, loadJson } from '../artifacts/codecs.ts';
-import { type GateRecord, listGates, type RecordedDecision, readDecisions } from '../artifacts/gate-record.ts';
+import {
+  type GateRecord,
+  listGates,
+  type RecordedDecision,
+  readDecisions,
+  readKnown,
+} from '../artifacts/gate-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { groupByImage } from '../detection/annotations.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
@@ -15,6 +21,7 @@ export interface GateView {
   readonly decided: ReadonlyMap<string, RecordedDecision>;
   readonly categories: readonly Category[];
   image(candidate: Candidate): ImageEntry | undefined;
+  /** Those that may be drawn beside a question. */
   labels(imageId: number): readonly Annotation[];
   categoryName(id: number): string;
 }
@@ -29,12 +36,14 @@ export async function readGateViews(store: Store, run: string): Promise<GateView
 export async function readGateView(store: Store, run: string, gate: GateRecord, before?: GateView): Promise<GateView> {
   const decided = firstOfEach(await readDecisions(store, run, gate.path));
   if (before !== undefined) return { ...before, gate, decided };
-  const [candidates, dataset] = await Promise.all([
+  const [candidates, dataset, known] = await Promise.all([
     loadJson(store, 'candidates', gate.candidates),
     loadDataset(store, gate.dataset),
+    readKnown(store, gate),
   ]);
+  const hidden = new Set(known.map(({ hides }) => hides));
   const images = new Map(dataset.images.map((image) => [image.id, image]));
-  const labels = groupByImage(dataset.labels.annotations);
+  const labels = groupByImage(dataset.labels.annotations.filter(({ id }) => !hidden.has(id)));
   const names = new Map(dataset.categories.map(({ id, name }) => [id, name]));
   return {
     run,
