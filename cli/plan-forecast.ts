@@ -6,6 +6,7 @@ import type { Store } from '../artifacts/store.ts';
 import { legsOf } from '../plan/legs.ts';
 import { bodyOfRound } from '../plan/loop-body.ts';
 import { kindOf, stepPath } from '../plan/paths.ts';
+import { plateauReason, type Standing, standingAfter } from '../plan/plateau.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
 import type { FanOutStep, Json, LoopBody, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
 import { resolveValue } from '../plan/values.ts';
@@ -161,10 +162,13 @@ async function forecastRepeat(
   const max = resolved.max as number;
   let carry = resolved.carry as { readonly [name: string]: Json };
   const all: { readonly [name: string]: Json }[] = [];
+  let standing: Standing = { stale: 0 };
   for (let index = 1; index <= max; index++) {
-    const round = await forecastRound(context, bodyOfRound(step, index), `${path}[${index}]`, {
+    const body = bodyOfRound(step, index);
+    const previous = all.at(-1);
+    const round = await forecastRound(context, body, `${path}[${index}]`, {
       ...known,
-      scope: { ...known.scope, carry, round: { index } },
+      scope: { ...known.scope, carry, round: { index, ...(previous === undefined ? {} : { previous }) } },
     });
     if (round === null) {
       if (index < max) {
@@ -180,10 +184,19 @@ async function forecastRepeat(
     }
     carry = { ...carry, ...round.next };
     all.push(round.next);
-    if (round.over) break;
+    if (body.plateau !== undefined) standing = standingAfter(body.plateau, standing, index, round.metric);
+    if (round.over || (body.plateau !== undefined && plateauReason(body.plateau, standing) !== null)) break;
   }
   const last = all.at(-1);
-  return { outputs: { all, rounds: all.length, ...(last === undefined ? {} : { last }) } };
+  const best = standing.best === undefined ? undefined : all[standing.best.round - 1];
+  return {
+    outputs: {
+      all,
+      rounds: all.length,
+      ...(last === undefined ? {} : { last }),
+      ...(best === undefined ? {} : { best, bestRound: standing.best!.round }),
+    },
+  };
 }
 
 /** Null where the round's end is not known. */
@@ -192,9 +205,9 @@ async function forecastRound(
   step: LoopBody,
   path: string,
   outer: Known,
-): Promise<{ next: { readonly [name: string]: Json }; over: boolean } | null> {
+): Promise<{ next: { readonly [name: string]: Json }; over: boolean; metric?: number } | null> {
   const ended = await forecastScope(context, step.scope, path, outer);
-  const until = step.until === undefined ? null : { $: step.until };
+  const until = [step.until, step.plateau?.metric].map((source) => (source === undefined ? null : { $: source }));
   const gainIsOpen = step.gain !== undefined && ended.open.has(step.gain);
   if (firstOpen([step.next, until], ended.open) !== null || gainIsOpen) return null;
   const steps = ended.scope.steps as { readonly [id: string]: Json };
@@ -203,7 +216,20 @@ async function forecastRound(
   const scope: ExpressionScope = { ...ended.scope, round };
   const next = nextOf(step.next, scope);
   if (next === null) return null;
-  return { next, over: step.until !== undefined && evaluateExpression(step.until, scope) === true };
+  const metric = valueOrAbsent(step.plateau?.metric, scope);
+  const over = valueOrAbsent(step.until, scope) === true;
+  return { next, over, ...(typeof metric === 'number' ? { metric } : {}) };
+}
+
+/** Undefined over something absent: there `until` does not hold, and a round has no metric. */
+function valueOrAbsent(source: string | undefined, scope: ExpressionScope): Json | undefined {
+  if (source === undefined) return undefined;
+  try {
+    return evaluateExpression(source, scope);
+  } catch (error) {
+    if (error instanceof AbsentValueError) return undefined;
+    throw error;
+  }
 }
 
 /** Every leg; the outputs are known where those of all legs are. */

@@ -90,14 +90,20 @@ export function checkGuards(
         });
         continue;
       }
-      if (root !== 'steps' || step === undefined || output?.name !== 'last' || !mayBeEmpty.has(step.name)) continue;
+      if (
+        root !== 'steps' ||
+        step === undefined ||
+        !['last', 'best'].includes(output?.name ?? '') ||
+        !mayBeEmpty.has(step.name)
+      )
+        continue;
       const asked = [...outer, ...conditions.flatMap(referencesOf)];
       if (asked.some((reference) => asksForRounds(reference, step.name))) continue;
       compiling.problems.push({
         code: 'UNGUARDED_LAST',
         range: placeInSlot(compiling, slot, expression, range),
-        message: `steps.${step.name}.last is read, but with max 0 "${step.name}" has no round.`,
-        hint: `Ask before: size(steps.${step.name}.all) > 0 ? steps.${step.name}.last.NAME : OTHER.`,
+        message: `steps.${step.name}.${output!.name} is read, but with max 0 "${step.name}" has no round.`,
+        hint: `Ask before: size(steps.${step.name}.all) > 0 ? steps.${step.name}.${output!.name}.NAME : OTHER.`,
       });
     }
   }

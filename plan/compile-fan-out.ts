@@ -14,7 +14,7 @@ import { checkGuards } from './checks.ts';
 import { beforeRun, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import type { FanOutDraft } from './drafts.ts';
-import { legsMax } from './legs.ts';
+import { legsMax } from './limits.ts';
 import { type Combination, combinationsOf, duplicateOf, expandMatrix, nameLegs } from './matrix.ts';
 import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue } from './slots.ts';
 import type { FanOutStep, Json, PlannedLeg } from './types.ts';

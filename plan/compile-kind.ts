@@ -204,7 +204,7 @@ export function beforeRun(
   return undefined;
 }
 
-function durationMs(compiling: Compiling, value: Json, pointer: string): number | null {
+export function durationMs(compiling: Compiling, value: Json, pointer: string): number | null {
   const ms = typeof value === 'string' ? parseDurationMs(value) : null;
   if (ms === null && !hasExpression(value)) {
     const message = `${JSON.stringify(value)} is no duration; expected ${durationForm}.`;

@@ -11,16 +11,25 @@ import {
   typeName,
 } from '../spec/expression-types.ts';
 import { type PlainValue, pointerTo } from '../spec/types.ts';
-import { checkGuards } from './checks.ts';
-import type { StepFrame } from './compile-kind.ts';
+import { checkGuards, expressionType, placeOf } from './checks.ts';
+import { beforeRun, durationMs, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import { type Draft, type InsertedDraft, type RepeatDraft, stepsRead } from './drafts.ts';
-import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue, type Slot } from './slots.ts';
+import { roundsMax } from './limits.ts';
+import {
+  type Compiling,
+  checkSlot,
+  expressionsOf,
+  isConstant,
+  placeInSlot,
+  planSlot,
+  planValue,
+  type Slot,
+} from './slots.ts';
 import { stepKinds } from './step-kinds.ts';
-import type { Json, RepeatStep } from './types.ts';
+import type { Json, Plateau, RepeatStep } from './types.ts';
 import { typesOf } from './value-types.ts';
-
-const roundsMax = 1000;
+import { expressionOf } from './values.ts';
 
 export function compileRepeat(
   compiling: Compiling,
@@ -47,21 +56,27 @@ export function compileRepeat(
     {
       steps: outerSteps(outer, draft.id),
       mayBeEmpty: outer.mayBeEmpty,
-      mayBeAbsent: outer.mayBeAbsent,
+      mayBeAbsent: new Set([...outer.mayBeAbsent, 'round.previous']),
       names: new Map<string, ExpressionType>([
         ...outer.names,
         ['carry', { type: 'record', role: 'carry', owner: `carry of "${draft.id}"`, fields: carryTypes }],
-        ['round', roundType()],
+        ['round', roundType(previousType(draft, nextPointer, carryTypes))],
       ]),
     },
     gain?.step.id,
   );
   const { names } = compiled.view;
-  for (const slot of draft.inner.values()) checkGuards(compiling, slot, compiled.view, undefined);
+  for (const slot of draft.inner.values()) {
+    // Over something absent `until` does not hold, and a round without a metric does not count.
+    const asks = slot === draft.until || slot === draft.metric;
+    checkGuards(compiling, slot, asks ? { ...compiled.view, mayBeAbsent: new Set() } : compiled.view, undefined);
+  }
   const until = draft.until === undefined ? null : conditionOf(compiling, draft.until, names, `until of "${draft.id}"`);
   const nextTypes = typesOf(compiling, spec.next, nextPointer, draft.inner, names, `next of "${draft.id}"`);
   checkNext(compiling, draft, nextPointer, carryTypes, nextTypes);
-  outer.steps.set(draft.id, outputsType(draft.id, nextTypes));
+  const plateau = planPlateau(compiling, draft, names);
+  const budgetMs = planBudget(compiling, draft);
+  outer.steps.set(draft.id, outputsType(draft.id, nextTypes, draft.metric !== undefined));
 
   const emptyKey = hardSelectionKey(draft, nextPointer, carryTypes);
   if (!compiled.complete) return null;
@@ -70,6 +85,8 @@ export function compileRepeat(
     ...frame,
     max: max.value,
     ...(until === null ? {} : { until: until.when ?? 'true' }),
+    ...(plateau === null ? {} : { plateau }),
+    ...(budgetMs === null ? {} : { budgetMs }),
     carry: gain === null ? planned : { ...planned, ...gain.carry },
     scope: { steps: compiled.steps },
     next: planValue(compiling, spec.next ?? {}, nextPointer, draft.inner) as { [name: string]: Json },
@@ -116,7 +133,7 @@ function outerSteps(outer: ScopeView, id: string): Map<string, ExpressionType> {
   return new Map([...outer.steps].map(([name, type]) => [name, name === id ? anyType : type]));
 }
 
-function roundType(): RecordType {
+function roundType(previous: RecordType): RecordType {
   const gain: RecordType = {
     type: 'record',
     role: 'round',
@@ -126,20 +143,81 @@ function roundType(): RecordType {
   const fields = new Map<string, ExpressionType>([
     ['index', numberType],
     ['gain', gain],
+    ['previous', previous],
   ]);
   return { type: 'record', role: 'round', owner: 'round', fields };
 }
 
-function outputsType(id: string, next: ReadonlyMap<string, ExpressionType>): ExpressionType {
+function outputsType(id: string, next: ReadonlyMap<string, ExpressionType>, hasMetric: boolean): ExpressionType {
   const round: RecordType = { type: 'record', role: 'object', owner: `a round of "${id}"`, fields: next };
   const fields = new Map<string, ExpressionType>([
     ['all', listType(round)],
     ['last', round],
+    ...(hasMetric
+      ? ([
+          ['best', round],
+          ['bestRound', numberType],
+        ] as const)
+      : []),
     ['rounds', numberType],
     ['ended', stringType],
     ['reason', stringType],
   ]);
   return { type: 'record', role: 'outputs', owner: `loop "${id}"`, fields };
+}
+
+/** What the round before handed on, as far as it is known before the round itself is compiled. */
+function previousType(draft: RepeatDraft, nextPointer: string, carry: ReadonlyMap<string, ExpressionType>): RecordType {
+  const fields = Object.keys(draft.spec.next ?? {}).map((name) => {
+    const slot = draft.inner.get(pointerTo(nextPointer, name));
+    const expression = slot?.whole === true ? expressionsOf(slot)[0] : undefined;
+    const [reference] = expression?.node?.op === '.' ? expression.references : [];
+    const [step, output] = reference?.root === 'steps' ? reference.keys : [];
+    const made = draft.body.find((each) => each.id === step?.name);
+    const row = made !== undefined && 'row' in made ? made.row : undefined;
+    const type = row?.outputs[output?.name ?? ''];
+    return [name, type === undefined ? (carry.get(name) ?? anyType) : expressionType(type)] as const;
+  });
+  return { type: 'record', role: 'object', owner: `next of "${draft.id}"`, fields: new Map(fields) };
+}
+
+function planPlateau(
+  compiling: Compiling,
+  draft: RepeatDraft,
+  names: ReadonlyMap<string, ExpressionType>,
+): Plateau | null {
+  const { plateau } = draft.spec.repeat;
+  const { metric } = draft;
+  if (plateau === undefined || metric === undefined) return null;
+  const pointer = pointerTo(draft.pointer, 'repeat', 'plateau');
+  const type = checkSlot(compiling, metric, names, `plateau of "${draft.id}"`);
+  if (type.type !== 'number' && type.type !== 'any') {
+    const message = `The metric of a plateau is a number; here is ${typeName(type)}.`;
+    compiling.problems.push({ code: 'EXPRESSION_TYPE', range: placeInSlot(compiling, metric), message });
+  }
+  const numberOf = (name: 'patience' | 'minDelta', otherwise: number, least: number) => {
+    const at = pointerTo(pointer, name);
+    const value = beforeRun(compiling, plateau[name] ?? null, at, draft.slots);
+    if (value === undefined || value === null) return otherwise;
+    if (typeof value === 'number' && value >= least && (name === 'minDelta' || Number.isInteger(value))) return value;
+    const expected = name === 'minDelta' ? 'a number from 0' : 'a whole number from 1';
+    const message = `"${name}" is ${JSON.stringify(value)}; expected ${expected}.`;
+    compiling.problems.push({ code: 'INVALID_VALUE', range: placeOf(compiling, at), message });
+    return otherwise;
+  };
+  const planned = planSlot(compiling, metric);
+  return {
+    metric: expressionOf(planned) ?? JSON.stringify(planned),
+    patience: numberOf('patience', 3, 1),
+    minDelta: numberOf('minDelta', 0, 0),
+    mode: plateau.mode ?? 'max',
+  };
+}
+
+function planBudget(compiling: Compiling, draft: RepeatDraft): number | null {
+  const pointer = pointerTo(draft.pointer, 'repeat', 'budget');
+  const value = beforeRun(compiling, draft.spec.repeat.budget ?? null, pointer, draft.slots);
+  return value === undefined || value === null ? null : durationMs(compiling, value, pointer);
 }
 
 /** What a round hands on must be what the next one expects. */

@@ -53,6 +53,7 @@ export interface RepeatDraft extends DraftBase {
   /** Expressions that see the body: of `until` and `next`. */
   readonly inner: ReadonlyMap<string, Slot>;
   readonly until?: Slot;
+  readonly metric?: Slot;
   /** Whether `until`, `next` or a step of the body reads `round.gain`. */
   readonly bodyReadsGain: boolean;
   /** Whether a step of the body makes new label versions. */
@@ -125,13 +126,23 @@ function draftKind(
 function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, pointer: string): RepeatDraft {
   const slots = new Map<string, Slot>();
   const inner = new Map<string, Slot>();
-  const { max, until, carry } = spec.repeat;
+  const { max, until, carry, plateau, budget } = spec.repeat;
   const repeatPointer = pointerTo(pointer, 'repeat');
   readSlots(compiling, max, pointerTo(repeatPointer, 'max'), slots);
   readSlots(compiling, carry, pointerTo(repeatPointer, 'carry'), slots);
   const untilPointer = pointerTo(repeatPointer, 'until');
   const untilSlot = typeof until === 'string' ? readCondition(compiling, until, untilPointer) : undefined;
   if (untilSlot !== undefined) inner.set(untilPointer, untilSlot);
+  const plateauPointer = pointerTo(repeatPointer, 'plateau');
+  const metricPointer = pointerTo(plateauPointer, 'metric');
+  const metric =
+    typeof plateau?.metric === 'string'
+      ? readCondition(compiling, plateau.metric, metricPointer, 'A metric')
+      : undefined;
+  if (metric !== undefined) inner.set(metricPointer, metric);
+  readSlots(compiling, plateau?.patience, pointerTo(plateauPointer, 'patience'), slots);
+  readSlots(compiling, plateau?.minDelta, pointerTo(plateauPointer, 'minDelta'), slots);
+  readSlots(compiling, budget, pointerTo(repeatPointer, 'budget'), slots);
   const body = draftScope(compiling, spec.steps, pointerTo(pointer, 'steps'));
   readSlots(compiling, spec.next, pointerTo(pointer, 'next'), inner);
 
@@ -149,6 +160,7 @@ function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, poi
     body,
     ...parts,
     until: untilSlot,
+    metric,
     reads: new Set([...parts.reads, ...readInside.filter((read) => !inside.has(read))]),
     bodyReadsGain: readsGain(inner.values()) || body.some((draft) => draft.readsGain),
     reviews: body.some(makesVersions),

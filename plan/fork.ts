@@ -97,11 +97,13 @@ function forkLoop(
   };
 }
 
-function bodyOf({ scope, next, until, gain, endWhenEmpty }: RepeatStep): Omit<LoopBody, 'from'> {
+function bodyOf({ scope, next, until, plateau, budgetMs, gain, endWhenEmpty }: RepeatStep): Omit<LoopBody, 'from'> {
   return {
     scope,
     next,
     ...(until === undefined ? {} : { until }),
+    ...(plateau === undefined ? {} : { plateau }),
+    ...(budgetMs === undefined ? {} : { budgetMs }),
     ...(gain === undefined ? {} : { gain }),
     ...(endWhenEmpty === undefined ? {} : { endWhenEmpty }),
   };

@@ -1,9 +1,7 @@
 /** The legs of a fan-out: those of its matrix, or one for each entry of a list that came up in the run. */
 
+import { legsMax } from './limits.ts';
 import type { FanOutStep, Json } from './types.ts';
-
-/** Their values travel together to who reads them all, and at 2 MiB Temporal refuses what travels. */
-export const legsMax = 5_000;
 
 export interface Leg {
   /** Between the brackets of its path. */

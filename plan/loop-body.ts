@@ -3,7 +3,8 @@
 import type { LoopBody, RepeatStep } from './types.ts';
 
 /** The body of round `index`, which counts from 1. */
-export function bodyOfRound(step: RepeatStep, index: number): LoopBody {
-  const { scope, next, until, gain, endWhenEmpty } = step;
-  return step.bodies?.findLast(({ from }) => from <= index) ?? { from: 1, scope, next, until, gain, endWhenEmpty };
+export function bodyOfRound(step: Pick<RepeatStep, keyof Omit<LoopBody, 'from'> | 'bodies'>, index: number): LoopBody {
+  const { bodies, scope, next, until, plateau, budgetMs, gain, endWhenEmpty } = step;
+  const own: LoopBody = { from: 1, scope, next, until, plateau, budgetMs, gain, endWhenEmpty };
+  return bodies?.findLast(({ from }) => from <= index) ?? own;
 }

@@ -97,12 +97,27 @@ export interface SearchStep extends Omit<ActivityStep, 'type'> {
   readonly type: 'search';
 }
 
+export interface Plateau {
+  /** CEL for a number, over what `until` sees. */
+  readonly metric: string;
+  /** Rounds without an improvement after which the loop ends. */
+  readonly patience: number;
+  /** By how much, at least, a round must be better than the best before. */
+  readonly minDelta: number;
+  /** Whether large or small values are better. */
+  readonly mode: 'max' | 'min';
+}
+
 /** A sub-graph that runs again and again; each round is a child workflow with the path `ID[round.index]`. */
 export interface RepeatStep extends StepBase {
   readonly type: 'repeat';
   readonly max: PlannedValue;
   /** CEL over `round`, `carry` and `steps` of the round just ended; the loop ends where it is true. */
   readonly until?: string;
+  /** The loop ends where the metric has not become better for some rounds. */
+  readonly plateau?: Plateau;
+  /** No round begins later than this after the loop began; wall time, waiting for people included. */
+  readonly budgetMs?: number;
   /** Values of `carry` in the first round. */
   readonly carry: { readonly [name: string]: PlannedValue };
   readonly scope: PlannedScope;
@@ -119,7 +134,8 @@ export interface RepeatStep extends StepBase {
 }
 
 /** What the rounds of a loop do. */
-export interface LoopBody extends Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'> {
+export interface LoopBody
+  extends Pick<RepeatStep, 'scope' | 'next' | 'until' | 'plateau' | 'budgetMs' | 'gain' | 'endWhenEmpty'> {
   /** The first round that does it. */
   readonly from: number;
 }

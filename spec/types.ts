@@ -93,6 +93,14 @@ export interface RepeatStepSpec extends StepSpecBase {
   readonly repeat: {
     readonly max: number | string;
     readonly until?: string;
+    readonly plateau?: {
+      readonly metric: string;
+      readonly patience?: number | string;
+      readonly minDelta?: number | string;
+      readonly mode?: 'max' | 'min';
+    };
+    /** A duration or an expression. */
+    readonly budget?: string;
     readonly carry?: { readonly [name: string]: PlainValue };
   };
   readonly steps: StepSpecs;

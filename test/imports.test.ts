@@ -30,6 +30,8 @@ const directions: { readonly [folder: string]: Directions } = {
       'plan/paths.ts',
       'plan/legs.ts',
       'plan/loop-body.ts',
+      'plan/limits.ts',
+      'plan/plateau.ts',
       'plan/canonical.ts',
       'spec/expression.ts',
       'detection/decisions.ts',

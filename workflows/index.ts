@@ -3,19 +3,28 @@
 import type { RunArguments } from './messages.ts';
 import { runBatch } from './run-batch.ts';
 import { runLeg } from './run-leg.ts';
+import { runRoundsChild } from './run-loop.ts';
 import { runPipeline } from './run-pipeline.ts';
 import { runRound } from './run-round.ts';
-import type { BatchArguments, LegArguments, RoundArguments, SearchArguments } from './scope-messages.ts';
+import type {
+  BatchArguments,
+  LegArguments,
+  RoundArguments,
+  RoundsArguments,
+  SearchArguments,
+} from './scope-messages.ts';
 import { runTrials } from './search-capacity.ts';
 
 // Temporal calls the default export for every workflow type, so that each pipeline shows under its own name.
 export default async function interpret(
-  args: RunArguments | RoundArguments | BatchArguments | LegArguments | SearchArguments,
+  args: RunArguments | RoundArguments | RoundsArguments | BatchArguments | LegArguments | SearchArguments,
 ): Promise<unknown> {
   if (!('role' in args)) return runPipeline(args);
   switch (args.role) {
     case 'round':
       return runRound(args);
+    case 'rounds':
+      return runRoundsChild(args);
     case 'batch':
       return runBatch(args);
     case 'leg':

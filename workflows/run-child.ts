@@ -9,7 +9,14 @@ import {
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
 import { tellOrders } from './orders.ts';
-import type { BatchArguments, LegArguments, RoundArguments, RunFacts, SearchArguments } from './scope-messages.ts';
+import type {
+  BatchArguments,
+  LegArguments,
+  RoundArguments,
+  RoundsArguments,
+  RunFacts,
+  SearchArguments,
+} from './scope-messages.ts';
 
 type Own<Arguments> = Omit<Arguments, keyof RunFacts | 'path'>;
 
@@ -30,7 +37,7 @@ export async function inPlaceOf<Result>(
 export async function runChild<Result>(
   context: ScopeContext,
   path: string,
-  own: Own<RoundArguments> | Own<SearchArguments> | Own<BatchArguments> | Own<LegArguments>,
+  own: Own<RoundArguments> | Own<RoundsArguments> | Own<SearchArguments> | Own<BatchArguments> | Own<LegArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state } = context;
   const { orders } = context.mailbox;
@@ -48,8 +55,8 @@ export async function runChild<Result>(
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     });
-    // A batch has a name of its own, and legs named after their owner.
-    orders.childStarted(path, child.workflowId, own.role === 'batch' ? own.owner : path);
+    // A batch has a name of its own, and legs or rounds named after their owner.
+    orders.childStarted(path, child.workflowId, 'owner' in own ? own.owner : path);
     // What was ordered while it started is news to it.
     if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
     return await child.result();

@@ -2,6 +2,7 @@
 
 import { ApplicationFailure, CancellationScope, condition, getExternalWorkflowHandle } from '@temporalio/workflow';
 import { type Leg, legsOf } from '../plan/legs.ts';
+import { legsPerBatch } from '../plan/limits.ts';
 import { kindOf } from '../plan/paths.ts';
 import type { FanOutStep, Json } from '../plan/types.ts';
 import { control } from './control.ts';
@@ -10,9 +11,6 @@ import { workflowIdOf } from './messages.ts';
 import { resolveValues } from './resolve.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
 import { type BatchResult, type Bindings, slotsGivenSignal, type Values, visibleTo } from './scope-messages.ts';
-
-/** A leg is up to 12 events of its batch, and at 4,096 a history should end. */
-const legsPerBatch = 100;
 
 /** Outputs: `all` (an entry for each leg that was not skipped) and `legs`, how many those are. */
 export async function runFanOut(

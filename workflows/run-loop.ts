@@ -1,63 +1,160 @@
-/** `repeat`: round after round, each a child workflow, until a condition holds, the selection is empty, or `max`. */
+/** `repeat`: round after round, each a child workflow, until a condition holds, nothing gets better, time is up, or `max`. */
 
 import { ApplicationFailure } from '@temporalio/workflow';
+import { roundsInline, roundsMax, roundsPerBatch } from '../plan/limits.ts';
 import { bodyOfRound } from '../plan/loop-body.ts';
+import { plateauReason, standingAfter } from '../plan/plateau.ts';
 import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
+import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { resolveValues } from './resolve.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
-import { type Bindings, type RoundResult, type Values, visibleTo } from './scope-messages.ts';
+import {
+  type Bindings,
+  type Loop,
+  type LoopState,
+  type RoundResult,
+  type RoundsArguments,
+  type RoundsResult,
+  type Values,
+  visibleTo,
+} from './scope-messages.ts';
+import { openScopeState } from './scope-state.ts';
 
-/** Outputs: `all` (the `next` values of every round), `last` (where there is one), `rounds`, `ended`, `reason`. */
+/** Outputs: `all` (the `next` values of every round), `last` and `best` (where there are), `rounds`, `ended`, `reason`. */
 export async function runLoop(step: RepeatStep, path: string, context: ScopeContext, outer: Bindings): Promise<Values> {
   const { run } = context;
   const inputs = resolveValues({ carry: step.carry, max: step.max }, outer);
   if ('absent' in inputs) throw new Error(`Internal error: ${inputs.absent} is absent, but was there a moment ago.`);
-  const max = roundsMax(inputs.value.max ?? null, path);
-  let carry = inputs.value.carry as Values;
+  const max = checkedMax(inputs.value.max ?? null, path);
+  const carry = inputs.value.carry as Values;
   await control('record-step', { run, change: { path, kind: 'repeat', state: 'running', with: { max, carry } } });
 
   const all: Values[] = [];
-  let end: { ended: string; reason: string } | null = null;
+  const loop = loopOf(step);
+  const visible = visibleTo(loop, outer);
+  let state: LoopState = { carry, index: 1, startedAtMs: Date.now(), stale: 0 };
+  let end: RoundsResult['end'] = null;
   while (end === null) {
-    const index = all.length + 1;
-    const { scope, next, until, gain, endWhenEmpty } = bodyOfRound(step, index);
-    if (index > max) end = { ended: 'max', reason: `All ${max} rounds were run.` };
-    else if (endWhenEmpty !== undefined && (await isEmpty(carry[endWhenEmpty]))) {
-      end = { ended: 'empty', reason: `No image is left in "${endWhenEmpty}" before round ${index}.` };
-    } else {
-      const round = await inPlaceOf(context, path, () =>
-        runChild<RoundResult>(context, `${path}[${index}]`, {
-          role: 'round',
-          step: { scope, next, until, gain, endWhenEmpty },
-          bindings: { ...visibleTo([scope, next, until ?? null], outer), carry, round: { index } },
-        }),
-      );
-      if (round.emptied) {
-        end = { ended: 'empty', reason: `Round ${index} found no image for "${endWhenEmpty}".` };
-        continue;
-      }
-      carry = { ...carry, ...round.next };
-      all.push(round.next);
-      if (round.ended) end = { ended: 'until', reason: `After round ${index}, "${until}" held.` };
-    }
+    const inline = max <= roundsInline;
+    const upTo = inline ? max : Math.min(max, state.index + roundsPerBatch - 1);
+    const own = { step: loop, state, max, upTo, bindings: visible };
+    const part: RoundsResult = inline
+      ? await runRounds({ ...own, owner: path }, context)
+      : await inPlaceOf(context, path, () =>
+          runChild<RoundsResult>(context, `${path}[${state.index}..${upTo}]`, { role: 'rounds', owner: path, ...own }),
+        );
+    // One by one: a call with thousands of arguments overflows the stack.
+    for (const values of part.all) all.push(values);
+    ({ state, end } = part);
   }
 
   const last = all.at(-1);
-  const outputs = { ...end, rounds: all.length, ...(last === undefined ? {} : { last }) };
+  const best = state.best === undefined ? undefined : all[state.best.round - 1];
+  const outputs = {
+    ...end,
+    rounds: all.length,
+    ...(last === undefined ? {} : { last }),
+    ...(best === undefined ? {} : { best, bestRound: state.best!.round }),
+  };
   await control('record-step', { run, change: { path, kind: 'repeat', state: 'done', outputs } });
   return { ...outputs, all };
 }
 
-function roundsMax(max: Json, path: string): number {
-  if (typeof max === 'number' && Number.isInteger(max) && max >= 0) return max;
+/** A part of a long loop, as a child workflow of its own. */
+export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments): Promise<RoundsResult> {
+  const { owner, step, state: before, max, upTo, bindings, ...facts } = args;
+  const state = openScopeState((published) => tellParent(path, published));
+  const mailbox = openMailbox(facts.orders);
+  receiveChildStates(state, mailbox);
+  // Its steps are those of the loop; only the workflow is another.
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
+  try {
+    state.set(owner, 'running');
+    return await runRounds({ owner, step, state: before, max, upTo, bindings }, context);
+  } finally {
+    state.close();
+  }
+}
+
+type Rounds = Pick<RoundsArguments, 'owner' | 'step' | 'state' | 'max' | 'upTo' | 'bindings'>;
+
+/** Rounds from `state.index` to `upTo`; `end` is null where the loop goes on after that. */
+async function runRounds(
+  { owner, step, max, upTo, bindings, ...given }: Rounds,
+  context: ScopeContext,
+): Promise<RoundsResult> {
+  let state = given.state;
+  const all: Values[] = [];
+  for (;;) {
+    const { index, carry } = state;
+    if (index > max) return { all, state, end: { ended: 'max', reason: `All ${max} rounds were run.` } };
+    if (index > upTo) return { all, state, end: null };
+    const { scope, next, until, plateau, budgetMs, gain, endWhenEmpty } = bodyOfRound(step, index);
+    if (budgetMs !== undefined && Date.now() - state.startedAtMs >= budgetMs) {
+      return {
+        all,
+        state,
+        end: { ended: 'budget', reason: `${wallTime(budgetMs)} were up before round ${index}.` },
+      };
+    }
+    if (endWhenEmpty !== undefined && (await isEmpty(carry[endWhenEmpty]))) {
+      const reason = `No image is left in "${endWhenEmpty}" before round ${index}.`;
+      return { all, state, end: { ended: 'empty', reason } };
+    }
+    const round = await inPlaceOf(context, owner, () =>
+      runChild<RoundResult>(context, `${owner}[${index}]`, {
+        role: 'round',
+        step: { scope, next, until, metric: plateau?.metric, gain, endWhenEmpty },
+        bindings: {
+          ...bindings,
+          carry,
+          round: { index, ...(state.previous === undefined ? {} : { previous: state.previous }) },
+        },
+      }),
+    );
+    if (round.emptied) {
+      const reason = `Round ${index} found no image for "${endWhenEmpty}".`;
+      return { all, state, end: { ended: 'empty', reason } };
+    }
+    all.push(round.next);
+    state = {
+      ...state,
+      carry: { ...carry, ...round.next },
+      index: index + 1,
+      previous: round.next,
+      ...(plateau === undefined ? {} : standingAfter(plateau, state, index, round.metric)),
+    };
+    if (round.ended) return { all, state, end: { ended: 'until', reason: `After round ${index}, "${until}" held.` } };
+    const flat = plateau === undefined ? null : plateauReason(plateau, state);
+    if (flat !== null) return { all, state, end: { ended: 'plateau', reason: flat } };
+  }
+}
+
+function loopOf({ scope, next, until, plateau, budgetMs, gain, endWhenEmpty, bodies }: RepeatStep): Loop {
+  return { scope, next, until, plateau, budgetMs, gain, endWhenEmpty, bodies };
+}
+
+function checkedMax(max: Json, path: string): number {
+  if (typeof max === 'number' && Number.isInteger(max) && max >= 0 && max <= roundsMax) return max;
   throw ApplicationFailure.nonRetryable(
-    `The loop "${path}" has max ${JSON.stringify(max)}; expected a whole number from 0 on.`,
+    `The loop "${path}" has max ${JSON.stringify(max)}; expected a whole number from 0 to ${roundsMax}.`,
     'ExpressionFailed',
   );
 }
 
 async function isEmpty(selection: Json | undefined): Promise<boolean> {
   return selection !== undefined && (await control('count-images', { selection })) === 0;
+}
+
+function wallTime(ms: number): string {
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+    ['s', 1_000],
+  ] as const;
+  const [unit, size] = units.find(([, each]) => ms >= each && ms % each === 0) ?? (['ms', 1] as const);
+  return `${ms / size} ${unit}`;
 }

@@ -1,5 +1,6 @@
 /** One round of a loop, as a child workflow of its own, so that no history grows with the number of rounds. */
 
+import { ApplicationFailure } from '@temporalio/workflow';
 import type { Json } from '../plan/types.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { resolveCondition, resolveValues } from './resolve.ts';
@@ -20,6 +21,7 @@ export async function runRound({ step, bindings, path, ...facts }: RoundArgument
     return {
       next: nextValues(step.next, seen),
       ended: isOver(step.until, seen),
+      metric: metricOf(step.metric, seen),
       emptied: step.endWhenEmpty !== undefined && isAbsent(step.next[step.endWhenEmpty], seen),
     };
   } finally {
@@ -46,4 +48,17 @@ function isOver(until: string | undefined, seen: Bindings): boolean {
   if (until === undefined) return false;
   const over = resolveCondition(until, seen);
   return 'value' in over && over.value;
+}
+
+function metricOf(metric: string | undefined, seen: Bindings): number | undefined {
+  if (metric === undefined) return undefined;
+  const resolved = resolveValues({ metric: { $: metric } }, seen);
+  if ('absent' in resolved) return undefined;
+  // A value that is null counts as absent, and `resolveValues` has left it out.
+  const { metric: value } = resolved.value;
+  if (value === undefined || typeof value === 'number') return value;
+  throw ApplicationFailure.nonRetryable(
+    `The metric "${metric}" is ${JSON.stringify(value)}; expected a number.`,
+    'ExpressionFailed',
+  );
 }

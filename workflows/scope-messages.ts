@@ -3,7 +3,8 @@
 import { defineSignal } from '@temporalio/workflow';
 import type { Decision } from '../detection/types.ts';
 import type { Leg } from '../plan/legs.ts';
-import type { FanOutStep, Json, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
+import type { Standing } from '../plan/plateau.ts';
+import type { FanOutStep, Json, LoopBody, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
 import type { RefusedDecision } from './messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -23,7 +24,7 @@ export interface Bindings {
 }
 
 /** A child gets the outer steps that it may read, not all: arguments are kept in the history of every child. */
-export function visibleTo(parts: Json | readonly unknown[], outer: Bindings): Bindings {
+export function visibleTo(parts: unknown, outer: Bindings): Bindings {
   const text = JSON.stringify(parts);
   const steps = Object.entries(outer.steps).filter(([id]) => text.includes(id));
   return { ...outer, steps: Object.fromEntries(steps) };
@@ -44,7 +45,10 @@ export interface RoundArguments extends RunFacts {
   readonly role: 'round';
   /** `rounds[2]`. */
   readonly path: string;
-  readonly step: Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'>;
+  readonly step: Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'> & {
+    /** CEL of the plateau's metric. */
+    readonly metric?: string;
+  };
   readonly bindings: Bindings;
 }
 
@@ -53,8 +57,46 @@ export interface RoundResult {
   readonly next: Values;
   /** Whether `until` holds. */
   readonly ended: boolean;
+  /** Of the plateau; absent where the round has none. */
+  readonly metric?: number;
   /** Whether the round found nothing for the selection of the next: then it made no model, and does not count. */
   readonly emptied: boolean;
+}
+
+/** What a loop knows between two rounds. */
+export interface LoopState extends Standing {
+  readonly carry: Values;
+  /** The round that comes next. */
+  readonly index: number;
+  /** What the round before handed on. */
+  readonly previous?: Values;
+  readonly startedAtMs: number;
+}
+
+/** What rounds need of their loop. */
+export type Loop = Pick<RepeatStep, keyof Omit<LoopBody, 'from'> | 'bodies'>;
+
+/** Rounds of a long loop, up to 100 of them. */
+export interface RoundsArguments extends RunFacts {
+  readonly role: 'rounds';
+  /** `rounds[101..200]`. */
+  readonly path: string;
+  /** Path of the loop: `rounds`. */
+  readonly owner: string;
+  readonly step: Loop;
+  readonly state: LoopState;
+  readonly max: number;
+  /** The last round of this part. */
+  readonly upTo: number;
+  readonly bindings: Bindings;
+}
+
+export interface RoundsResult {
+  /** Of the rounds of this part. */
+  readonly all: readonly Values[];
+  readonly state: LoopState;
+  /** Null where the loop goes on. */
+  readonly end: { readonly ended: string; readonly reason: string } | null;
 }
 
 /** Up to 100 legs of a fan-out. */

@@ -1,4 +1,4 @@
-/** `matrix` and `forEach` on a real Temporal server: legs, batches, slots, skipping, holding. */
+/** `matrix`, `forEach` and what a loop can do beside its rounds, on a real Temporal server. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
@@ -189,4 +189,70 @@ test('many legs share few slots over several batches, and go on while one is hel
   await handle.result();
   const all = (await rig.step('held', 'all'))?.outputs?.value as { item: number }[];
   expect(all.map(({ item }) => item)).toEqual([0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105]);
+});
+
+describe('a loop', () => {
+  const loop = (changes: Parameters<typeof repeat>[2], value = cel('round.index')) =>
+    repeat('rounds', [activity('a', 'note', { with: { value } })], {
+      max: 9,
+      next: { value: cel('steps.a.value') },
+      ...changes,
+    });
+  const endOf = async (name: string, changes: Parameters<typeof repeat>[2], value?: Parameters<typeof loop>[1]) => {
+    await (await rig.startRun(name, { steps: [loop(changes, value)] })).result();
+    return (await rig.step(name, 'rounds'))?.outputs;
+  };
+
+  test('ends where its metric has not become better for some rounds, and knows the best', async () => {
+    const plateau = { metric: 'steps.a.value', patience: 2, minDelta: 0.5, mode: 'max' } as const;
+    expect(await endOf('plateau', { plateau }, cel('[1, 3, 3.4, 2, 9][round.index - 1]'))).toEqual({
+      ended: 'plateau',
+      reason: 'For 2 rounds nothing was better by at least 0.5 than 3 in round 2.',
+      rounds: 4,
+      last: { value: 2 },
+      best: { value: 3 },
+      bestRound: 2,
+    });
+  });
+
+  test('takes small values for better where it is told to, and passes over rounds without a metric', async () => {
+    const plateau = { metric: 'carry.no', patience: 1, minDelta: 0, mode: 'min' } as const;
+    expect(await endOf('no-metric', { plateau, max: 2 })).toMatchObject({ ended: 'max', rounds: 2 });
+    const loss = { ...plateau, metric: 'steps.a.value' };
+    const outputs = await endOf('loss', { plateau: loss }, cel('[5, 4, 4][round.index - 1]'));
+    expect(outputs).toMatchObject({ ended: 'plateau', bestRound: 2, rounds: 3 });
+  });
+
+  test('begins no round after its budget of wall time', async () => {
+    expect(await endOf('budget', { budgetMs: 1 })).toMatchObject({
+      ended: 'budget',
+      reason: '1 ms were up before round 2.',
+      rounds: 1,
+    });
+  });
+
+  test('sees what the round before handed on', async () => {
+    const value = cel('has(round.previous.value) ? round.previous.value * 10 + round.index : 1');
+    expect(await endOf('previous', { max: 3 }, value)).toMatchObject({ last: { value: 123 } });
+  });
+
+  test('of many rounds has them in batches, over which it goes on as if there were none', async () => {
+    const many = repeat('rounds', [], {
+      max: 500,
+      carry: { sum: 0 },
+      next: { sum: cel('carry.sum + round.index') },
+      until: 'has(round.previous.sum) && round.previous.sum + round.index == 5253',
+    });
+    await (await rig.startRun('many-rounds', { steps: [many] })).result();
+    // 1 + 2 + ... + 102
+    expect((await rig.step('many-rounds', 'rounds'))?.outputs).toMatchObject({
+      ended: 'until',
+      rounds: 102,
+      last: { sum: 5253 },
+    });
+    const batch = await rig.client.workflow.getHandle('hardcase:many-rounds:rounds[1..100]').describe();
+    const root = await rig.client.workflow.getHandle('hardcase:many-rounds').describe();
+    expect(batch.historyLength).toBeLessThan(1_200);
+    expect(root.historyLength).toBeLessThan(60);
+  });
 });
