@@ -1,5 +1,6 @@
 /** A pipeline file to a plan: everything that can be decided before the run, or every problem in the file. */
 
+import { applyDefaults } from '../spec/defaults.ts';
 import { type Diagnostic, hasErrors, locateProblems, type Problem } from '../spec/diagnostic.ts';
 import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
@@ -43,8 +44,9 @@ export interface Compilation {
 }
 
 export function parsePipeline(source: SourceText): ParsedPipeline {
-  const { spec: parsed, problems } = parseYaml(source);
-  if (parsed === undefined) return { source, params: {}, broken: new Set(), problems };
+  const { spec: written, problems } = parseYaml(source);
+  if (written === undefined) return { source, params: {}, broken: new Set(), problems };
+  const parsed = applyDefaults(written);
   const { spec, broken, problems: faults } = validateSpec(parsed);
   return { source, params: spec.params ?? {}, parsed, spec, broken, problems: faults };
 }

@@ -118,6 +118,8 @@ export interface RepeatStep extends StepBase {
   readonly plateau?: Plateau;
   /** No round begins later than this after the loop began; wall time, waiting for people included. */
   readonly budgetMs?: number;
+  /** A loop of more rounds has so many in one child workflow; absent: 100 of more than 20. */
+  readonly perBatch?: number;
   /** Values of `carry` in the first round. */
   readonly carry: { readonly [name: string]: PlannedValue };
   readonly scope: PlannedScope;
@@ -158,6 +160,8 @@ export interface FanOutStep extends StepBase {
   readonly legs: { readonly matrix: readonly PlannedLeg[] } | { readonly forEach: PlannedValue };
   /** Largest number of legs that run at once; those that wait for people or are held do not count. */
   readonly concurrency: number;
+  /** Legs of one child workflow; 100 where it is absent. */
+  readonly perBatch?: number;
   /** CEL over what a leg sees; the leg is skipped where it is false. */
   readonly legWhen?: string;
   readonly scope: PlannedScope;

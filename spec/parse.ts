@@ -1,6 +1,17 @@
 /** YAML text to a plain value, with the place of every node; bad text gives problems, never an exception. */
 
-import { type Alias, Composer, type CST, isAlias, isMap, isScalar, isSeq, Parser, type YAMLError } from 'yaml';
+import {
+  type Alias,
+  Composer,
+  type CST,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Parser,
+  type YAMLError,
+  type YAMLMap,
+} from 'yaml';
 import type { Problem } from './diagnostic.ts';
 import { quoteExpressionsFix } from './fixes.ts';
 import { type NodePlace, type ParsedSpec, type PlainValue, pointerTo, type Range, type SourceText } from './types.ts';
@@ -154,7 +165,12 @@ function readContent(reading: Reading, node: unknown, pointer: string, range: Ra
   if (isMap(node)) {
     const entries: [string, PlainValue][] = [];
     const keys = new Map<string, Range>();
+    const merged: YAMLMap[] = [];
     for (const pair of node.items) {
+      if (isMergeKey(pair.key)) {
+        merged.push(...mergedMaps(reading, pair.value, rangeOf(pair.key) ?? range, outer));
+        continue;
+      }
       const keyRange = rangeOf(pair.key) ?? range;
       if (!isScalar(pair.key) || typeof pair.key.value === 'object') {
         const message = 'A key must be a plain word.';
@@ -175,6 +191,8 @@ function readContent(reading: Reading, node: unknown, pointer: string, range: Ra
       const child = readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, outer);
       entries.push([name, child]);
     }
+    // Keys that are written here win over merged ones, and earlier merged ones over later.
+    for (const map of merged) readMerged(reading, map, pointer, keys, entries, outer);
     // Not by assignment: a key `__proto__` would change the object instead of entering it.
     return Object.fromEntries(entries);
   }
@@ -183,6 +201,63 @@ function readContent(reading: Reading, node: unknown, pointer: string, range: Ra
   }
   if (isScalar(node)) return readScalar(reading, node.value, range);
   return null;
+}
+
+/** https://yaml.org/type/merge.html. In quotes `<<` is a key like any other. */
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.value === '<<' && (key.type === undefined || key.type === 'PLAIN');
+}
+
+/** The mappings that a merge key names. */
+function mergedMaps(reading: Reading, node: unknown, fallback: Range, outer: readonly unknown[]): YAMLMap[] {
+  const { problems } = reading;
+  const range = rangeOf(node) ?? fallback;
+  if (isSeq(node)) return node.items.flatMap((item) => mergedMaps(reading, item, range, outer));
+  const target = isAlias(node) ? resolveAlias(reading, node) : node;
+  if (isAlias(node) && (target === undefined || outer.includes(target))) {
+    const message =
+      target === undefined
+        ? `The alias *${node.source} names no anchor above it.`
+        : `The alias *${node.source} stands inside the value that it names.`;
+    problems.push({ code: 'YAML_SYNTAX', range, message });
+    return [];
+  }
+  if (isMap(target)) return [target];
+  const message = '"<<" merges a mapping, or a list of mappings; here is something else.';
+  problems.push({ code: 'YAML_SYNTAX', range, message, hint: 'Name an anchor of a mapping, such as <<: *common.' });
+  return [];
+}
+
+/** Adds the entries of a merged mapping that are not there yet; a merged mapping may merge others itself. */
+function readMerged(
+  reading: Reading,
+  map: YAMLMap,
+  pointer: string,
+  keys: Map<string, Range>,
+  entries: [string, PlainValue][],
+  outer: unknown[],
+): void {
+  if (outer.length > depthMax) {
+    reading.problems.push(tooDeep(rangeOf(map) ?? { start: 0, end: 0 }));
+    return;
+  }
+  outer.push(map);
+  const further: YAMLMap[] = [];
+  for (const pair of map.items) {
+    const range = rangeOf(pair.key) ?? { start: 0, end: 0 };
+    if (isMergeKey(pair.key)) {
+      further.push(...mergedMaps(reading, pair.value, range, outer));
+      continue;
+    }
+    // What is wrong with the mapping itself was reported where it stands.
+    if (!isScalar(pair.key) || typeof pair.key.value === 'object') continue;
+    const name = String(pair.key.value);
+    if (keys.has(name)) continue;
+    keys.set(name, range);
+    entries.push([name, readNode(reading, pair.value, pointerTo(pointer, name), range, range, outer)]);
+  }
+  for (const next of further) readMerged(reading, next, pointer, keys, entries, outer);
+  outer.pop();
 }
 
 function readScalar(reading: Reading, value: unknown, range: Range): PlainValue {

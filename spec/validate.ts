@@ -46,7 +46,8 @@ function validatorOf(name: string, schema: Schema): ValidateFunction {
 
 export function validateSpec(parsed: ParsedSpec): Validation {
   const parameters = [...parameterErrors(parsed.value, ''), ...parameterErrors(parsed.value, '', 'finally')];
-  const faults = [...structureErrors(parsed.value), ...parameters].map((error) => faultOf(error, parsed));
+  const errors = [...structureErrors(parsed.value), ...parameters, ...defaultsErrors(parsed.value)];
+  const faults = errors.map((error) => faultOf(error, parsed));
   const sound = withoutPointers(parsed.value, new Set(faults.flatMap((fault) => fault.unsound)), '');
   const root = isRecord(sound) ? sound : {};
   const broken = new Set<string>();
@@ -59,7 +60,30 @@ export function validateSpec(parsed: ParsedSpec): Validation {
       ? { finally: soundSteps(stepsOf(parsed.value, 'finally'), root.finally, '/finally', broken) }
       : {}),
   } as Spec;
-  return { spec, broken, problems: faults.map((fault) => fault.problem) };
+  return { spec, broken, problems: problemsOf(errors, faults, parsed) };
+}
+
+/** What is wrong in `defaults` is so in each step that takes it, and said once. */
+function problemsOf(errors: readonly ErrorObject[], faults: readonly Fault[], parsed: ParsedSpec): Problem[] {
+  const section = parsed.places.get('/defaults')?.value;
+  return faults.flatMap(({ problem }, at) => {
+    const { start } = problem.range;
+    const isTaken = section !== undefined && start >= section.start && start < section.end;
+    return isTaken && !isAtOrUnder(errors[at]!.instancePath, '/defaults') ? [] : [problem];
+  });
+}
+
+/** Errors of parameters in `defaults`, where nothing is required. */
+function defaultsErrors(value: PlainValue): ErrorObject[] {
+  const defaults = isRecord(value) ? value.defaults : undefined;
+  if (!isRecord(defaults)) return [];
+  return stepKindNames().flatMap((kind) => {
+    const own = defaults[kind];
+    if (!isRecord(own) || !isRecord(own.with)) return [];
+    return errorsOf(kind, own.with)
+      .filter(({ keyword, instancePath }) => keyword !== 'required' || instancePath !== '')
+      .map((error) => ({ ...error, instancePath: `/defaults/${kind}/with${error.instancePath}` }));
+  });
 }
 
 function structureErrors(value: PlainValue): ErrorObject[] {

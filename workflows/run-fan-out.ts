@@ -61,9 +61,10 @@ async function runBatches(
   context: ScopeContext,
   outer: Bindings,
 ): Promise<BatchResult> {
+  const { perBatch = legsPerBatch } = step;
   const batches: Batch[] = [];
-  for (let from = 0; from < legs.length; from += legsPerBatch) {
-    const part = legs.slice(from, from + legsPerBatch);
+  for (let from = 0; from < legs.length; from += perBatch) {
+    const part = legs.slice(from, from + perBatch);
     const name = `${path}[${from + 1}..${from + part.length}]`;
     batches.push({ path: name, legs: part, slots: 0, drained: false, ended: false });
   }

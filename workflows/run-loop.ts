@@ -37,8 +37,8 @@ export async function runLoop(step: RepeatStep, path: string, context: ScopeCont
   let state: LoopState = { carry, index: 1, startedAtMs: Date.now(), stale: 0 };
   let end: RoundsResult['end'] = null;
   while (end === null) {
-    const inline = max <= roundsInline;
-    const upTo = inline ? max : Math.min(max, state.index + roundsPerBatch - 1);
+    const inline = max <= (step.perBatch ?? roundsInline);
+    const upTo = inline ? max : Math.min(max, state.index + (step.perBatch ?? roundsPerBatch) - 1);
     const own = { step: loop, state, max, upTo, bindings: visible };
     const part: RoundsResult = inline
       ? await runRounds({ ...own, owner: path }, context)

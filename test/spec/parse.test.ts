@@ -16,6 +16,17 @@ describe('sound text', () => {
     ['anchors and aliases', 'a: &x { b: 1 }\nc: *x\nd: [*x]\n', { a: { b: 1 }, c: { b: 1 }, d: [{ b: 1 }] }],
     ['an anchor that is named anew', 'a: &x 1\nb: *x\nc: &x 2\nd: *x\n', { a: 1, b: 1, c: 2, d: 2 }],
     [
+      'a merge key, under which what is written wins',
+      'a: &x { b: 1, c: 2 }\nd: { c: 3, <<: *x }\n',
+      { a: { b: 1, c: 2 }, d: { c: 3, b: 1 } },
+    ],
+    [
+      'merge keys of several and of merged ones',
+      'a: &x { b: 1 }\nc: &y { <<: *x, d: 2 }\ne: { <<: [*y, { b: 5, f: 6 }] }\n',
+      { a: { b: 1 }, c: { d: 2, b: 1 }, e: { d: 2, b: 1, f: 6 } },
+    ],
+    ['a merge key in quotes is a key', 'a: { "<<": 1 }\n', { a: { '<<': 1 } }],
+    [
       'a key that JavaScript treats in its own way',
       '__proto__: { a: 1 }',
       Object.fromEntries([['__proto__', { a: 1 }]]),
@@ -39,6 +50,12 @@ describe('sound text', () => {
   });
 });
 
+test('a merged value has its place where it was written', () => {
+  const text = 'a: &x { b: 1 }\nc: { <<: *x }\n';
+  const { key, value } = parse(text).spec!.places.get('/c/b')!;
+  expect([key?.start, value.start]).toEqual([text.indexOf('b: 1'), text.indexOf('1')]);
+});
+
 describe('bad text', () => {
   test.each([
     ['', ['YAML_SYNTAX ']],
@@ -49,6 +66,9 @@ describe('bad text', () => {
     ['a: !secret x\n', ['YAML_SYNTAX !secret']],
     ['a: *nowhere\n', ['YAML_SYNTAX *nowhere']],
     ['a: &x [*x]\n', ['YAML_SYNTAX *x']],
+    ['a: { <<: *nowhere }\n', ['YAML_SYNTAX *nowhere']],
+    ['a: &x { b: 1, <<: *x }\n', ['YAML_SYNTAX *x']],
+    ['a: &x [1]\nb: { <<: *x }\nc: { <<: 3 }\n', ['YAML_SYNTAX *x', 'YAML_SYNTAX 3']],
     ['? [a]\n: 1\n', ['YAML_SYNTAX [a]']],
     ['a: 1\nb: 2\na: 3\n', ['DUPLICATE_KEY a']],
     [
@@ -70,6 +90,7 @@ describe('bad text', () => {
     ['nested beyond the stack in blocks', '- '.repeat(20_000)],
     ['nested beyond the stack in keys', `a: ${'{ ? '.repeat(20_000)}`],
     ['aliases of aliases of aliases', bomb()],
+    ['merges of merges of merges', mergeBomb()],
     ['too long', `a: ${'x'.repeat(8_000_000)}`],
   ])('%s', (_, text) => {
     const started = Date.now();
@@ -107,3 +128,15 @@ describe('a part of a scalar in the text', () => {
     expect(text.slice(range.start, range.end)).toBe('steps.x');
   });
 });
+
+/** Each line merges the one before ten times, under names that are there already. */
+function mergeBomb(): string {
+  const lines = ['a0: &a0 { x: 1 }'];
+  for (let i = 1; i <= 12; i++)
+    lines.push(
+      `a${i}: &a${i} { <<: [${Array(10)
+        .fill(`*a${i - 1}`)
+        .join(', ')}] }`,
+    );
+  return lines.join('\n');
+}
