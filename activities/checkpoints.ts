@@ -8,13 +8,14 @@
 
 import { sha256Hex } from '../artifacts/digest.ts';
 import { DamagedObjectError, type Store } from '../artifacts/store.ts';
+import type { CheckpointLink } from '../detection/model/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { RunEnvironment } from '../plan/types.ts';
 
 /** What the last bits of a training depend on. */
 export type NumericEnvironment = Pick<RunEnvironment, 'threads' | 'tensorflow' | 'oneDnn' | 'cpu'>;
 
-interface CheckpointRecord {
+export interface CheckpointRecord {
   readonly step: number;
   readonly object: string;
   readonly bytes: number;
@@ -23,6 +24,9 @@ interface CheckpointRecord {
    * of one step and one chain hold the same weights.
    */
   readonly chain: string;
+  /** The training's hash chain after this step, and the digest of its whole state; absent in records of the first builds. */
+  readonly head?: string;
+  readonly state?: string;
   readonly environment: NumericEnvironment;
   /** Training time of all attempts so far. */
   readonly seconds: number;
@@ -39,8 +43,8 @@ export interface FoundCheckpoint {
 export interface Checkpoints {
   /** The newest whole one; null: start from the beginning. */
   readonly newest: FoundCheckpoint | null;
-  /** Adds one, unless another attempt is further, or has gone on with other arithmetic. */
-  add(step: number, bytes: Uint8Array, seconds: number): Promise<void>;
+  /** Adds one, unless another attempt is further, has gone on with other arithmetic, or has come to other numbers. */
+  add(step: number, bytes: Uint8Array, seconds: number, link?: CheckpointLink): Promise<'added' | 'late' | 'differs'>;
   /** After success: leaves only the newest, from which a repeated attempt has its result at once. */
   tidy(): Promise<void>;
 }
@@ -109,18 +113,23 @@ export async function openCheckpoints(
 
   return {
     newest,
-    async add(step, bytes, seconds) {
+    async add(step, bytes, seconds, link) {
       const keys = await liveKeys();
       const last = keys.at(-1);
       const lastRecord = last === undefined ? null : await read(last);
       if (lastRecord !== null) {
         const onOurs = lastRecord.chain === chain || last === newestKey;
-        if (lastRecord.step >= step || !onOurs) return;
+        if (lastRecord.step >= step || !onOurs) return 'late';
+        // The same arithmetic gives the same numbers: where it did not, one of the two machines computes wrongly.
+        const own = link?.headAt(lastRecord.step);
+        if (own !== undefined && lastRecord.head !== undefined && own !== lastRecord.head) return 'differs';
       }
       const object = await store.putObject(bytes);
-      const record: CheckpointRecord = { step, object, bytes: bytes.byteLength, chain, environment, seconds };
+      const links = link === undefined ? {} : { head: link.head, state: link.state };
+      const record: CheckpointRecord = { step, object, bytes: bytes.byteLength, chain, ...links, environment, seconds };
       await store.createRecord(keyOf(step), Buffer.from(canonicalJson({ ...record })));
       await removeObjectsOf([...keys].slice(0, Math.max(0, keys.length + 1 - keptCount)));
+      return 'added';
     },
     async tidy() {
       await removeObjectsOf((await liveKeys()).slice(0, -1));

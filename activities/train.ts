@@ -8,7 +8,9 @@ import { defaultTrainOptions } from '../detection/model/default-options.ts';
 import { stepsPerEpoch } from '../detection/model/sampler.ts';
 import type { EpochReport, PreparedImage, TrainJob, TrainResult } from '../detection/model/types.ts';
 import type { Dataset } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import { openCheckpointWriter } from './checkpoint-writer.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import { chooseThreads, type NetShape } from './choose-threads.ts';
 import type { StepContext } from './context.ts';
@@ -25,6 +27,7 @@ import { durationMs, optionsOf, scheduleOf, type TrainParameters } from './train
 export type TrainOutputs = {
   readonly model: ArtifactRef;
   readonly curves: ArtifactRef;
+  readonly chain: ArtifactRef;
   /** With the parameter `dynamics`. */
   readonly dynamics?: ArtifactRef;
   readonly steps: number;
@@ -127,12 +130,18 @@ export async function trainModel(
     },
     { startAt: checkpoints.newest?.step ?? 0, threads: prefetchThreads(threads) },
   );
+  const data = {
+    dataset: parameters.dataset.digest,
+    labels: given.manifest.labels,
+    init: parameters.init?.digest ?? null,
+  };
   const nameOf = new Map(dataset.images.map(({ id, fileName }) => [id, fileName]));
   const watch = stopwatch(checkpoints.newest?.seconds ?? 0);
   const result = await runJob(context, checkpoints, watch, parameters, {
     architecture,
     init: init?.weights ?? null,
     seed: context.seed,
+    data: canonicalJson(data),
     options: { ...options, epochs: schedule.epochs },
     source: { ...source, stepsPerEpoch: schedule.stepsPerEpoch },
     resumeFrom: checkpoints.newest?.bytes ?? null,
@@ -172,8 +181,10 @@ export async function trainModel(
     ...(mixed ? { interpolation: { newShare: mixed.newShare, tried: mixed.tried } } : {}),
   };
   const reached = mixed?.tried.find(({ newShare }) => newShare === mixed.newShare);
+  const saved = await saveModel(store, model);
   const outputs = {
-    model: await saveModel(store, model),
+    model: saved,
+    chain: await saveJson(store, 'chain', { ...data, steps: result.steps, ...result.chain, model: saved.digest }),
     curves: await saveJson(store, 'curves', curves),
     ...(recorder ? { dynamics: await saveDynamics(store, recorder.dynamics()) } : {}),
     steps: result.steps,
@@ -216,7 +227,7 @@ function validationOf(dataset: Dataset, images: readonly PreparedImage[]): Train
   };
 }
 
-/** Trains, saving checkpoints by the clock and when told to stop. */
+/** Trains, saving checkpoints by the clock and when told to stop, without waiting for the store unless it ends with one. */
 async function runJob(
   context: StepContext,
   checkpoints: Checkpoints,
@@ -226,6 +237,7 @@ async function runJob(
 ): Promise<TrainResult> {
   const { NonFiniteLossError, trainDetector } = await import('../detection/model/train.ts');
   const everyMs = durationMs(parameters.checkpointEvery ?? '30s');
+  const writer = openCheckpointWriter(checkpoints, (message) => context.notice(message));
   let savedAt = Date.now();
   let told = 0;
   let lastEpoch = '';
@@ -248,6 +260,7 @@ async function runJob(
           // Lets the order to stop, or the end of the parent, come in between two steps.
           await new Promise((resolve) => setImmediate(resolve));
         }
+        await writer.advance();
         if (context.signal.aborted) return 'checkpoint-and-stop';
         if (step === totalSteps || now - savedAt >= everyMs) return 'checkpoint';
         return 'go-on';
@@ -257,14 +270,17 @@ async function runJob(
           `After step ${step} ${terms.join(', ')} ${terms.length === 1 && terms[0] !== 'weights' ? 'was' : 'were'} not finite: ` +
             `the training went back to step ${to} and goes on with ${rate} times the learning rate.`,
         ),
-      async onCheckpoint(step, bytes) {
-        await checkpoints.add(step, bytes, watch());
+      async onCheckpoint(step, bytes, link) {
+        await writer.write(step, bytes, watch(), link);
         savedAt = Date.now();
       },
     });
+    await writer.finish();
     context.signal.throwIfAborted();
     return result;
   } catch (error) {
+    // The message names the last checkpoint: it should be there.
+    await writer.finish().catch(() => undefined);
     if (!(error instanceof NonFiniteLossError)) throw error;
     throw ApplicationFailure.nonRetryable(error.message, 'NonFiniteLoss');
   }

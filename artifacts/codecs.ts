@@ -8,6 +8,7 @@ import type { Store } from './store.ts';
 import { decodeTensors, encodeTensors, type TensorEntry } from './tensor-file.ts';
 import type {
   CandidateList,
+  Chain,
   Coercions,
   Corrections,
   Curves,
@@ -35,6 +36,7 @@ export interface JsonArtifacts {
   coercions: Coercions;
   selection: Selection;
   curves: Curves;
+  chain: Chain;
   trials: Trials;
   candidates: CandidateList;
   corrections: Corrections;

@@ -2,6 +2,7 @@
 
 import type { TargetCategory } from '../detection/dynamics.ts';
 import type { Fate, TargetHistory } from '../detection/forgetting.ts';
+import type { EpochLink } from '../detection/model/training-chain.ts';
 import type { ClipSwitch, EpochReport, NonFiniteReturn, TrainOptions } from '../detection/model/types.ts';
 import type { Estimate, ReviewerAccuracy } from '../detection/reviewer-trust.ts';
 import type {
@@ -104,6 +105,22 @@ export interface Curves {
   readonly quarantined?: number;
   /** Where the model was interpolated between `init` and what was trained: what each share of the new weights reached. */
   readonly interpolation?: Interpolation;
+}
+
+/** `chain`: what a training did, as hashes. Two trainings with equal chains did the same in every step, to the bit. */
+export interface Chain {
+  readonly steps: number;
+  /** First step that the chain covers, above 0 only where a checkpoint of an earlier release came before. */
+  readonly since: number;
+  /** Digests of what was trained on. */
+  readonly dataset: string;
+  readonly labels: string;
+  readonly init: string | null;
+  /** Hash over every step: batch, position, settings and loss. */
+  readonly head: string;
+  readonly epochs: readonly EpochLink[];
+  /** Digest of the model that it ended with. */
+  readonly model: string;
 }
 
 /** An estimate with the ends of its 95 % interval. */

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
 const benchmarks: Readonly<Record<string, string>> = {
+  checkpoints: 'what saving checkpoints costs a training',
   claims: 'the published claims as experiments on synthetic scenes',
   dynamics: 'what the rules of quarantine pick, against the truth',
   memory: 'memory of a training over thousands of steps',
@@ -17,7 +18,7 @@ const [name, ...words] = process.argv.slice(2);
 if (name === undefined || !Object.hasOwn(benchmarks, name)) {
   if (name !== undefined) console.error(`There is no benchmark "${name}".`);
   console.error('Run a benchmark with: npm run bench -- NAME');
-  for (const [key, about] of Object.entries(benchmarks)) console.error(`  ${key.padEnd(10)} ${about}`);
+  for (const [key, about] of Object.entries(benchmarks)) console.error(`  ${key.padEnd(12)} ${about}`);
   process.exitCode = 2;
 } else {
   const child = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.js`), ...words], { stdio: 'inherit' });

@@ -88,7 +88,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'train',
-    version: 2,
+    version: 3,
     type: 'activity',
     inputs: {
       init: artifact('model'),
@@ -99,6 +99,7 @@ const kinds: readonly StepKind[] = [
     outputs: {
       model: artifact('model'),
       curves: artifact('curves'),
+      chain: artifact('chain'),
       dynamics: artifact('dynamics'),
       steps: 'number',
       newShare: 'number',

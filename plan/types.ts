@@ -17,6 +17,7 @@ export type ArtifactKind =
   | 'corrections' // what a review changed, and by which decisions
   | 'profile' // loss per ground truth and model
   | 'forgetting' // which ground truths each of a chain of models found
+  | 'chain' // hashes of every step and epoch of one training
   | 'dynamics' // loss, p_true and margin per ground truth and epoch of one training
   | 'quarantined' // boxes that are held back from training, with reasons
   | 'ensemble' // models and how their predictions are merged

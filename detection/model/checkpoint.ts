@@ -4,6 +4,7 @@ import { Buffer } from 'node:buffer';
 import type { EpochSums } from './epoch-sums.ts';
 import type { ClipState } from './schedule.ts';
 import type { TrainState } from './train-graph.ts';
+import type { ChainState } from './training-chain.ts';
 import type { EpochReport, NonFiniteReturn } from './types.ts';
 
 export interface Checkpoint {
@@ -18,6 +19,8 @@ export interface Checkpoint {
   readonly returns: readonly NonFiniteReturn[];
   /** Null in trainings that do not go back by themselves. */
   readonly returnPoint: ReturnPoint | null;
+  /** Null in checkpoints of releases that kept none. */
+  readonly chain: ChainState | null;
   /** Variables of the training graph. */
   readonly state: TrainState;
   /** What the profile of the training has recorded so far. */
@@ -28,6 +31,8 @@ export interface Checkpoint {
 export interface ReturnPoint {
   readonly step: number;
   readonly clip: ClipState;
+  /** Of the chain, there. */
+  readonly head: string;
   readonly state: TrainState;
 }
 
@@ -46,7 +51,7 @@ export function encodeCheckpoint({ state, dynamics, returnPoint, ...rest }: Chec
   ];
   const header: Header = {
     ...rest,
-    returnPoint: returnPoint === null ? null : { step: returnPoint.step, clip: returnPoint.clip },
+    returnPoint: returnPoint === null ? null : withoutState(returnPoint),
     arrays: entries.map(([name, data]) => ({ name, length: data.length })),
   };
   const headerBytes = Buffer.from(JSON.stringify(header));
@@ -54,6 +59,10 @@ export function encodeCheckpoint({ state, dynamics, returnPoint, ...rest }: Chec
   length.writeUInt32LE(headerBytes.length);
   const data = entries.map(([, a]) => new Uint8Array(a.buffer, a.byteOffset, a.byteLength));
   return Buffer.concat([Buffer.from(MAGIC), length, headerBytes, ...data]);
+}
+
+function withoutState({ state, ...rest }: ReturnPoint): Omit<ReturnPoint, 'state'> {
+  return rest;
 }
 
 /** The checkpoint without its arrays, but with their names and lengths. */
@@ -103,7 +112,9 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   }
   return {
     ...rest,
-    returnPoint: returnPoint === null ? null : { ...returnPoint, state: all.returnPoint },
+    // Checkpoints of the first builds lack these two.
+    chain: rest.chain ?? null,
+    returnPoint: returnPoint === null ? null : { ...returnPoint, head: returnPoint.head ?? '', state: all.returnPoint },
     state: all.state,
     dynamics: all.dynamics,
   };

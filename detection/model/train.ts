@@ -25,6 +25,7 @@ import {
   type TrainState,
 } from './train-graph.ts';
 import { openTrainGraphs } from './train-sizes.ts';
+import { digestState, resumeChain, startChain } from './training-chain.ts';
 import type { Batch, EpochReport, TrainJob, TrainOptions, TrainResult } from './types.ts';
 
 export { defaultTrainOptions } from './default-options.ts';
@@ -58,19 +59,26 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
 
   const graphs = openTrainGraphs(architecture, graphOptionsOf(options), job.folder);
   graphs.load(start.state);
+  const identity = identityOf(job, length);
+  const chain =
+    job.resumeFrom === null
+      ? await startChain(JSON.stringify([identity, job.data ?? '']), start.state)
+      : resumeChain(start.chain, step);
+  if (job.resumeFrom === null && returnPoint !== null) returnPoint = { ...returnPoint, head: chain.head };
   const targetsOf = targetsBySize(job);
 
   /** The model as it stands: the moving averages. */
   const model = (state: TrainState) =>
     unflatten(layout, { parameters: state.emaWeights!, statistics: state.emaStatistics! });
-  const checkpoint = (state: TrainState): Checkpoint => ({
+  const checkpoint = async (state: TrainState): Promise<Checkpoint> => ({
     step,
-    identity: identityOf(job, length),
+    identity,
     clip,
     epochs,
     sums,
     returns,
     returnPoint,
+    chain: await chain.save(),
     state,
     dynamics: job.profile?.save() ?? {},
   });
@@ -95,6 +103,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
     ({ step, clip } = returnPoint);
     sums = NO_SUMS;
     graphs.load(returnPoint.state);
+    chain.goBack(step, returnPoint.head, rate);
     await job.onReturn?.(made);
   };
 
@@ -108,7 +117,8 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       const plan = stepPlanAt(options, length, step, { clip, isFresh: job.init === null });
       const learningRate = plan.settings.learningRate * rateFactorOf(returns);
       const settings = { ...plan.settings, learningRate };
-      const graph = graphs.at(batch.inputSize ?? architecture.imageSize);
+      const inputSize = batch.inputSize ?? architecture.imageSize;
+      const graph = graphs.at(inputSize);
       const targets = targetsOf(batch);
       const answer = graph.run(plan.signature, stepFeeds(batch.pixels, targets, settings));
       const report = readReport(answer.report!);
@@ -118,6 +128,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         continue;
       }
       step++;
+      chain.step(step, { shown: batch.shown ?? batch.imageIds, inputSize, settings, report: answer.report! });
       const norms = answer.targetNorms === undefined ? null : readTargetNorms(answer.targetNorms, targets);
       clip = clipAfterStep(clip, options, plan, { gradientNorm: report.gradientNorm, targetNorms: norms });
       sums = addStep(sums, report, clippedShare(plan, report.gradientNorm, norms), {
@@ -133,6 +144,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
           await goBack(broken);
           continue;
         }
+        await chain.epoch(epoch, step, state);
         if (step !== length.totalSteps) clip = clipAfterEpoch(clip, options, epoch, sums.total / sums.steps, step);
         const isSeen = step === lastStep || epoch % job.evaluateEvery === 0;
         const validation = isSeen ? validationOf(state) : undefined;
@@ -149,7 +161,7 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
         epochs.push(validation === undefined ? finished : { ...finished, validation });
         sums = NO_SUMS;
         // Ends of epochs, not the checkpoints that are written by the clock: where a training goes back to must not depend on it.
-        if (options.onNonFinite.returns > 0) returnPoint = { step, clip, state };
+        if (options.onNonFinite.returns > 0) returnPoint = { step, clip, head: chain.head, state };
         job.onEpoch(epochs.at(-1)!);
       }
 
@@ -159,13 +171,15 @@ export async function trainDetector(job: TrainJob): Promise<TrainResult> {
       const state = graphs.save();
       const broken = nonFiniteState(step - 1, batch.shown ?? batch.imageIds, state);
       if (broken === null) {
-        await job.onCheckpoint(step, encodeCheckpoint(checkpoint(state)));
+        const link = { head: chain.head, state: await digestState(state), headAt: (at: number) => chain.headAt(at) };
+        await job.onCheckpoint(step, encodeCheckpoint(await checkpoint(state)), link);
         savedStep = step;
       } else {
         await goBack(broken);
       }
     }
-    return { weights: model(graphs.save()), epochs, clipSwitch: clip.switched, steps: step, returns };
+    const weights = model(graphs.save());
+    return { weights, epochs, clipSwitch: clip.switched, steps: step, returns, chain: await chain.save() };
   } finally {
     graphs.close();
   }
@@ -213,7 +227,8 @@ function startingPoint(job: TrainJob, length: Length): Checkpoint {
     epochs: [],
     sums: NO_SUMS,
     returns: [],
-    returnPoint: job.options.onNonFinite.returns > 0 ? { step: 0, clip: CLIP_OFF, state } : null,
+    returnPoint: job.options.onNonFinite.returns > 0 ? { step: 0, clip: CLIP_OFF, head: '', state } : null,
+    chain: null,
     state,
     dynamics: {},
   };

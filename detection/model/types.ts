@@ -3,6 +3,7 @@
 import type { Architecture, Box, Detections, NamedTensor } from '../types.ts';
 import type { GroundTruthLoss } from './loss-profile.ts';
 import type { TargetBatch } from './targets.ts';
+import type { ChainState } from './training-chain.ts';
 
 /** An image decoded once and letterboxed to the network's input, with its boxes in the same frame. */
 export interface PreparedImage {
@@ -172,6 +173,17 @@ export interface TrainResult {
   readonly clipSwitch: ClipSwitch | null;
   readonly steps: number;
   readonly returns: readonly NonFiniteReturn[];
+  readonly chain: ChainState;
+}
+
+/** A checkpoint's place in the chain of its training. */
+export interface CheckpointLink {
+  /** Hash over all steps so far. */
+  readonly head: string;
+  /** Digest of the whole state. */
+  readonly state: string;
+  /** The head after an earlier step; undefined where this process does not know it. */
+  headAt(step: number): string | undefined;
 }
 
 /** What a training keeps a record of besides its curves. Its arrays stand in the checkpoint. */
@@ -189,6 +201,8 @@ export interface TrainJob {
   /** Weights to start from; null: from a seeded initialisation. Heads of other shape are initialised anew. */
   readonly init: readonly NamedTensor[] | null;
   readonly seed: number;
+  /** Names what is trained on (digests of the data and its label version): part of the chain. */
+  readonly data?: string;
   readonly options: TrainOptions;
   readonly source: BatchSource;
   /** Bytes of the newest valid checkpoint, or null. */
@@ -208,7 +222,7 @@ export interface TrainJob {
   readonly imageName?: (imageId: number) => string;
   /** Called after each step; answers whether to write a checkpoint now and whether to stop after it. */
   readonly afterStep: (step: number, lastStep: number) => Promise<'go-on' | 'checkpoint' | 'checkpoint-and-stop'>;
-  readonly onCheckpoint: (step: number, bytes: Uint8Array) => Promise<void>;
+  readonly onCheckpoint: (step: number, bytes: Uint8Array, link: CheckpointLink) => Promise<void>;
   /** Folder for the training graph while it is loaded; the system's temporary folder unless given. */
   readonly folder?: string;
 }

@@ -85,6 +85,17 @@ test('a late worker adds nothing once another has gone on with other arithmetic'
   expect((await open()).newest?.step).toBe(10);
 });
 
+test('a late worker that came to other numbers on the same arithmetic adds nothing', async () => {
+  const link = (head: string) => ({ head, state: 's', headAt: (step: number) => (step === 10 ? head : undefined) });
+  const late = await open();
+  const next = await open();
+  expect(await next.add(10, state('ten'), 1, link('right'))).toBe('added');
+  expect(await late.add(15, state('fifteen'), 1, link('wrong'))).toBe('differs');
+  expect((await open()).newest?.step).toBe(10);
+  expect(await late.add(15, state('fifteen'), 1, link('right'))).toBe('added');
+  expect(await late.add(12, state('twelve'), 1, link('right'))).toBe('late');
+});
+
 test('the last three are kept, and after success the newest alone', async () => {
   const checkpoints = await open();
   for (const step of [1, 2, 3, 4, 5]) await checkpoints.add(step, state(`${step}`), 1);

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { train } from '../../activities/train.ts';
 import { scheduleOf, type TrainParameters } from '../../activities/training-parameters.ts';
 import { loadJson, loadModel } from '../../artifacts/codecs.ts';
+import { brokenLink } from '../../detection/model/training-chain.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 import { openRig, type StepRig, squaresDataset, stepContext, testEnvironment } from './step-rig.ts';
 
@@ -17,6 +18,7 @@ let dataset: ArtifactRef;
 let parameters: TrainParameters;
 /** Of a training that was never disturbed. */
 let undisturbed: ArtifactRef;
+let undisturbedChain: ArtifactRef;
 
 // Enough that a kill after the first few always comes before the end.
 const steps = 40;
@@ -66,6 +68,7 @@ test('a training gives a model, its curves, its steps and its AP', async () => {
   const context = stepContext(rig.store, { fingerprint: fingerprint('a') });
   const outputs = await train(context, parameters);
   undisturbed = outputs.model;
+  undisturbedChain = outputs.chain;
   const model = await loadModel(rig.store, outputs.model);
   const curves = await loadJson(rig.store, 'curves', outputs.curves);
   expect(outputs.steps).toBe(steps);
@@ -73,6 +76,12 @@ test('a training gives a model, its curves, its steps and its AP', async () => {
   expect(model.architecture).toMatchObject({ imageSize: 64, width: 0.125, strides: [8, 16] });
   expect(curves.epochs.at(-1)!.validation!.AP).toBe(outputs.AP);
   expect(curves.options.batchSize).toBe(4);
+  const chain = await loadJson(rig.store, 'chain', outputs.chain);
+  const { labels } = await loadJson(rig.store, 'dataset', dataset);
+  expect(chain).toMatchObject({ steps, since: 0, dataset: dataset.digest, labels, init: null });
+  expect(chain.epochs.map(({ step }) => step)).toEqual([0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40]);
+  expect(chain.model).toBe(outputs.model.digest);
+  expect(brokenLink(chain.epochs)).toBeNull();
   for (const { waited } of curves.epochs) {
     expect(waited).toBeGreaterThanOrEqual(0);
     expect(waited).toBeLessThan(1);
@@ -98,12 +107,13 @@ test('killed in the middle and run again, it ends with the same bytes', async ()
   await expect(attempt).rejects.toThrow('was killed by SIGKILL');
 
   const second = stepContext(rig.store, { fingerprint: first.fingerprint });
-  const { model } = await train(second, parameters);
+  const { model, chain } = await train(second, parameters);
   expect(second.said.resumed).toHaveLength(1);
   expect(second.said.resumed[0]!.step).toBeGreaterThanOrEqual(5);
   expect(second.said.resumed[0]!.step).toBeLessThan(steps);
   expect(second.said.resumed[0]!.exact).toBe(true);
   expect(model.digest).toBe(undisturbed.digest);
+  expect(chain).toEqual(undisturbedChain);
 });
 
 test('when its worker is killed, the TensorFlow process ends too, and another worker goes on to the same bytes', async () => {
@@ -132,8 +142,9 @@ test('when its worker is killed, the TensorFlow process ends too, and another wo
   while (existsSync(`/proc/${children[0]}`) && Date.now() < deadline) await sleep(20);
   expect(existsSync(`/proc/${children[0]}`)).toBe(false);
 
-  const { model } = await train(stepContext(rig.store, { fingerprint: of }), parameters);
+  const { model, chain } = await train(stepContext(rig.store, { fingerprint: of }), parameters);
   expect(model.digest).toBe(undisturbed.digest);
+  expect(chain).toEqual(undisturbedChain);
 });
 
 test('told to stop, it saves a checkpoint at once, and goes on from there', async () => {

@@ -10,13 +10,14 @@ import { discImage, quietJob, sourceOf, tiny } from './scenes.ts';
 
 const images = [1, 2, 3, 4, 5, 6, 7, 8].map((id) => discImage(id));
 
-function exactParts({ weights, epochs, clipSwitch, steps, returns }: Awaited<ReturnType<typeof trainDetector>>) {
+function exactParts({ weights, epochs, clipSwitch, steps, returns, chain }: Awaited<ReturnType<typeof trainDetector>>) {
   return {
     weights: Buffer.from(encodeWeights(weights)).toString('base64'),
     epochs: epochs.map(({ imagesPerSecond, waited, ...rest }) => rest),
     clipSwitch,
     steps,
     returns,
+    chain,
   };
 }
 

@@ -39,6 +39,7 @@ const checkpoint = {
   epochs: [],
   returns: [],
   returnPoint: null,
+  chain: null,
   dynamics: {},
   sums: { steps: 1, total: 1, box: 1, objectness: 1, class: 0, gradientNorm: 2, clipped: 0, seconds: 0.5, waited: 0 },
   // Numbers that text would change.
