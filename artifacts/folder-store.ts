@@ -2,14 +2,38 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  utimes,
+} from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { checkDigest, digestFile, sha256Hex } from './digest.ts';
+import { mapInParallel } from './map-in-parallel.ts';
 import { checkRecordKey, decodeSegment, encodeSegment } from './record-key.ts';
-import { DamagedObjectError, type OpenOptions, type Store, StoreFullError, StoreUnavailableError } from './store.ts';
+import {
+  DamagedObjectError,
+  FRESHEN_AFTER_MS,
+  type ObjectInfo,
+  type OpenOptions,
+  type Store,
+  StoreFullError,
+  StoreUnavailableError,
+} from './store.ts';
 
-/** Files in tmp/ that are older were left by a writer that was killed; a living one needs seconds. */
+/** Files in tmp/ that are older were left by a writer that was killed, on another host perhaps; a living one needs seconds. */
 const LEFTOVER_AGE_MS = 24 * 3_600_000;
+/** So often an empty folder may be removed under a writer, before something else must be the matter. */
+const takenAwayMax = 5;
 
 /**
  * Opens the folder, which is made where it is missing; without `create` it is left missing, and reads as an empty store.
@@ -55,7 +79,7 @@ class FolderStore implements Store {
     const path = this.#objectPath(digest);
     await this.#guard('write', async () => {
       // The size tells a truncated file, which is then replaced.
-      if ((await sizeOf(path)) === content.byteLength) return;
+      if ((await sizeOf(path)) === content.byteLength && (await freshen(path))) return;
       await this.#write(path, (file) => file.writeFile(content), rename);
     });
     return digest;
@@ -65,7 +89,8 @@ class FolderStore implements Store {
     // Read once before it is copied: most files of a repeated import are in the store already.
     const before = await digestFile(path);
     return this.#guard('write', async () => {
-      if ((await sizeOf(this.#objectPath(before.digest))) === before.bytes) return before;
+      const there = this.#objectPath(before.digest);
+      if ((await sizeOf(there)) === before.bytes && (await freshen(there))) return before;
       const hash = createHash('sha256');
       let bytes = 0;
       // Hashed again on the way, because the file may change while it is read.
@@ -103,6 +128,24 @@ class FolderStore implements Store {
     await this.#guard('write', () => rm(this.#objectPath(digest), { force: true }));
   }
 
+  async statObject(digest: string): Promise<ObjectInfo | null> {
+    return this.#guard('read', () => infoOf(digest, this.#objectPath(digest)));
+  }
+
+  async listObjects(): Promise<ObjectInfo[]> {
+    return this.#guard('read', async () => {
+      const folders = (await entriesOf(this.#objects))
+        .map(({ name }) => name)
+        .filter((name) => /^[0-9a-f]{2}$/.test(name));
+      const lists = await mapInParallel(folders, async (folder) => {
+        const names = (await entriesOf(join(this.#objects, folder))).map(({ name }) => name);
+        const digests = names.map((name) => folder + name).filter((digest) => /^[0-9a-f]{64}$/.test(digest));
+        return Promise.all(digests.map((digest) => infoOf(digest, this.#objectPath(digest))));
+      });
+      return lists.flat().filter((info) => info !== null);
+    });
+  }
+
   async readRecord(key: string): Promise<Buffer | null> {
     return this.#guard('read', () => readOrNull(this.#recordPath(key)));
   }
@@ -127,6 +170,17 @@ class FolderStore implements Store {
   async writeRecord(key: string, content: Uint8Array): Promise<void> {
     const path = this.#recordPath(key);
     await this.#guard('write', () => this.#write(path, (file) => file.writeFile(content), rename));
+  }
+
+  async removeRecord(key: string): Promise<void> {
+    const path = this.#recordPath(key);
+    await this.#guard('write', async () => {
+      await rm(path, { force: true });
+      // Folders that it leaves empty would be listed as names.
+      for (let folder = dirname(path); folder.length > this.#records.length; folder = dirname(folder)) {
+        if (!(await removedEmpty(folder))) break;
+      }
+    });
   }
 
   async listRecords(prefix: string): Promise<string[]> {
@@ -179,7 +233,7 @@ class FolderStore implements Store {
     fill: (file: FileHandle) => Promise<void>,
     publish: (from: string, to: string) => Promise<void>,
   ): Promise<void> {
-    const temporary = join(this.#temporary, randomUUID());
+    const temporary = join(this.#temporary, `${randomUUID()}.${process.pid}.${encodeSegment(hostname())}`);
     try {
       const file = await open(temporary, 'wx');
       try {
@@ -189,9 +243,7 @@ class FolderStore implements Store {
         await file.close();
       }
       const path = typeof target === 'string' ? target : target();
-      await makeFolder(dirname(path));
-      await publish(temporary, path);
-      await syncFolder(dirname(path));
+      await inFolder(dirname(path), () => publish(temporary, path));
     } finally {
       // After a rename there is nothing left to remove.
       await rm(temporary, { force: true });
@@ -202,6 +254,10 @@ class FolderStore implements Store {
     const oldest = Date.now() - LEFTOVER_AGE_MS;
     for (const name of await readdir(this.#temporary)) {
       const path = join(this.#temporary, name);
+      if (isOfTheDead(name)) {
+        await rm(path, { force: true });
+        continue;
+      }
       const info = await stat(path).catch(() => null);
       if (info !== null && info.mtimeMs < oldest) await rm(path, { recursive: true, force: true });
     }
@@ -246,6 +302,18 @@ class FolderStore implements Store {
   }
 }
 
+/** Whether the file's name tells of a process of this host that is gone. */
+function isOfTheDead(name: string): boolean {
+  const [, pid, ...host] = name.split('.');
+  if (pid === undefined || host.join('.') !== encodeSegment(hostname())) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return codeOf(error) === 'ESRCH';
+  }
+}
+
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 }
@@ -269,6 +337,39 @@ async function sizeOf(path: string): Promise<number | null> {
   }
 }
 
+/** False where the file has gone meanwhile: then it is to be written anew. */
+async function freshen(path: string): Promise<boolean> {
+  try {
+    const now = Date.now();
+    if ((await stat(path)).mtimeMs < now - FRESHEN_AFTER_MS) await utimes(path, now / 1000, now / 1000);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function infoOf(digest: string, path: string): Promise<ObjectInfo | null> {
+  try {
+    const { size, mtimeMs } = await stat(path);
+    return { digest, bytes: size, modifiedAt: mtimeMs };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** False where it is not empty, or somebody has just put something into it. */
+async function removedEmpty(folder: string): Promise<boolean> {
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST' || codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
 async function entriesOf(folder: string) {
   try {
     return await readdir(folder, { withFileTypes: true });
@@ -283,6 +384,19 @@ async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;
   for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncFolder(dirname(folder));
+}
+
+/** Makes the folder, does the work in it and flushes it: again where a collection of garbage took the empty folder away. */
+async function inFolder(folder: string, work: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await makeFolder(folder);
+      await work();
+      return await syncFolder(folder);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || attempt === takenAwayMax) throw error;
+    }
+  }
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -7,7 +7,14 @@ import { type BucketItem, Client } from 'minio';
 import { checkDigest, digestFile, sha256Hex } from './digest.ts';
 import { checkRecordKey, decodeSegment, encodeSegment } from './record-key.ts';
 import { faultOf, takenCode } from './s3-faults.ts';
-import { DamagedObjectError, type Store, StoreFullError, StoreUnavailableError } from './store.ts';
+import {
+  DamagedObjectError,
+  FRESHEN_AFTER_MS,
+  type ObjectInfo,
+  type Store,
+  StoreFullError,
+  StoreUnavailableError,
+} from './store.ts';
 
 /** Settings as the AWS tools name them. */
 export interface S3Environment {
@@ -80,7 +87,7 @@ class S3Store implements Store {
   async putObject(content: Uint8Array): Promise<string> {
     const digest = sha256Hex(content);
     const name = this.#objectName(digest);
-    if ((await this.#sizeOf(name)) !== content.byteLength) {
+    if (!(await this.#isThere(digest, content.byteLength))) {
       await this.#put(name, Buffer.from(content.buffer, content.byteOffset, content.byteLength));
     }
     return digest;
@@ -89,7 +96,7 @@ class S3Store implements Store {
   async putFile(path: string): Promise<{ digest: string; bytes: number }> {
     const { digest, bytes } = await digestFile(path);
     const name = this.#objectName(digest);
-    if ((await this.#sizeOf(name)) !== bytes) {
+    if (!(await this.#isThere(digest, bytes))) {
       // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html, or multipart above the part size.
       await this.#retry(() => this.#client.fPutObject(this.#bucket, name, path, { 'content-type': BINARY }));
     }
@@ -106,7 +113,25 @@ class S3Store implements Store {
   }
 
   async hasObject(digest: string): Promise<boolean> {
-    return (await this.#sizeOf(this.#objectName(digest))) !== null;
+    return (await this.statObject(digest)) !== null;
+  }
+
+  /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html; null where there is none. */
+  async statObject(digest: string): Promise<ObjectInfo | null> {
+    return this.#orNull(async () => {
+      const { size, lastModified } = await this.#client.statObject(this.#bucket, this.#objectName(digest));
+      return { digest, bytes: size, modifiedAt: lastModified.getTime() };
+    });
+  }
+
+  async listObjects(): Promise<ObjectInfo[]> {
+    const prefix = `${this.#prefix}objects/`;
+    const items = await this.#listItems(prefix, true);
+    return items.flatMap(({ name = '', size = 0, lastModified }) => {
+      const digest = name.slice(prefix.length).replace('/', '');
+      if (!/^[0-9a-f]{64}$/.test(digest)) return [];
+      return [{ digest, bytes: size, modifiedAt: lastModified?.getTime() ?? Date.now() }];
+    });
   }
 
   async removeObject(digest: string): Promise<void> {
@@ -130,6 +155,10 @@ class S3Store implements Store {
 
   async writeRecord(key: string, content: Uint8Array): Promise<void> {
     await this.#put(this.#recordName(key), Buffer.from(content), JSON_TYPE);
+  }
+
+  async removeRecord(key: string): Promise<void> {
+    await this.#retry(() => this.#client.removeObject(this.#bucket, this.#recordName(key)));
   }
 
   async listRecords(prefix: string): Promise<string[]> {
@@ -202,20 +231,24 @@ class S3Store implements Store {
     });
   }
 
-  /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html; null where there is none. */
-  async #sizeOf(name: string): Promise<number | null> {
-    return this.#orNull(async () => (await this.#client.statObject(this.#bucket, name)).size);
+  /** Whether the object is there, whole and young: an old one is written anew, by the caller, to become young. */
+  async #isThere(digest: string, bytes: number): Promise<boolean> {
+    const info = await this.statObject(digest);
+    return info !== null && info.bytes === bytes && info.modifiedAt > Date.now() - FRESHEN_AFTER_MS;
   }
 
   /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html; folders end in a slash. */
   async #list(prefix: string, recursive: boolean): Promise<string[]> {
+    const items = await this.#listItems(prefix, recursive);
+    return items.map(({ name, prefix: folder }) => name ?? folder ?? '');
+  }
+
+  async #listItems(prefix: string, recursive: boolean): Promise<BucketItem[]> {
     return this.#retry(async () => {
-      const names: string[] = [];
-      for await (const item of this.#client.listObjectsV2(this.#bucket, prefix, recursive)) {
-        const { name, prefix: folder } = item as BucketItem;
-        names.push(name ?? folder ?? '');
-      }
-      return names;
+      const items: BucketItem[] = [];
+      for await (const item of this.#client.listObjectsV2(this.#bucket, prefix, recursive))
+        items.push(item as BucketItem);
+      return items;
     });
   }
 

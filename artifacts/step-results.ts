@@ -41,6 +41,14 @@ export async function readStepResult(store: Store, fingerprint: string): Promise
   return null;
 }
 
+/** As `readStepResult`, but looks at no object and forgets nothing: what is recorded, whole or not. */
+export async function peekStepResult(store: Store, fingerprint: string): Promise<RecordedStepResult | null> {
+  const { generation, forgotten } = await newestGeneration(store, fingerprint);
+  if (generation === 0 || forgotten) return null;
+  const bytes = await store.readRecord(resultKey(fingerprint, generation));
+  return bytes === null ? null : decode(fingerprint, generation, bytes);
+}
+
 /** Records the result, unless another writer was first: then that writer's result is the answer. */
 export async function createStepResult(
   store: Store,

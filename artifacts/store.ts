@@ -1,5 +1,18 @@
 /** The contract of every artifact store: immutable objects by digest, and small named records. */
 
+export interface ObjectInfo {
+  readonly digest: string;
+  readonly bytes: number;
+  /** When it was written or last put again, in milliseconds since 1970, by the clock of the store. */
+  readonly modifiedAt: number;
+}
+
+/**
+ * An object that is put although it is there, and was written longer ago than this (milliseconds), becomes as young as a new
+ * one: a collection of garbage must not take what a step has just begun to count on.
+ */
+export const FRESHEN_AFTER_MS = 3_600_000;
+
 /** Objects are read back verified; records are small JSON documents under slash-separated keys. */
 export interface Store {
   /** As the user wrote it: a folder, or `s3://bucket/prefix`. */
@@ -12,8 +25,12 @@ export interface Store {
   /** Null where there is none. Throws `DamagedObjectError` where the bytes do not match the digest. */
   getObject(digest: string): Promise<Buffer | null>;
   hasObject(digest: string): Promise<boolean>;
-  /** Removes a damaged object, so that its step can make it again. */
+  /** Removes a damaged object, so that its step can make it again, or one that nothing needs. */
   removeObject(digest: string): Promise<void>;
+  /** Null where there is none. */
+  statObject(digest: string): Promise<ObjectInfo | null>;
+  /** All objects, in no order. */
+  listObjects(): Promise<ObjectInfo[]>;
 
   /** Null where there is none. */
   readRecord(key: string): Promise<Buffer | null>;
@@ -21,6 +38,8 @@ export interface Store {
   createRecord(key: string, content: Uint8Array): Promise<Buffer | null>;
   /** Creates or replaces, atomically. */
   writeRecord(key: string, content: Uint8Array): Promise<void>;
+  /** Without complaint where there is none. For what nobody reads any more: a reader must not take a gap for a fresh start. */
+  removeRecord(key: string): Promise<void>;
   /** All keys that begin with the prefix, sorted. */
   listRecords(prefix: string): Promise<string[]>;
   /** Names of the immediate children of a key prefix that ends in a slash (folders without their slash), sorted, each once. */

@@ -337,6 +337,51 @@ hardcase fork latest --from model1 --dry-run`,
   },
 );
 
+add(
+  program,
+  'verify',
+  'check that what a run recorded is whole: digests, fingerprints, hash chains, decisions',
+  `hardcase verify latest
+hardcase verify latest --recompute model0    trains again, and compares the digests`,
+  (command) => {
+    withJson(withStore(command))
+      .argument('<run>', runArgument)
+      .option('--recompute <step>', 'also compute this finished step again, apart from its checkpoints');
+    act(command, async ([run], flags) => {
+      const { runVerify } = await import('./verify.ts');
+      return await runVerify(settingsOf(flags), run!, {
+        recompute: text(flags.recompute),
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  program,
+  'gc',
+  'show what the store holds that nothing needs, and remove it with --delete',
+  `hardcase gc                                            what could go, and how large it is
+hardcase gc --older-than 30d --keep cherries-1 --delete`,
+  (command) => {
+    withJson(withStore(command))
+      .option('--delete', 'remove it; without this, nothing is removed')
+      .option('--older-than <duration>', 'also finished runs that ended longer ago, such as 30d')
+      .option('--keep <run>', 'a run that stays in any case; may be repeated', collect, [])
+      .option('--grace <duration>', 'younger objects stay: they may belong to a step that still runs', '24h');
+    act(command, async (_, flags) => {
+      const { runGc } = await import('./gc.ts');
+      return await runGc(settingsOf(flags), {
+        delete: flags.delete === true,
+        olderThan: text(flags.olderThan),
+        keep: list(flags.keep),
+        grace: text(flags.grace)!,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
 const review = program.command('review').description('review labels: on a page, or list, show and decide candidates');
 
 review

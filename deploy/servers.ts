@@ -40,6 +40,10 @@ export interface TemporalDevServerOptions {
 export interface MinioOptions {
   dataDir: string;
   logFile: string;
+  /** Those of a server that was here before, whose clients are to find it again. */
+  port?: number;
+  accessKey?: string;
+  secretKey?: string;
 }
 
 export interface RunningMinio extends RunningServer {
@@ -113,9 +117,9 @@ export async function startMinio(options: MinioOptions): Promise<RunningMinio> {
       `No MinIO was found: not in ${cacheFolder()}, not on PATH. Run "node deploy/setup.mjs --test", or set HARDCASE_MINIO to the binary.`,
     );
   }
-  const accessKey = randomBytes(10).toString('hex');
-  const secretKey = randomBytes(20).toString('hex');
-  return await withFreePort(undefined, async (port) => {
+  const accessKey = options.accessKey ?? randomBytes(10).toString('hex');
+  const secretKey = options.secretKey ?? randomBytes(20).toString('hex');
+  return await withFreePort(options.port, async (port) => {
     const objects = join(options.dataDir, 'objects');
     mkdirSync(objects, { recursive: true });
     const address = `127.0.0.1:${port}`;

@@ -35,6 +35,17 @@ describe('A folder store', () => {
     await expect(stat(place)).rejects.toThrow('ENOENT');
   });
 
+  it('makes an old object young again when it is put once more', async () => {
+    const store = await openFolderStore(join(folder, 'young'));
+    const content = Buffer.from('old');
+    const digest = await store.putObject(content);
+    const path = join(folder, 'young', 'objects', digest.slice(0, 2), digest.slice(2));
+    await utimes(path, 1, 1);
+    expect((await store.statObject(digest))!.modifiedAt).toBe(1000);
+    await store.putObject(content);
+    expect((await store.statObject(digest))!.modifiedAt).toBeGreaterThan(Date.now() - 60_000);
+  });
+
   it('says what to do when the disk is full, and leaves nothing half-written', async () => {
     const place = join(folder, 'full');
     const store = await openFolderStore(place);

@@ -117,6 +117,44 @@ export function describeStore(name: string, driver: StoreUnderTest): void {
       expect(await store.getObject(digest)).toEqual(content);
     });
 
+    it('tells of its objects how large they are and when they were written', async () => {
+      const store = await driver.open();
+      const before = Date.now();
+      const digest = await store.putObject(text(`content ${unique()}`));
+      const info = (await store.statObject(digest))!;
+      expect(info).toMatchObject({ digest, bytes: 20 });
+      // S3 counts in seconds.
+      expect(Math.abs(info.modifiedAt - before)).toBeLessThan(10_000);
+      expect(await store.listObjects()).toContainEqual(expect.objectContaining({ digest, bytes: 20 }));
+      await store.removeObject(digest);
+      expect(await store.statObject(digest)).toBeNull();
+      expect((await store.listObjects()).filter((one) => one.digest === digest)).toEqual([]);
+    });
+
+    it('removes a record, with what it leaves empty, and makes the key free again', async () => {
+      const store = await driver.open();
+      const folder = unique();
+      await store.createRecord(`${folder}/a/b.json`, text('1'));
+      await store.createRecord(`${folder}/c.json`, text('2'));
+      await store.removeRecord(`${folder}/a/b.json`);
+      await store.removeRecord(`${folder}/a/b.json`);
+      expect(await store.listNames(`${folder}/`)).toEqual(['c.json']);
+      expect(await store.createRecord(`${folder}/a/b.json`, text('3'))).toBeNull();
+    });
+
+    it('writes records into folders that are removed at the same time', async () => {
+      const store = await driver.open();
+      const folder = unique();
+      const keys = Array.from({ length: 40 }, (_, i) => `${folder}/shared/${i}.json`);
+      await Promise.all(
+        keys.map(async (key, i) => {
+          await store.createRecord(key, text('here'));
+          if (i % 2 === 0) await store.removeRecord(key);
+        }),
+      );
+      expect(await store.listRecords(`${folder}/`)).toHaveLength(20);
+    });
+
     it('writes, replaces and reads a record', async () => {
       const store = await driver.open();
       const key = `records/${unique()}/state.json`;

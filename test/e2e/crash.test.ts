@@ -157,6 +157,7 @@ async function figuresOf(folder: string): Promise<object> {
   const metrics = await loadJson(store, 'metrics', table?.outputs?.metrics as never);
   return {
     model0: await digest('model0', 'model'),
+    chain0: await digest('model0', 'chain'),
     model1: await digest('model1', 'model'),
     dataset: await digest('review', 'dataset'),
     metrics: await digest('table', 'metrics'),
@@ -195,4 +196,12 @@ test('a run killed in training and in a review ends like one that was left alone
   expect(await third.ended, third.printed()).toBe(0);
 
   expect(await figuresOf(storm)).toEqual(await figuresOf(calm));
+
+  // Nothing of what was killed is left that a collection would not find, and the run is whole before and after it.
+  const verified = JSON.parse(await hardcase(storm, 'verify', 'one', '--recompute', 'model1', '--json'));
+  expect(verified.checks.flatMap(({ problems }: { problems: object[] }) => problems)).toEqual([]);
+  expect(verified.recomputed).toMatchObject({ outcome: 'equal', firstDifference: null });
+  await hardcase(storm, 'gc', '--grace', '0s', '--delete');
+  expect(JSON.parse(await hardcase(storm, 'verify', 'one', '--json'))).toMatchObject({ ok: true });
+  expect(JSON.parse(await hardcase(storm, 'gc', '--grace', '0s', '--json'))).toMatchObject({ objects: 0, records: 0 });
 });

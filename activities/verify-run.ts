@@ -1,0 +1,289 @@
+/** Checks the record of a run against the objects it names: digests, fingerprints, hash chains, decisions. Reads only. */
+
+import { loadJson } from '../artifacts/codecs.ts';
+import { listGates, readDecisions } from '../artifacts/gate-record.ts';
+import { mapInParallel } from '../artifacts/map-in-parallel.ts';
+import { Reach } from '../artifacts/reach.ts';
+import { type RunRecord, readStepRecords } from '../artifacts/run-record.ts';
+import { artifactRefsIn, peekStepResult } from '../artifacts/step-results.ts';
+import { DamagedObjectError, type Store } from '../artifacts/store.ts';
+import { markOf } from '../detection/decisions.ts';
+import { decodeCheckpoint } from '../detection/model/checkpoint.ts';
+import { brokenLink, digestState } from '../detection/model/training-chain.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import { isArtifactRef, type Json, type Plan, type RunHeader, type StepRecord, type StepState } from '../plan/types.ts';
+import type { CheckpointRecord } from './checkpoints.ts';
+import { fingerprintOfStep, isReusable } from './step-identity.ts';
+import { Checking, type Verification } from './verification.ts';
+
+export async function verifyRun(store: Store, { header, state: { state } }: RunRecord): Promise<Verification> {
+  const records = await readStepRecords(store, header.run);
+  const plan = new Checking('plan', 'the plan, the pipeline file and the params');
+  const parsed = await checkPlan(store, header, plan);
+  const checks = [
+    plan,
+    ...(parsed === null ? [] : [await checkSteps(store, parsed, records), checkInputs(parsed, records)]),
+    await checkObjects(store, header, records),
+    await checkChains(store, records),
+    await checkDecisions(store, header.run, records),
+  ];
+  if (state === 'done') checks.push(checkEnd(records));
+  return {
+    run: header.run,
+    state,
+    ok: checks.every(({ problems }) => problems.length === 0),
+    checks: checks.map(({ result }) => result),
+    remarks: remarksOn(state, records),
+  };
+}
+
+async function checkPlan(store: Store, header: RunHeader, check: Checking): Promise<Plan | null> {
+  const record = `runs/${header.run}/run.json`;
+  const text = await readText(store, header.planDigest);
+  check.expect(text !== null, record, `its plan ${header.planDigest} is missing or damaged`);
+  check.expect(
+    (await readText(store, header.source)) !== null,
+    record,
+    `its pipeline file ${header.source} is missing or damaged`,
+  );
+  if (text === null) return null;
+  const plan = JSON.parse(text) as Plan;
+  check.expect(
+    canonicalJson({ ...plan.params }) === canonicalJson({ ...header.params }) && plan.pipeline === header.pipeline,
+    record,
+    'its name or params are not those of its plan',
+  );
+  return plan;
+}
+
+/** The fingerprint of each finished step, computed again, and its outputs against the result of that fingerprint. */
+async function checkSteps(store: Store, plan: Plan, records: readonly StepRecord[]): Promise<Checking> {
+  const check = new Checking('steps', 'fingerprints and results of finished steps');
+  const versions = kindVersions(plan as unknown as Json);
+  await mapInParallel(records, async ({ path, kind, state, fingerprint, with: inputs, outputs }) => {
+    if (state !== 'done' || fingerprint === undefined || inputs === undefined) return;
+    const result = await peekStepResult(store, fingerprint);
+    // The record of a trial that was stopped early is that of its rung, whose kind stands in the result.
+    const identity = { kind: result?.kind ?? kind, version: result?.version ?? versions.get(kind) ?? 0 };
+    const request = { ...identity, path, with: inputs, seed: plan.seed } as Parameters<typeof fingerprintOfStep>[0];
+    check.expect(
+      fingerprintOfStep(request) === fingerprint,
+      path,
+      `its inputs and parameters have another fingerprint than the recorded ${fingerprint}`,
+    );
+    if (!isReusable(identity.kind)) return;
+    check.expect(
+      result !== null && canonicalJson({ ...result.outputs }) === canonicalJson({ ...outputs }),
+      path,
+      result === null
+        ? `no result is recorded under its fingerprint ${fingerprint}`
+        : 'its outputs are not those recorded under its fingerprint',
+    );
+  });
+  return check;
+}
+
+/** `kind` and `version` stand side by side in planned steps, however deep. */
+function kindVersions(value: Json, found = new Map<string, number>()): Map<string, number> {
+  if (Array.isArray(value)) for (const item of value as readonly Json[]) kindVersions(item, found);
+  else if (typeof value === 'object' && value !== null) {
+    const { kind, version } = value as { readonly [key: string]: Json };
+    if (typeof kind === 'string' && typeof version === 'number') found.set(kind, version);
+    for (const item of Object.values(value)) kindVersions(item, found);
+  }
+  return found;
+}
+
+/** What a step took must have come from somewhere. */
+function checkInputs(plan: Plan, records: readonly StepRecord[]): Checking {
+  const check = new Checking('inputs', 'artifacts that steps took, each given by a step or the plan');
+  const given = new Set(
+    [plan as unknown as Json, ...records.map(({ outputs }) => outputs ?? null)].flatMap((value) =>
+      artifactRefsIn(value as Json).map(({ digest }) => digest),
+    ),
+  );
+  for (const { path, with: inputs } of records) {
+    for (const { artifact, digest } of artifactRefsIn(inputs ?? null)) {
+      check.expect(
+        given.has(digest),
+        path,
+        `it took the ${artifact} ${digest}, which no step of the run and no param gave`,
+      );
+    }
+  }
+  return check;
+}
+
+/** Every object that the run reaches, read and hashed again. */
+async function checkObjects(store: Store, header: RunHeader, records: readonly StepRecord[]): Promise<Checking> {
+  const check = new Checking('objects', 'objects, read and hashed again');
+  const reach = new Reach(
+    async ({ digest, kind, from, certain }) => {
+      // What only looks like a digest may be a hash of something else.
+      if (!certain && !(await store.hasObject(digest))) return null;
+      check.checked++;
+      try {
+        const bytes = await store.getObject(digest);
+        if (bytes === null) check.problem(`${kind} ${digest}`, `it is missing (named by ${from})`);
+        check.bytes += bytes?.byteLength ?? 0;
+        return bytes;
+      } catch (error) {
+        if (!(error instanceof DamagedObjectError)) throw error;
+        check.problem(`${kind} ${digest}`, `its bytes have another digest: ${error.place} (named by ${from})`);
+        return null;
+      }
+    },
+    { readsLeaves: true },
+  );
+  reach.add(header.planDigest, 'plan', 'run.json', true);
+  reach.add(header.source, 'bytes', 'run.json', true);
+  for (const record of records) reach.addValue(withoutHashes(record), record.path);
+  for (const gate of await listGates(store, header.run)) reach.addValue(gate as unknown as Json, `gate ${gate.path}`);
+  await reach.walk();
+  return check;
+}
+
+const withoutHashes = ({ with: inputs, outputs }: StepRecord): Json => [inputs ?? null, outputs ?? null];
+
+async function checkChains(store: Store, records: readonly StepRecord[]): Promise<Checking> {
+  const check = new Checking('chains', 'epochs and checkpoints in the hash chains of trainings');
+  for (const { path, fingerprint, with: inputs, outputs } of records) {
+    const ref = outputs?.chain;
+    if (!isArtifactRef(ref)) continue;
+    const chain = await loadJson(store, 'chain', ref).catch(() => null);
+    // Told among the objects.
+    if (chain === null) continue;
+    const broken = brokenLink(chain.epochs);
+    check.expect(broken === null, path, `its chain is broken at epoch ${broken?.epoch}`);
+    check.checked += chain.epochs.length - 1;
+    const last = chain.epochs.at(-1);
+    check.expect(
+      last?.step === chain.steps && last.head === chain.head,
+      path,
+      'its chain does not end with its last step',
+    );
+    const { model } = outputs as { readonly model?: Json };
+    check.expect(
+      isArtifactRef(model) && model.digest === chain.model,
+      path,
+      'its chain ends with another model than it gave',
+    );
+    const { dataset } = inputs as { readonly dataset?: Json };
+    const manifest = isArtifactRef(dataset) ? await loadJson(store, 'dataset', dataset).catch(() => null) : null;
+    check.expect(
+      isArtifactRef(dataset) &&
+        dataset.digest === chain.dataset &&
+        (manifest === null || manifest.labels === chain.labels),
+      path,
+      'its chain begins with another dataset or label version than it took',
+    );
+    if (fingerprint === undefined) continue;
+    for (const key of await store.listRecords(`checkpoints/${fingerprint}/`)) {
+      const why = await problemOfCheckpoint(
+        store,
+        key,
+        chain.epochs.map(({ link }) => link),
+      );
+      if (why !== undefined) check.expect(why === null, key, why ?? '');
+    }
+  }
+  return check;
+}
+
+/** Null: it is sound; undefined: its state was taken away when a later one was written, as it should be. */
+async function problemOfCheckpoint(
+  store: Store,
+  key: string,
+  links: readonly string[],
+): Promise<string | null | undefined> {
+  const record = JSON.parse((await store.readRecord(key))?.toString() ?? 'null') as CheckpointRecord | null;
+  if (record === null || record.head === undefined || !(await store.hasObject(record.object))) return undefined;
+  try {
+    const { chain, state, step } = decodeCheckpoint((await store.getObject(record.object))!);
+    if (step !== record.step || chain?.head !== record.head)
+      return 'the checkpoint is of another place in the chain than its record says';
+    if ((await digestState(state)) !== record.state)
+      return 'the state in the checkpoint has another digest than its record says';
+    if (chain.epochs.some(({ link }, i) => link !== links[i]))
+      return 'the checkpoint is of another training than the one that ended';
+    return null;
+  } catch (error) {
+    return `the checkpoint cannot be read: ${(error as Error).message}`;
+  }
+}
+
+async function checkDecisions(store: Store, run: string, records: readonly StepRecord[]): Promise<Checking> {
+  const check = new Checking('decisions', 'decisions of reviews');
+  for (const gate of await listGates(store, run)) {
+    const where = `gate ${gate.path}`;
+    const asked = new Set((await loadJson(store, 'candidates', gate.candidates).catch(() => [])).map(({ id }) => id));
+    const decided = new Map<string, string>();
+    for (const decision of await readDecisions(store, run, gate.path)) {
+      const { candidateId, by, at } = decision;
+      check.expect(
+        asked.has(candidateId),
+        where,
+        `${by} decided candidate ${candidateId} at ${at}, which was not asked about`,
+      );
+      if (decided.has(candidateId)) check.problem(where, `candidate ${candidateId} was decided twice`);
+      decided.set(candidateId, markOf(decision));
+    }
+    if (gate.state === 'closed' && gate.decided !== undefined && gate.decided !== decided.size) {
+      check.problem(where, `it says that ${gate.decided} candidates were decided, but ${decided.size} are recorded`);
+    }
+    const ref = records.find(({ path }) => path === gate.path)?.outputs?.corrections;
+    const corrections = isArtifactRef(ref) ? await loadJson(store, 'corrections', ref).catch(() => null) : null;
+    if (corrections === null) continue;
+    const applied = new Map(corrections.decisions.map((decision) => [decision.candidateId, markOf(decision)]));
+    for (const [candidateId, mark] of decided) {
+      check.expect(
+        applied.get(candidateId) === mark,
+        where,
+        `the decision about ${candidateId} ("${mark}") is not in the corrections that were applied`,
+      );
+    }
+    check.expect(
+      corrections.decisions.length === decided.size + gate.carriedOver,
+      where,
+      `${corrections.decisions.length} decisions were applied, but ${decided.size} were made and ${gate.carriedOver} carried over`,
+    );
+  }
+  return check;
+}
+
+function checkEnd(records: readonly StepRecord[]): Checking {
+  const check = new Checking('end', 'steps that have ended, as in a finished run all have');
+  for (const { path, state } of records) {
+    check.expect(
+      state === 'done' || state === 'skipped' || state === 'failed',
+      path,
+      `the run is done, but this step is ${state}`,
+    );
+  }
+  return check;
+}
+
+function remarksOn(state: StepState, records: readonly StepRecord[]): string[] {
+  const remarks = state === 'done' ? [] : [`The run is ${state}: what is there so far was checked.`];
+  for (const { path, attempts, outputs } of records) {
+    const inexact = attempts?.some(({ exact }) => exact === false) ?? false;
+    if (inexact) {
+      remarks.push(
+        `${path} was resumed with other arithmetic (another CPU, build or number of threads): its last bits may differ from those of an undisturbed run.`,
+      );
+    }
+    if (outputs?.model !== undefined && outputs.curves !== undefined && outputs.chain === undefined) {
+      remarks.push(`${path} has no hash chain: it was trained by an earlier release.`);
+    }
+  }
+  return remarks;
+}
+
+async function readText(store: Store, digest: string): Promise<string | null> {
+  try {
+    return (await store.getObject(digest))?.toString() ?? null;
+  } catch (error) {
+    if (error instanceof DamagedObjectError) return null;
+    throw error;
+  }
+}
