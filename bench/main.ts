@@ -7,6 +7,7 @@ const benchmarks: Readonly<Record<string, string>> = {
   checkpoints: 'what saving checkpoints costs a training',
   claims: 'the published claims as experiments on synthetic scenes',
   dynamics: 'what the rules of quarantine pick, against the truth',
+  fuzz: 'parser and compiler on mutated pipeline files',
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',

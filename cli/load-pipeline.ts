@@ -34,7 +34,11 @@ export interface LoadOptions {
 }
 
 export async function loadPipeline(file: string, options: LoadOptions): Promise<LoadedPipeline> {
-  const text = await readPipelineFile(file);
+  return await loadPipelineText(file, await readPipelineFile(file), options);
+}
+
+/** The same for a text that an editor holds, which the file may not have yet. */
+export async function loadPipelineText(file: string, text: string, options: LoadOptions): Promise<LoadedPipeline> {
   const pipeline = parsePipeline({ file, text });
   const params: { [name: string]: Params[string] } = { ...options.known, ...readParamWords(options.params) };
   for (const [name, param] of Object.entries(pipeline.params)) {

@@ -128,6 +128,22 @@ add(
 
 add(
   program,
+  'lsp',
+  'serve editors: problems as you type, completion, hover, rename (docs/editors.md)',
+  'hardcase lsp',
+  (command) => {
+    // Editors add it, whatever the server speaks.
+    command.option('--stdio', 'speak on standard input and output (the only way)');
+    act(command, async () => {
+      const { serve } = await import('./lsp/server.ts');
+      await serve();
+      return exitCodes.done;
+    });
+  },
+);
+
+add(
+  program,
   'plan',
   'show the steps of a pipeline, their order, which will be reused or run and why, and how long that takes',
   `hardcase plan pipelines/quickstart.yaml -p rounds=1

@@ -2,6 +2,7 @@
 
 import { applyDefaults } from '../spec/defaults.ts';
 import { type Diagnostic, hasErrors, locateProblems, type Problem } from '../spec/diagnostic.ts';
+import type { ExpressionNames } from '../spec/expression-check.ts';
 import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
 import { idleAllowances, withoutAllowed } from '../spec/silence.ts';
@@ -12,7 +13,7 @@ import { type CompiledScope, compileScope } from './compile-scope.ts';
 import { draftScope } from './drafts.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
 import { digestPlan } from './plan-digest.ts';
-import type { Compiling } from './slots.ts';
+import type { Compiling, FoundRead } from './slots.ts';
 import type { Plan } from './types.ts';
 import { findWarnings } from './warnings.ts';
 
@@ -41,6 +42,9 @@ export interface Compilation {
   readonly diagnostics: readonly Diagnostic[];
   /** Places in the file of steps and their values, by plan path: `rounds.train`, `rounds.train.with.epochs`. */
   readonly sources: ReadonlyMap<string, Range>;
+  /** What the expressions read, and the names that they see; for editors. */
+  readonly reads?: readonly FoundRead[];
+  readonly names?: ReadonlyMap<string, ExpressionNames>;
 }
 
 export function parsePipeline(source: SourceText): ParsedPipeline {
@@ -68,6 +72,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     faulty: new Set(),
     problems,
     reads: [],
+    names: new Map(),
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
   const scope = compileScope(compiling, drafts, {
@@ -80,7 +85,9 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   const diagnostics = withWarnings(compiling, scope, source);
   const sources = sourcesOf(parsed);
   const allParams = Object.keys(pipeline.params).every((name) => Object.hasOwn(params.values, name));
-  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) return { diagnostics, sources };
+  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) {
+    return { diagnostics, sources, reads: compiling.reads, names: compiling.names };
+  }
   const plan: Plan = {
     format: 1,
     pipeline: spec.name,
@@ -88,7 +95,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     params: params.values,
     root: { steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
   };
-  return { plan, planDigest: digestPlan(plan), diagnostics, sources };
+  return { plan, planDigest: digestPlan(plan), diagnostics, sources, reads: compiling.reads, names: compiling.names };
 }
 
 /** Half of the warnings would be consequences of an error, so they come once there are none. */

@@ -21,6 +21,8 @@ export interface Compiling {
   readonly problems: Problem[];
   /** What the expressions of the file read, in the order in which they were found. */
   readonly reads: FoundRead[];
+  /** Names that each text with expressions sees, with their types, by pointer: what an editor completes from. */
+  readonly names: Map<string, ExpressionNames>;
 }
 
 /** `steps.train.AP` in the text at `pointer`. */
@@ -33,6 +35,8 @@ export interface FoundRead {
   readonly output?: string;
   /** Its place in the file. */
   readonly range: Range;
+  /** That of the first name alone. */
+  readonly nameRange: Range;
 }
 
 /** One string of the file that holds expressions. */
@@ -121,8 +125,16 @@ function readExpression(
       }
     }
     for (const { root, keys, range } of references) {
-      const place = placeOfText(compiling, pointer, text, shift(range, expression.range.start));
-      compiling.reads.push({ pointer, root, name: keys[0]?.name ?? '', output: keys[1]?.name, range: place });
+      const placeOfPart = (part: Range) => placeOfText(compiling, pointer, text, shift(part, expression.range.start));
+      const [first, second] = keys;
+      compiling.reads.push({
+        pointer,
+        root,
+        name: first?.name ?? '',
+        output: second?.name,
+        range: placeOfPart(range),
+        nameRange: placeOfPart(first?.range ?? range),
+      });
     }
     return { ...expression, node, references };
   } catch (error) {
@@ -164,6 +176,7 @@ export function expressionsOf(slot: Slot): SlotExpression[] {
 /** The type of a slot's value; reports what does not fit inside. */
 export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNames, reader: string): ExpressionType {
   let type: ExpressionType = stringType;
+  compiling.names.set(slot.pointer, names);
   for (const expression of expressionsOf(slot)) {
     if (expression.node === null) {
       type = anyType;

@@ -8,6 +8,7 @@ import {
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   Parser,
   type YAMLError,
   type YAMLMap,
@@ -36,10 +37,8 @@ export function parseYaml(source: SourceText): ParseOutcome {
     const message = `The file has ${text.length} characters; at most ${charactersMax} are read.`;
     return { problems: [{ code: 'YAML_LIMIT', range: { start: 0, end: 0 }, message }] };
   }
-  const tokens = [...new Parser().parse(text)];
-  // Asked before the recursion: a stack that overflows inside of a regular expression ends the whole process.
-  const deep = firstTooDeep(tokens);
-  if (deep !== undefined) return { problems: [tooDeep({ start: deep.offset, end: deep.offset })] };
+  const { tokens, deepAt } = readTokens(text);
+  if (deepAt !== undefined) return { problems: [tooDeep({ start: deepAt, end: deepAt })] };
   // Duplicate keys are found below, in linear time and with both places.
   const documents = [...new Composer({ uniqueKeys: false, stringKeys: false }).compose(tokens)];
   if (documents.length === 0) {
@@ -66,6 +65,21 @@ export function parseYaml(source: SourceText): ParseOutcome {
   const reading: Reading = { text, places, problems, anchors: new Map(), targets: new Map(), values: 0 };
   const value = readNode(reading, document!.contents, '', { start: 0, end: 0 }, undefined, []);
   return problems.length > 0 ? { problems } : { spec: { source, value, places }, problems };
+}
+
+/**
+ * The text's own syntax, or where it nests too deep. Asked while reading and before the rest: the library closes nested
+ * blocks and composes them by recursion, and a stack that overflows inside of a regular expression ends the whole process.
+ */
+function readTokens(text: string): { readonly tokens: readonly CST.Token[]; readonly deepAt?: number } {
+  const parser = new Parser();
+  const tokens: CST.Token[] = [];
+  for (const lexeme of new Lexer().lex(text)) {
+    tokens.push(...parser.next(lexeme));
+    if (parser.stack.length > syntaxDepthMax) return { tokens, deepAt: Math.min(parser.offset, text.length) };
+  }
+  tokens.push(...parser.end());
+  return { tokens, deepAt: firstTooDeep(tokens)?.offset };
 }
 
 /** The first token below more than `syntaxDepthMax` others, by a walk that uses no stack. */
@@ -292,9 +306,10 @@ function lineNumber(text: string, offset: number): number {
 }
 
 function syntaxProblem(error: YAMLError, text: string): Problem {
-  const [start, end] = error.pos;
-  const range = { start, end: Math.max(end, start) };
-  return { code: 'YAML_SYNTAX', range, message: sentence(error.message), ...remedyFor(error, text) };
+  // At the end of a file the library points behind its last character.
+  const start = Math.min(error.pos[0], text.length);
+  const range = { start, end: Math.min(Math.max(error.pos[1], start), text.length) };
+  return { code: 'YAML_SYNTAX', range, message: sentence(readable(error.message)), ...remedyFor(error, text) };
 }
 
 function remedyFor(error: YAMLError, text: string): Pick<Problem, 'hint' | 'fix'> {
@@ -307,6 +322,13 @@ function remedyFor(error: YAMLError, text: string): Pick<Problem, 'hint' | 'fix'
   if (!/[{[,][^"']*\$\{\{/.test(text.slice(start, end))) return {};
   const hint = 'Inside { } and [ ], put an expression in quotes: "${{ ... }}".';
   return { hint, ...quoteExpressionsFix(text, { start, end }) };
+}
+
+/** The library's names of its own tokens say nothing to people. */
+function readable(message: string): string {
+  if (/flow-error-end/.test(message))
+    return 'A bracket or a quote is not closed, or what is inside stands too far to the left';
+  return message.replace('Missing closing "quote', 'A quote is not closed');
 }
 
 function sentence(message: string): string {
