@@ -514,6 +514,55 @@ hardcase review decide latest review --all reject --type spurious`,
 
 add(
   review,
+  'export',
+  'write what is in question for CVAT, Label Studio or another tool',
+  'hardcase review export latest review --format cvat --out ./to-review',
+  (command) => {
+    withJson(withStore(command))
+      .argument('<run>', runArgument)
+      .argument('<gate>', 'path of the review step')
+      .requiredOption('--format <name>', 'coco, cvat, label-studio or yolo')
+      .requiredOption('--out <folder>', 'a folder that is new or empty')
+      .option('--all', 'also what is decided, as it was decided');
+    act(command, async ([run, gate], flags) => {
+      const { runReviewExport } = await import('./review-files.ts');
+      return await runReviewExport(settingsOf(flags), run!, gate!, {
+        format: text(flags.format)!,
+        out: text(flags.out)!,
+        all: flags.all === true,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  review,
+  'import',
+  'take what a tool made of the exported boxes as decisions',
+  'hardcase review import latest review ./corrected.xml',
+  (command) => {
+    withJson(withEngine(command))
+      .argument('<run>', runArgument)
+      .argument('<gate>', 'path of the review step')
+      .argument('<file>', 'the corrected file, or for YOLO the folder')
+      .option('--format <name>', 'auto, coco, cvat, label-studio or yolo', 'auto')
+      .option('--by <name>', 'who decided (your user name)')
+      .option('--dry-run', 'tell what would be decided, and send nothing');
+    act(command, async ([run, gate, file], flags) => {
+      const { runReviewImport } = await import('./review-files.ts');
+      return await runReviewImport(settingsOf(flags), run!, gate!, file!, {
+        format: text(flags.format),
+        by: text(flags.by),
+        dryRun: flags.dryRun === true,
+        json: flags.json === true,
+      });
+    });
+  },
+);
+
+add(
+  review,
   'audit',
   'check that the ledger of decisions is as it was written',
   'hardcase review audit latest',
