@@ -3,6 +3,7 @@
 import colours from 'picocolors';
 import { isArtifactRef, type Json, type RunHeader, type StepRecord } from '../plan/types.ts';
 import { openExistingStore } from './connect.ts';
+import { engineDownWords, isEngineDown } from './engine-down.ts';
 import { findRun } from './find-run.ts';
 import { operationWords, pauseOf } from './operations.ts';
 import {
@@ -29,11 +30,12 @@ export async function runStatus(
   const { header } = await findRun(store, name);
   const view = (await readRunView(store, header.run))!;
   if (options.json) printJson(statusJson(view));
-  else print(statusText(view));
+  else print(statusText(view, { isIdle: !isFinal(view.state) && (await isEngineDown(settings)) }));
   return exitCodes.done;
 }
 
-export function statusText(view: RunView, now: number = Date.now()): string {
+/** `isIdle`: the run is open, but nothing works on it. */
+export function statusText(view: RunView, { now = Date.now(), isIdle = false } = {}): string {
   const { run, pipeline, file, createdAt } = view.header;
   const end = view.record.endedAt;
   const lines = [
@@ -72,6 +74,7 @@ export function statusText(view: RunView, now: number = Date.now()): string {
   const notices = view.record.notices ?? [];
   if (notices.length > 0) lines.push('', 'Notices:', ...notices.map((notice) => `  ${notice}`));
   if (!isFinal(view.state) && pauseOf(view.operations) !== null) lines.push('', pausedWords(view));
+  else if (isIdle) lines.push('', engineDownWords(view.header));
   else if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
   else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);
   return lines.join('\n');

@@ -1,9 +1,10 @@
 /** `hardcase watch RUN`: follows a run that goes on elsewhere, from its record alone. */
 
 import { openExistingStore } from './connect.ts';
+import { engineDownWords, isEngineDown } from './engine-down.ts';
 import { findRun } from './find-run.ts';
 import { followRun } from './follow-run.ts';
-import { type ExitCode, exitCodes, note, ownCommand, print, printJson } from './output.ts';
+import { type ExitCode, exitCodes, note, print, printJson } from './output.ts';
 import { writeReport } from './report.ts';
 import { isFinal, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
@@ -15,15 +16,7 @@ export async function runWatch(
 ): Promise<ExitCode> {
   const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, name);
-  const { readEngine, workerOwner } = await import('../deploy/embedded.ts');
-  const { temporalTarget } = await import('./connect.ts');
-  if (!isFinal(state.state) && (await temporalTarget(settings)) === null) {
-    if (readEngine(settings.folder) === null || workerOwner(settings.folder) === null) {
-      note(
-        `Nothing runs here at the moment; ${header.run} goes on with: ${ownCommand('run', header.file, '--run', header.run)}`,
-      );
-    }
-  }
+  if (!isFinal(state.state) && (await isEngineDown(settings))) note(engineDownWords(header));
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.once('SIGINT', interrupt);

@@ -135,6 +135,9 @@ test('Ctrl-C saves and leaves the run open; it goes on, also when the command th
   expect(stdout).toMatch(/Run long stays open. It goes on with: .*run small.yaml --run long\n$/);
   expect(engine()).toBe(null);
   expect(JSON.parse((await hardcase('status', 'long', '--json')).stdout).state).toBe('running');
+  expect((await hardcase('status', 'long')).stdout).toMatch(
+    /Nothing runs here at the moment; long goes on with: .*--run long/,
+  );
 
   // As it was printed: params need not be given again.
   const owner = start('run', 'small.yaml', '--run', 'long', '--no-wait');
