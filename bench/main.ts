@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 const benchmarks: Readonly<Record<string, string>> = {
   checkpoints: 'what saving checkpoints costs a training',
+  check: 'CPU time and memory of `hardcase check`',
   claims: 'the published claims as experiments on synthetic scenes',
   dynamics: 'what the rules of quarantine pick, against the truth',
   fuzz: 'parser and compiler on mutated pipeline files',

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** Arguments to command to exit code. Only a second Ctrl-C ends the process elsewhere. Each command loads its own code. */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { fullDisk } from '../deploy/full-disk.ts';
@@ -93,6 +93,12 @@ function wholeNumber(value: string): number {
   return Number(value);
 }
 
+/** The bundle that the build made, which starts in half the time; the modules that it is made of where there is none. */
+async function loadCheck(): Promise<typeof import('./check.ts')> {
+  const bundle = new URL('../check-command.js', import.meta.url);
+  return existsSync(bundle) ? await import(bundle.href) : await import('./check.ts');
+}
+
 add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {
   withJson(withParams(command))
     .argument('<file...>', 'pipeline files')
@@ -101,7 +107,7 @@ add(program, 'check', 'find every problem of pipeline files', 'hardcase check pi
     .option('--dry-run', 'with --fix: show the change and write nothing')
     .option('--strict', 'end with status 1 for warnings too');
   act(command, async ([files], flags) => {
-    const { runCheck } = await import('./check.ts');
+    const { runCheck } = await loadCheck();
     return await runCheck(list(files), {
       format: formatOf(flags),
       params: list(flags.param),

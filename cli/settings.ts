@@ -1,9 +1,12 @@
 /** Where things are: flags, then environment, then `hardcase.config.yaml`, then defaults. */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { CommandError, didYouMean, exitCodes } from './output.ts';
+
+/** Loaded where there is a configuration file: every command imports this module, and few folders have one. */
+const yamlLibrary = () => createRequire(import.meta.url)('yaml') as typeof import('yaml');
 
 /** As the flags of a command give them. */
 export interface ConnectionFlags {
@@ -53,7 +56,7 @@ function readConfig(path: string): Config {
   if (!existsSync(path)) return {};
   let value: unknown;
   try {
-    value = parse(readFileSync(path, 'utf8')) ?? {};
+    value = yamlLibrary().parse(readFileSync(path, 'utf8')) ?? {};
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`, exitCodes.usage, error);
   }

@@ -83,11 +83,19 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   });
   const atEnd = compileFinally(compiling, spec, scope.view);
   const diagnostics = withWarnings(compiling, scope, source);
-  const sources = sourcesOf(parsed);
+  let sources: ReadonlyMap<string, Range> | undefined;
+  const found = {
+    diagnostics,
+    // Only some commands ask; of a file of 10,000 steps it is a large part of the work.
+    get sources() {
+      sources ??= sourcesOf(parsed);
+      return sources;
+    },
+    reads: compiling.reads,
+    names: compiling.names,
+  };
   const allParams = Object.keys(pipeline.params).every((name) => Object.hasOwn(params.values, name));
-  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) {
-    return { diagnostics, sources, reads: compiling.reads, names: compiling.names };
-  }
+  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics) || !allParams) return found;
   const plan: Plan = {
     format: 1,
     pipeline: spec.name,
@@ -95,7 +103,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     params: params.values,
     root: { steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
   };
-  return { plan, planDigest: digestPlan(plan), diagnostics, sources, reads: compiling.reads, names: compiling.names };
+  return Object.assign(found, { plan, planDigest: digestPlan(plan) });
 }
 
 /** Half of the warnings would be consequences of an error, so they come once there are none. */

@@ -114,7 +114,8 @@ export function locateProblems(problems: readonly Problem[], source: SourceText)
         : {
             related: related.map(({ range, message }) => ({ ...placeAt(source.file, lineStarts, range), message })),
           }),
-      ...(fix === undefined ? {} : { fix }),
+      // A name that goes on in the next line, as one in quotes may, is not mended mechanically.
+      ...(fix?.edits.every(({ range }) => !/[\r\n]/.test(source.text.slice(range.start, range.end))) ? { fix } : {}),
     });
   }
   return diagnostics;

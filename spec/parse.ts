@@ -75,10 +75,10 @@ function readTokens(text: string): { readonly tokens: readonly CST.Token[]; read
   const parser = new Parser();
   const tokens: CST.Token[] = [];
   for (const lexeme of new Lexer().lex(text)) {
-    tokens.push(...parser.next(lexeme));
+    for (const token of parser.next(lexeme)) tokens.push(token);
     if (parser.stack.length > syntaxDepthMax) return { tokens, deepAt: Math.min(parser.offset, text.length) };
   }
-  tokens.push(...parser.end());
+  for (const token of parser.end()) tokens.push(token);
   return { tokens, deepAt: firstTooDeep(tokens)?.offset };
 }
 

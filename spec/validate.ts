@@ -1,11 +1,11 @@
 /** A parsed file to a spec: every error of the schemas becomes a problem at its node, and what is wrong is left out. */
 
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject } from 'ajv/dist/2020.js';
 import { describeSchema, isExpressionSchema, showValue } from './describe-schema.ts';
 import type { Problem } from './diagnostic.ts';
 import { hasExpression } from './expression-text.ts';
 import { nameFix, quotesFix } from './fixes.ts';
-import { kindSchema, type Schema, stepKindNames, structureSchema } from './schemas.ts';
+import { kindSchema, type Schema, stepKindNames } from './schemas.ts';
 import { nearestName, suggestion } from './suggest.ts';
 import {
   isRecord,
@@ -18,6 +18,7 @@ import {
   type Spec,
   type StepSpecs,
 } from './types.ts';
+import { validatorOf } from './validators.ts';
 
 export interface Validation {
   /**
@@ -28,20 +29,6 @@ export interface Validation {
   /** Pointers of steps and params that are there but say too little to be checked: nothing follows from them. */
   readonly broken: ReadonlySet<string>;
   readonly problems: readonly Problem[];
-}
-
-const validators = new Map<string, ValidateFunction>();
-
-function validatorOf(name: string, schema: Schema): ValidateFunction {
-  let validator = validators.get(name);
-  if (validator === undefined) {
-    // Not strict: `required` in a branch of `if` names properties that another branch defines. The schemas themselves
-    // are checked by a test, and optimizing the generated code takes longer than running it once.
-    const options = { allErrors: true, verbose: true, strict: false, validateSchema: false, code: { optimize: false } };
-    validator = new Ajv2020(options).compile(schema as object);
-    validators.set(name, validator);
-  }
-  return validator;
 }
 
 export function validateSpec(parsed: ParsedSpec): Validation {
@@ -87,7 +74,7 @@ function defaultsErrors(value: PlainValue): ErrorObject[] {
 }
 
 function structureErrors(value: PlainValue): ErrorObject[] {
-  const validate = validatorOf('', structureSchema());
+  const validate = validatorOf('');
   validate(value);
   return tellingErrors(validate.errors ?? []);
 }
@@ -112,7 +99,7 @@ function parameterErrors(scope: PlainValue, pointer: string, key: 'steps' | 'fin
 }
 
 function errorsOf(kind: string, value: PlainValue): ErrorObject[] {
-  const validate = validatorOf(kind, kindSchema(kind));
+  const validate = validatorOf(kind);
   validate(value);
   return tellingErrors(validate.errors ?? []);
 }

@@ -115,6 +115,31 @@ export function browserStage(root) {
   };
 }
 
+/** `dist/check-command.js`, so that `hardcase check` starts at once. */
+export function checkStage(root) {
+  const dist = join(root, 'dist');
+  const target = join(dist, 'check-command.js');
+  const stamp = join(dist, '.bundled-check');
+  const inputs = () => {
+    const sources = ['cli', 'spec', 'plan', 'schemas', 'artifacts', 'deploy'].flatMap((name) =>
+      filesIn(join(dist, name)),
+    );
+    return digestFiles(root, [join(root, 'package-lock.json'), ...sources.filter((path) => /\.js(on)?$/.test(path))]);
+  };
+  return {
+    name: 'quick check',
+    isDone: () => existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs(),
+    problems: () => [],
+    run: async () => {
+      const digest = inputs();
+      const program = join(dist, 'deploy', 'bundle-check.js');
+      await runTool('bundling the check', process.execPath, [program], { cwd: root, log: 'bundle-check' });
+      writeFileSync(stamp, digest);
+      return 'made';
+    },
+  };
+}
+
 /** `dist/review-page`, which `hardcase review` serves: review/page/ and what it shares with the server, checked and bundled. */
 export function pageStage(root) {
   const dist = join(root, 'dist');

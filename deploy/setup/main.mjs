@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { minioStage, removeGoFolders, temporalStage } from './binaries.mjs';
-import { browserStage, bundleStage, compileStage, pageStage } from './build.mjs';
+import { browserStage, bundleStage, checkStage, compileStage, pageStage } from './build.mjs';
 import { chromiumStage } from './chromium.mjs';
 import { linkCommand, packagesStage } from './packages.mjs';
 import { cacheFolder } from './parts.mjs';
@@ -76,7 +76,7 @@ async function runMissing(root, words) {
 
 /** Stages of one lane run one after the other; lanes run side by side. */
 function lanesOf(root, words) {
-  const compiling = [compileStage(root), bundleStage(root), browserStage(root), pageStage(root)];
+  const compiling = [compileStage(root), bundleStage(root), browserStage(root), checkStage(root), pageStage(root)];
   if (words.includes('build')) return [compiling];
   const library = libraryStage();
   const addon = addonStage(root);
