@@ -29,6 +29,8 @@ export interface GateSummary {
   readonly carriedOver: number;
   /** Undecided candidates by type. */
   readonly undecided: { readonly [type in CandidateType]?: number };
+  /** Label errors that are expected among the undecided: the sum of their chances; absent where those are not known. */
+  readonly errorsLeft?: number;
   /** Who decided how many here, the busiest first. */
   readonly reviewers: readonly { readonly name: string; readonly decided: number }[];
 }
@@ -59,6 +61,8 @@ export interface CandidateJson {
   readonly id: string;
   readonly type: CandidateType;
   readonly rank: number;
+  /** Candidates with the same mistake in other images, to be decided at once. */
+  readonly cluster?: string;
   readonly iou?: number;
   readonly image: ImageJson;
   /** The surroundings that its crop shows, in whole pixels of the image. */
@@ -77,6 +81,8 @@ export interface LeaseRequest {
   /** Ids that the client still works on: their leases begin anew. */
   readonly keep: readonly string[];
   readonly count: number;
+  /** Only candidates of this cluster. */
+  readonly cluster?: string;
 }
 
 export interface LeaseAnswer {

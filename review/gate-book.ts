@@ -155,10 +155,13 @@ function entryOf(
     const undecided: { [type in CandidateType]?: number } = {};
     const by = new Map<string, number>();
     let count = 0;
-    for (const { id, type } of candidates) {
+    let errorsLeft: number | undefined;
+    for (const { id, type, chance } of candidates) {
       const decision = decisionOf(id);
-      if (decision === undefined) undecided[type] = (undecided[type] ?? 0) + 1;
-      else {
+      if (decision === undefined) {
+        undecided[type] = (undecided[type] ?? 0) + 1;
+        if (chance !== undefined) errorsLeft = (errorsLeft ?? 0) + chance;
+      } else {
         count++;
         by.set(decision.by, (by.get(decision.by) ?? 0) + 1);
       }
@@ -175,6 +178,7 @@ function entryOf(
       decided: count,
       carriedOver: gate.carriedOver,
       undecided,
+      errorsLeft,
       reviewers: [...by].map(([name, n]) => ({ name, decided: n })).sort((a, b) => b.decided - a.decided),
     };
   };
@@ -192,11 +196,12 @@ function entryOf(
     candidate: (candidate) => {
       const image = images.get(candidate.imageId);
       if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the dataset.`);
-      const { annotation, detection, id, type, rank, iou } = candidate;
+      const { annotation, detection, id, type, rank, cluster, iou } = candidate;
       return {
         id,
         type,
         rank,
+        cluster,
         iou,
         image: {
           id: image.id,

@@ -10,6 +10,8 @@ export interface Leases {
     undecided: readonly string[],
     keep: readonly string[],
     count: number,
+    /** Which ids may be given; all, where it is left out. */
+    wanted?: (id: string) => boolean,
     now?: number,
   ): { readonly ids: readonly string[]; readonly elsewhere: number };
 }
@@ -21,12 +23,12 @@ export const leaseMs = 3 * 60_000;
 export function createLeases(): Leases {
   const held = new Map<string, { client: string; until: number }>();
   return {
-    take: (client, undecided, keep, count, now = Date.now()) => {
+    take: (client, undecided, keep, count, wanted = () => true, now = Date.now()) => {
       const open = new Set(undecided);
-      const wanted = new Set(keep);
+      const kept = new Set(keep);
       for (const [id, lease] of held) {
         // What the client has and no longer names it has given back: skipped, or the page was reloaded.
-        if (lease.until <= now || !open.has(id) || (lease.client === client && !wanted.has(id))) held.delete(id);
+        if (lease.until <= now || !open.has(id) || (lease.client === client && !kept.has(id))) held.delete(id);
       }
       for (const id of keep) {
         if (open.has(id) && !held.has(id)) held.set(id, { client, until: now + leaseMs });
@@ -38,7 +40,7 @@ export function createLeases(): Leases {
       for (const id of undecided) {
         const lease = held.get(id);
         if (lease !== undefined && lease.client !== client) elsewhere++;
-        if (lease !== undefined || wanted.has(id) || ids.length >= count) continue;
+        if (lease !== undefined || kept.has(id) || ids.length >= count || !wanted(id)) continue;
         held.set(id, { client, until: now + leaseMs });
         ids.push(id);
       }

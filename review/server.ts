@@ -6,7 +6,7 @@ import type { Store } from '../artifacts/store.ts';
 import { problemOfDecisions } from '../detection/decisions.ts';
 import type { Box, Decision } from '../detection/types.ts';
 import { isLoopback, type Reviewer } from './access.ts';
-import type { DecisionsAnswer, GateSummary, LeaseAnswer, Role, SessionJson } from './api.ts';
+import type { DecisionsAnswer, GateSummary, LeaseAnswer, LeaseRequest, Role, SessionJson } from './api.ts';
 import { createGateBook, type GateEntry } from './gate-book.ts';
 import { guard, HttpError, namesOf, reviewerOf } from './guard.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -144,14 +144,14 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
   server.post(`${at}/leases`, { schema: { body: leaseSchema } }, async (request): Promise<LeaseAnswer> => {
     const { name, role } = reviewerOf(request, 'viewer');
     const entry = await gateOf(request);
-    const { client, keep, count } = request.body as { client: string; keep: string[]; count: number };
-    const isUndecided = (id: string) => entry.byId.has(id) && entry.decisionOf(id) === undefined;
-    const undecided = entry.view.candidates.map(({ id }) => id).filter(isUndecided);
+    const { client, keep, count, cluster } = request.body as LeaseRequest;
+    const undecided = entry.view.candidates.map(({ id }) => id).filter((id) => entry.decisionOf(id) === undefined);
+    const inCluster = (id: string) => cluster === undefined || entry.byId.get(id)?.cluster === cluster;
     // Who only looks takes nothing away from those who decide.
     const { ids, elsewhere } =
       role === 'viewer'
-        ? { ids: undecided.filter((id) => !keep.includes(id)).slice(0, count), elsewhere: 0 }
-        : leasesOf(`${entry.run} ${entry.gate.path}`).take(`${name} ${client}`, undecided, keep, count);
+        ? { ids: undecided.filter((id) => inCluster(id) && !keep.includes(id)).slice(0, count), elsewhere: 0 }
+        : leasesOf(`${entry.run} ${entry.gate.path}`).take(`${name} ${client}`, undecided, keep, count, inCluster);
     return {
       candidates: ids.map((id) => entry.candidate(entry.byId.get(id)!)),
       progress: shownTo(role, entry.summary()),
@@ -182,6 +182,7 @@ const leaseSchema = {
     client: { type: 'string', pattern: '^[A-Za-z0-9-]{8,64}$' },
     keep: { type: 'array', maxItems: 5_000, items: { type: 'string', maxLength: 100 } },
     count: { type: 'integer', minimum: 0, maximum: leasesPerRequestMax },
+    cluster: { type: 'string', maxLength: 100 },
   },
 } as const;
 

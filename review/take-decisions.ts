@@ -80,12 +80,13 @@ function problemHere(entry: GateEntry, decision: Decision): string | null {
 }
 
 /** Only what a decision has: nothing else that a client sent reaches a history. */
-function plain({ candidateId, verdict, box, categoryId, reason }: Decision): Decision {
+function plain({ candidateId, verdict, box, categoryId, reason, seconds }: Decision): Decision {
   return {
     candidateId,
     verdict,
     ...(box === undefined ? {} : { box }),
     ...(categoryId === undefined ? {} : { categoryId }),
     ...(reason === undefined || reason === '' ? {} : { reason: reason.slice(0, 1_000) }),
+    ...(seconds === undefined ? {} : { seconds }),
   };
 }

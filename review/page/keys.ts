@@ -9,6 +9,7 @@ export type Action =
   | 'ignore'
   | 'skip'
   | 'comment'
+  | 'alike'
   | 'undo'
   | 'save'
   | 'cancel'
@@ -38,6 +39,7 @@ export const keyRows: readonly KeyRow[] = [
   { action: 'ignore', keys: ['i'], shown: 'I', words: 'Cannot be told (too small, a crowd): an ignore region' },
   { action: 'skip', keys: ['s'], shown: 'S', words: 'Later' },
   { action: 'comment', keys: ['m'], shown: 'M', words: 'A comment for this decision' },
+  { action: 'alike', keys: ['g'], shown: 'G', words: 'The same mistake in other images: decide all at once' },
   {
     action: 'undo',
     keys: ['u', 'z', 'backspace'],

@@ -165,7 +165,7 @@ function lockedScreen(): Screen {
 
 addEventListener('hashchange', () => void route());
 addEventListener('keydown', (event) => {
-  if (isTyping(event) || help.open) return;
+  if (isTyping(event) || document.querySelector('dialog[open]') !== null) return;
   if (actionOf(event) === 'help') {
     event.preventDefault();
     help.showModal();

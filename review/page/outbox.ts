@@ -67,19 +67,22 @@ export class Outbox {
     return () => void this.#listeners.delete(events);
   }
 
-  add(run: string, gate: string, decision: Decision): void {
-    const kept: KeptDecision = { run, gate, decision, at: Date.now(), by: this.#by, client: this.#client };
-    localStorage.setItem(keyOf(run, gate, decision.candidateId), JSON.stringify(kept));
+  /** Several are one act: they are taken back together. */
+  add(run: string, gate: string, decisions: readonly Decision[]): void {
+    const at = Date.now();
+    for (const decision of decisions) {
+      const kept: KeptDecision = { run, gate, decision, at, by: this.#by, client: this.#client };
+      localStorage.setItem(keyOf(run, gate, decision.candidateId), JSON.stringify(kept));
+    }
     this.#tell((events) => events.changed());
   }
 
-  /** Takes the newest decision of this gate back; null where all have been sent. */
-  undo(run: string, gate: string): KeptDecision | null {
+  /** Takes back what was decided last in this gate; empty where all has been sent. */
+  undo(run: string, gate: string): KeptDecision[] {
     const own = this.#all().filter((kept) => kept.run === run && kept.gate === gate && this.#isFree(kept));
-    const newest = own.at(-1);
-    if (newest === undefined) return null;
-    localStorage.removeItem(keyOf(run, gate, newest.decision.candidateId));
-    this.#tell((events) => events.changed());
+    const newest = own.filter(({ at }) => at === own.at(-1)?.at);
+    for (const { decision } of newest) localStorage.removeItem(keyOf(run, gate, decision.candidateId));
+    if (newest.length > 0) this.#tell((events) => events.changed());
     return newest;
   }
 

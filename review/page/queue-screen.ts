@@ -106,6 +106,9 @@ function card(gate: GateSummary, mayDecide: boolean, open: (run: string, gate: s
       {},
       h('p.count', {}, h('b', {}, String(left)), left === 1 ? ' question' : ' questions'),
       h('p.sub', {}, left === 0 ? 'all decided' : timeLeft(left * usualSeconds)),
+      gate.errorsLeft !== undefined &&
+        left > 0 &&
+        h('p.sub', {}, `about ${Math.round(gate.errorsLeft)} label errors expected`),
       h(
         'button.primary',
         { 'data-gate': `${gate.run} ${gate.gate}`, onclick: () => open(gate.run, gate.gate) },

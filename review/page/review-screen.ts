@@ -2,8 +2,9 @@
 
 import type { Box, Decision, Verdict } from '../../detection/types.ts';
 import type { CandidateJson, GateJson, GateSummary, SessionJson } from '../api.ts';
-import { typeWords, wordingOf } from '../wording.ts';
+import { typeWords, type Wording, wordingOf } from '../wording.ts';
 import { CandidateCanvas, seenBy } from './canvas.ts';
+import { askAboutCluster } from './cluster-dialog.ts';
 import type { Connection } from './connection.ts';
 import { announce, h, icon, signs } from './dom.ts';
 import { type Action, actionOf, shownKey } from './keys.ts';
@@ -93,6 +94,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     button('skip', 'Later', 'small'),
     button('comment', 'Comment', 'small'),
   );
+  const alike = button('alike', 'All like this', 'small');
+  more.append(alike);
   const editBar = h(
     'div.answers.editing',
     { hidden: true, role: 'group', 'aria-label': 'Correction' },
@@ -217,7 +220,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const { label, detection, iou, image } = current;
     const labelName = label && nameOf(label.categoryId);
     const detectedName = detection && nameOf(detection.categoryId);
-    const words = wordingOf(current.type, labelName, detectedName);
+    const words = wordingOfCurrent(current);
+    alike.hidden = current.cluster === undefined;
     type.textContent = typeWords[current.type];
     question.textContent = words.question;
     because.textContent = words.because;
@@ -290,6 +294,9 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const seconds = pace.seconds;
     speed.textContent =
       seconds === null || left === 0 ? '' : ` · ${seconds.toFixed(1)} s each · ${timeLeft(left * seconds)} left`;
+    const { errorsLeft } = progress;
+    meter.title =
+      errorsLeft === undefined ? '' : `about ${Math.round(errorsLeft)} label errors are expected in the rest`;
     showState(pending.length);
     const pictured = current !== null && supply.picturesOf(current).crop !== null;
     stage.dataset.candidate = current?.id ?? '';
@@ -405,6 +412,9 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
         commentInput.value = comment;
         commentInput.focus();
         return;
+      case 'alike':
+        void decideAlike();
+        return;
       case 'undo':
         takeBack();
         return;
@@ -443,15 +453,19 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     if (!canDecide() || current === null) return;
     performance.mark('decided');
     const candidate = current;
-    pace.add(performance.now() - shownAt);
+    const tookMs = performance.now() - shownAt;
+    pace.add(tookMs);
     decided.set(candidate.id, candidate);
-    if (decided.size > 100) decided.delete(decided.keys().next().value!);
-    outbox.add(run, gate.gate, {
-      candidateId: candidate.id,
-      verdict,
-      ...edit,
-      ...(comment === '' ? {} : { reason: comment }),
-    });
+    if (decided.size > 300) decided.delete(decided.keys().next().value!);
+    outbox.add(run, gate.gate, [
+      {
+        candidateId: candidate.id,
+        verdict,
+        ...edit,
+        ...(comment === '' ? {} : { reason: comment }),
+        seconds: Math.round(tookMs / 100) / 10,
+      },
+    ]);
     flash(verdict);
     supply.next();
     present();
@@ -460,13 +474,39 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   function takeBack(): void {
     const kept = outbox.undo(run, gate.gate);
-    if (kept === null) {
+    if (kept.length === 0) {
       toast(`Decisions can be taken back for ${undoMs / 1000} seconds; after that they count.`);
       return;
     }
-    const candidate = decided.get(kept.decision.candidateId);
-    if (candidate !== undefined) supply.putBack(candidate);
-    announce('Taken back.');
+    for (const { decision } of kept.reverse()) {
+      const candidate = decided.get(decision.candidateId);
+      if (candidate !== undefined) supply.putBack(candidate);
+    }
+    announce(kept.length === 1 ? 'Taken back.' : `${kept.length} answers taken back.`);
+    present();
+  }
+
+  async function decideAlike(): Promise<void> {
+    const cluster = current?.cluster;
+    if (!canDecide() || current === null || cluster === undefined) return;
+    const words = wordingOfCurrent(current);
+    const began = performance.now();
+    const members = await supply.cluster(cluster).catch(() => null);
+    if (members === null) {
+      toast('The others cannot be fetched just now.');
+      return;
+    }
+    const chosen = await askAboutCluster(members, words, (candidate) => supply.crop(candidate));
+    if (chosen === null || chosen.candidates.length === 0) return;
+    for (const candidate of chosen.candidates) decided.set(candidate.id, candidate);
+    const seconds = Math.round((performance.now() - began) / 100 / chosen.candidates.length) / 10;
+    outbox.add(
+      run,
+      gate.gate,
+      chosen.candidates.map(({ id }) => ({ candidateId: id, verdict: chosen.verdict, seconds })),
+    );
+    supply.drop(new Set(chosen.candidates.map(({ id }) => id)));
+    announce(`${chosen.candidates.length} decided at once.`);
     present();
   }
 
@@ -541,6 +581,10 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   });
 
   // Small things.
+
+  function wordingOfCurrent({ type, label, detection }: CandidateJson): Wording {
+    return wordingOf(type, label && nameOf(label.categoryId), detection && nameOf(detection.categoryId));
+  }
 
   function nameOf(id: number): string {
     return names.get(id) ?? `class ${id}`;

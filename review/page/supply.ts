@@ -9,6 +9,8 @@ const lowCount = 25;
 /** Pictures that are decoded ahead: they cost memory. */
 const decodedCount = 5;
 const fetchedAtOnce = 4;
+/** More crops than this nobody looks over at once. */
+const clusterCount = 60;
 const renewMs = 20_000;
 
 export interface PictureSet {
@@ -116,6 +118,37 @@ export class Supply {
     this.#tick();
   }
 
+  /** All of a cluster that nobody else has and that are not decided: they are ours from now on. */
+  async cluster(id: string): Promise<CandidateJson[]> {
+    const had = this.#had();
+    const answer = await this.#connection.json<LeaseAnswer>(`${this.#path}/leases`, {
+      client: this.#client,
+      keep: [...new Set([...had.map((one) => one.id), ...this.#pending()])],
+      count: clusterCount,
+      cluster: id,
+    });
+    const known = new Set(had.map((one) => one.id));
+    this.#skipped.push(...answer.candidates.filter((one) => !known.has(one.id)));
+    return [...had.filter(({ cluster }) => cluster === id), ...answer.candidates.filter((one) => !known.has(one.id))];
+  }
+
+  /** They are decided; what comes next may be another one now. */
+  drop(ids: ReadonlySet<string>): void {
+    this.#queue = this.#queue.filter(({ id }) => !ids.has(id));
+    this.#skipped = this.#skipped.filter(({ id }) => !ids.has(id));
+    if (this.#queue.length === 0) this.#queue = this.#skipped.splice(0);
+    this.#tick();
+  }
+
+  async crop(candidate: CandidateJson): Promise<ImageBitmap> {
+    const kept = this.#pictures.get(this.#cropPath(candidate))?.blob;
+    return await createImageBitmap(kept ?? (await this.#connection.blob(this.#cropPath(candidate))));
+  }
+
+  #had(): CandidateJson[] {
+    return [...this.#queue, ...this.#skipped];
+  }
+
   picturesOf(candidate: CandidateJson): PictureSet {
     const crop = this.#pictures.get(this.#cropPath(candidate));
     const whole = this.#pictures.get(this.#wholePath(candidate));
@@ -141,7 +174,7 @@ export class Supply {
     this.#asking = true;
     this.#askedAt = Date.now();
     try {
-      const had = [...this.#queue, ...this.#skipped].map(({ id }) => id);
+      const had = this.#had().map(({ id }) => id);
       const answer = await this.#connection.json<LeaseAnswer>(`${this.#path}/leases`, {
         client: this.#client,
         keep: [...new Set([...had, ...this.#pending()])],

@@ -40,6 +40,12 @@ beforeEach(() => {
   for (const path of [project, tools, join(project, 'workflows')]) mkdirSync(path);
   mkdirSync(join(project, 'detection', 'browser'), { recursive: true });
   writeFileSync(join(project, 'detection', 'browser', 'detect.ts'), 'export const found: number[] = [];');
+  const page = join(project, 'review', 'page');
+  mkdirSync(page, { recursive: true });
+  for (const name of ['tsconfig.json', 'vite.config.mjs'])
+    copyFileSync(join(checkout, 'review', 'page', name), join(page, name));
+  writeFileSync(join(page, 'index.html'), '<!doctype html><script type="module" src="./main.ts"></script>');
+  writeFileSync(join(page, 'main.ts'), "document.title = 'review';");
   for (const name of ['package.json', 'package-lock.json']) copyFileSync(join(checkout, name), join(project, name));
   cpSync(join(checkout, 'deploy', 'setup'), join(project, 'deploy', 'setup'), { recursive: true });
   for (const name of ['setup.mjs', 'bundle-workflows.ts']) {
@@ -134,6 +140,7 @@ set-up: Go was not found on PATH; it builds the S3 server of the tests.
     'detection',
     'package-lock.json',
     'package.json',
+    'review',
     'tsconfig.json',
     'workflows',
   ]);
@@ -170,7 +177,13 @@ test('a set-up that failed twice goes on where it stopped, and then has nothing 
   const full = await setUp();
   expect(full.status).toBe(1);
   expect(full.stderr).toMatch(/the C\+\+ compiler: the disk is full\.\n {2}What to do: Free some space/);
-  expect(stagesOf(full)).toEqual(['TypeScript', 'detector for browsers', 'npm packages', 'workflow bundle']);
+  expect(stagesOf(full)).toEqual([
+    'TypeScript',
+    'detector for browsers',
+    'npm packages',
+    'review page',
+    'workflow bundle',
+  ]);
 
   writeFileSync(join(tools, 'c++'), compiler);
   const rest = await setUp();
@@ -253,7 +266,12 @@ test('a lock file that does not fit package.json is not installed', async () => 
 
 test('build compiles what was edited, removes what was deleted, and reports type errors', async () => {
   symlinkSync(join(checkout, 'node_modules'), join(project, 'node_modules'));
-  expect(stagesOf(await setUp('build'))).toEqual(['TypeScript', 'detector for browsers', 'workflow bundle']);
+  expect(stagesOf(await setUp('build'))).toEqual([
+    'TypeScript',
+    'detector for browsers',
+    'review page',
+    'workflow bundle',
+  ]);
   expect((await setUp('build')).stdout).toContain('nothing to do');
 
   writeFileSync(join(project, 'workflows', 'extra.ts'), 'export const extra = 1;');

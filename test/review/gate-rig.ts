@@ -165,7 +165,8 @@ export async function makeCandidates(
         ...about,
         id: candidateId,
         type,
-        ...(type === 'missing' ? {} : { annotation: label }),
+        chance: 0.5,
+        ...(type === 'missing' ? { cluster: 'kind-missing' } : { annotation: label }),
         ...(type === 'missing' ? { detection: { categoryId, box, score } } : {}),
         ...(type === 'badly-located'
           ? { detection: { categoryId, box: shifted(box, width, height), score }, iou: 0.5 }

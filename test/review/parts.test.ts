@@ -60,27 +60,30 @@ test('a rate limit lets a burst pass, then so many a second, for each key', () =
 describe('leases', () => {
   test('pass to others when their time is over, and not before', () => {
     const leases = createLeases();
+    const any = () => true;
     const all = ['a', 'b', 'c'];
-    expect(leases.take('one', all, [], 2, 0).ids).toEqual(['a', 'b']);
-    expect(leases.take('two', all, [], 2, leaseMs - 1)).toEqual({ ids: ['c'], elsewhere: 2 });
-    expect(leases.take('two', all, ['c'], 2, leaseMs).ids).toEqual(['a', 'b']);
+    expect(leases.take('one', all, [], 2, any, 0).ids).toEqual(['a', 'b']);
+    expect(leases.take('two', all, [], 2, any, leaseMs - 1)).toEqual({ ids: ['c'], elsewhere: 2 });
+    expect(leases.take('two', all, ['c'], 2, any, leaseMs).ids).toEqual(['a', 'b']);
   });
 
   test('last as long as the client names them, and what others took meanwhile it does not get back', () => {
     const leases = createLeases();
+    const any = () => true;
     const all = ['a', 'b'];
-    leases.take('one', all, [], 1, 0);
-    leases.take('one', all, ['a'], 0, leaseMs - 1);
-    expect(leases.take('two', all, [], 5, leaseMs + 1).ids).toEqual(['b']);
-    expect(leases.take('two', all, ['b'], 5, 3 * leaseMs).ids).toEqual(['a']);
+    leases.take('one', all, [], 1, any, 0);
+    leases.take('one', all, ['a'], 0, any, leaseMs - 1);
+    expect(leases.take('two', all, [], 5, any, leaseMs + 1).ids).toEqual(['b']);
+    expect(leases.take('two', all, ['b'], 5, any, 3 * leaseMs).ids).toEqual(['a']);
     // Came back from sleep: a is with two now.
-    expect(leases.take('one', all, ['a'], 5, 3 * leaseMs + 1)).toEqual({ ids: [], elsewhere: 2 });
+    expect(leases.take('one', all, ['a'], 5, any, 3 * leaseMs + 1)).toEqual({ ids: [], elsewhere: 2 });
   });
 
   test('of decided candidates are nobody’s', () => {
     const leases = createLeases();
-    leases.take('one', ['a', 'b'], [], 2, 0);
-    expect(leases.take('two', ['b'], [], 2, 1)).toEqual({ ids: [], elsewhere: 1 });
+    const any = () => true;
+    leases.take('one', ['a', 'b'], [], 2, any, 0);
+    expect(leases.take('two', ['b'], [], 2, any, 1)).toEqual({ ids: [], elsewhere: 1 });
   });
 });
 

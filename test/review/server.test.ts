@@ -110,11 +110,23 @@ describe('for those with a token', () => {
     expect(fresh.candidates.map(({ id }) => id)).toEqual(kept);
   });
 
+  test('leases a whole cluster, and says how many errors are expected', async () => {
+    const body = { client: 'client-cluster', keep: [], count: 60, cluster: 'kind-missing' };
+    const { candidates, progress } = (await (await post(`${gatePath}/leases`, body)).json()) as LeaseAnswer;
+    const members = rig.candidates.filter(({ cluster }) => cluster === 'kind-missing').map(({ id }) => id);
+    // All but those that the two clients above have.
+    expect(candidates.length).toBeGreaterThan(1);
+    expect(members).toEqual(expect.arrayContaining(candidates.map(({ id }) => id)));
+    expect(candidates.every(({ cluster }) => cluster === 'kind-missing')).toBe(true);
+    expect(progress.errorsLeft).toBe(12);
+    await post(`${gatePath}/leases`, { client: 'client-cluster', keep: [], count: 0 });
+  });
+
   test('takes decisions once, each with its own outcome', async () => {
     const [a, b, c] = rig.candidates.map(({ id }) => id) as [string, string, string];
     const send = async (batch: string, decisions: unknown[], token?: string) =>
       ((await (await post(`${gatePath}/decisions`, { batch, decisions }, token)).json()) as DecisionsAnswer).outcomes;
-    expect(await send('b1', [decision(a), decision(b, 'reject')])).toEqual([
+    expect(await send('b1', [{ ...decision(a), seconds: 1.5, forged: true }, decision(b, 'reject')])).toEqual([
       { candidateId: a, outcome: 'accepted' },
       { candidateId: b, outcome: 'accepted' },
     ]);
@@ -141,7 +153,8 @@ describe('for those with a token', () => {
       `${b} reject ada`,
       `${c} accept ben`,
     ]);
-    expect(recorded[0]!.shown).toBe(rig.saved.digest);
+    expect(recorded[0]).toMatchObject({ shown: rig.saved.digest, seconds: 1.5 });
+    expect(recorded[0]).not.toHaveProperty('forged');
     expect((await json<GateSummary[]>('/api/gates'))[0]).toMatchObject({
       decided: 3,
       reviewers: [
