@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 
 // These start servers, workers or long training: one file at a time, so that they do not starve each other.
 const integration = [
+  'test/chaos/**/*.test.ts',
   'test/e2e/**/*.test.ts',
   'test/workflows/**/*.test.ts',
   'test/artifacts/s3*.test.ts',

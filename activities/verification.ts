@@ -64,7 +64,7 @@ export const proven: readonly string[] = [
   'The plan is the one whose digest the run was created with, and each finished step had the inputs and parameters that its fingerprint says: the fingerprint was computed again from them.',
   'What a step gave is what is recorded under its fingerprint, and what it took was given by a step of the run or by the plan.',
   "Each training's hash chain is unbroken from its data and label version, through every epoch, to its model; its checkpoints are states of that chain.",
-  'Each decision of a review was made once, about something that was asked, and is in the corrections that were applied.',
+  'The ledger of each review is a chain that nothing was changed in; each decision was made once, about something that was asked, and is in the corrections that were applied.',
 ];
 
 export const notProven: readonly string[] = [

@@ -1,7 +1,8 @@
 /** Checks the record of a run against the objects it names: digests, fingerprints, hash chains, decisions. Reads only. */
 
 import { loadJson } from '../artifacts/codecs.ts';
-import { listGates, readDecisions } from '../artifacts/gate-record.ts';
+import { brokenLink as brokenBatch } from '../artifacts/decision-chain.ts';
+import { listGates, readBatches, readDecisions, readKnown } from '../artifacts/gate-record.ts';
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { Reach } from '../artifacts/reach.ts';
 import { type RunRecord, readStepRecords } from '../artifacts/run-record.ts';
@@ -217,6 +218,10 @@ async function checkDecisions(store: Store, run: string, records: readonly StepR
   for (const gate of await listGates(store, run)) {
     const where = `gate ${gate.path}`;
     const asked = new Set((await loadJson(store, 'candidates', gate.candidates).catch(() => [])).map(({ id }) => id));
+    const broken = brokenBatch(run, gate.path, await readBatches(store, run, gate.path), gate.ledger);
+    if (broken !== null) check.problem(broken.key, `the ledger is broken at batch ${broken.sequence}: ${broken.what}`);
+    // Questions whose answers are known are asked, but applied to nothing.
+    const known = new Set((await readKnown(store, gate).catch(() => [])).map(({ candidateId }) => candidateId));
     const decided = new Map<string, string>();
     for (const decision of await readDecisions(store, run, gate.path)) {
       const { candidateId, by, at } = decision;
@@ -235,6 +240,7 @@ async function checkDecisions(store: Store, run: string, records: readonly StepR
     const corrections = isArtifactRef(ref) ? await loadJson(store, 'corrections', ref).catch(() => null) : null;
     if (corrections === null) continue;
     const applied = new Map(corrections.decisions.map((decision) => [decision.candidateId, markOf(decision)]));
+    for (const candidateId of known) decided.delete(candidateId);
     for (const [candidateId, mark] of decided) {
       check.expect(
         applied.get(candidateId) === mark,

@@ -6,7 +6,7 @@ import { fingerprintOfStep } from '../../activities/step-identity.ts';
 import type { Verification } from '../../activities/verification.ts';
 import { verifyRun } from '../../activities/verify-run.ts';
 import { loadJson, saveDataset, saveJson } from '../../artifacts/codecs.ts';
-import { appendDecisions, writeGate } from '../../artifacts/gate-record.ts';
+import { appendDecisions, readTip, writeGate } from '../../artifacts/gate-record.ts';
 import { createRun, readRun, readStepRecord, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import { createStepResult } from '../../artifacts/step-results.ts';
 import { verificationText } from '../../cli/verify.ts';
@@ -101,6 +101,7 @@ async function makeRun(): Promise<void> {
     dataset,
     decided: 2,
     carriedOver: 0,
+    ledger: await readTip(store, run, 'review'),
   } as const;
   await writeGate(store, run, gate);
   const made = decisions.map((decision) => ({ ...decision, by: 'ann', at: createdAt, type: 'missing' as const }));
@@ -236,6 +237,15 @@ test('a decision made twice, and one that was not applied, are found', async () 
   expect(await problems()).toEqual([
     { where: 'gate review', what: 'candidate c2 was decided twice' },
     { where: 'gate review', what: 'the decision about c2 ("accept") is not in the corrections that were applied' },
+  ]);
+});
+
+test('a batch of decisions that was changed afterwards is found by its chain', async () => {
+  const key = [...store.records.keys()].find((each) => each.includes('/decisions/'))!;
+  const batch = JSON.parse(store.records.get(key)!.toString());
+  store.records.set(key, Buffer.from(canonicalJson({ ...batch, by: 'eve' })));
+  expect(await problems()).toEqual([
+    { where: 'runs/checked/gates/review.json', what: expect.stringContaining('the ledger is broken at batch 1') },
   ]);
 });
 

@@ -1,0 +1,339 @@
+/** Servers of its own, on which one schedule after another is run and looked at afterwards. */
+
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { verifyRun } from '../../activities/verify-run.ts';
+import { loadJson } from '../../artifacts/codecs.ts';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { findGarbage, removeGarbage } from '../../artifacts/garbage.ts';
+import { listGates, readDecisions } from '../../artifacts/gate-record.ts';
+import { createRun, readRun, readStepRecords } from '../../artifacts/run-record.ts';
+import { openS3Store } from '../../artifacts/s3-store.ts';
+import type { Store } from '../../artifacts/store.ts';
+import { isRunning } from '../../deploy/servers.ts';
+import { createRandom } from '../../detection/random.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
+import type { Json, Plan } from '../../plan/types.ts';
+import { queueName, type RunArguments, workflowIdOf } from '../../workflows/messages.ts';
+import { openHttpProxy } from './http-proxy.ts';
+import { chaosPlan, gates } from './pipeline.ts';
+import { startReviewer, verdictOn } from './reviewer.ts';
+import type { Mishap, Schedule } from './schedule.ts';
+import { bucket, startChaosServers } from './servers.ts';
+import { openTcpProxy } from './tcp-proxy.ts';
+import { type ChaosWorkers, startChaosWorkers } from './workers.ts';
+
+/** What a run must leave, whatever happened to it. */
+export interface Calm {
+  /** Outputs of each step; digests, and numbers. */
+  readonly outputs: { readonly [path: string]: Json };
+  readonly candidates: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly seconds: number;
+  /** Empty: all is as it should be. */
+  readonly problems: readonly string[];
+  readonly left: Calm | null;
+}
+
+export interface Lane {
+  run(schedule: Schedule, expected: Calm | null): Promise<Outcome>;
+  close(): Promise<void>;
+}
+
+/** What nothing disturbs, to compare with. */
+export const calmSchedule: Schedule = {
+  seed: 0,
+  store: 'folder',
+  mishaps: [],
+  early: [],
+  repeats: 1,
+  startedTwice: false,
+};
+
+/** Ten times what a calm run takes on an idle machine, and more: machines are shared. */
+const runMaxMs = 900_000;
+
+export async function openLane(): Promise<Lane> {
+  const folder = mkdtempSync(join(tmpdir(), 'hardcase-chaos-'));
+  const servers = await startChaosServers(folder);
+  const address = `127.0.0.1:${servers.temporalPort}`;
+  // On a busy machine the server may not answer for a while.
+  const connection = await Connection.connect({ address, connectTimeout: '2 minutes' });
+  const client = new Client({ connection });
+  const { plan, source } = chaosPlan();
+  const lanePids = servers.pids();
+
+  const keysOf = (port: number) => ({
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
+    AWS_ACCESS_KEY_ID: servers.minio.accessKey,
+    AWS_SECRET_ACCESS_KEY: servers.minio.secretKey,
+  });
+
+  const runSchedule = async (schedule: Schedule, expected: Calm | null): Promise<Outcome> => {
+    const beganAt = Date.now();
+    const run = `chaos-${schedule.seed}`;
+    const place = join(folder, run);
+    mkdirSync(place, { recursive: true });
+    const random = createRandom(`network ${schedule.seed}`);
+    const http = await openHttpProxy(servers.minioPort, () => random.next());
+    const storeNetwork = await openTcpProxy(http.port);
+    const storeUrl = schedule.store === 's3' ? `s3://${bucket}/${run}` : join(place, 'store');
+    const store =
+      schedule.store === 's3'
+        ? await openS3Store(storeUrl, keysOf(servers.minioPort))
+        : await openFolderStore(storeUrl);
+    const workers = await startChaosWorkers({
+      folder: place,
+      temporalPort: servers.temporalPort,
+      storeUrl,
+      queue: run,
+      environment: { ...process.env, ...keysOf(storeNetwork.port) },
+    });
+    const problems: string[] = [];
+    const timers: NodeJS.Timeout[] = [];
+    let reviving: Promise<unknown> = Promise.resolve();
+    try {
+      await workers.revive();
+      await prepareRun(store, run, plan, source);
+      const start = () => startWorkflow(client, run, plan, `${run}`);
+      const [handle] = await Promise.all([start(), ...(schedule.startedTwice ? [start()] : [])]);
+      const reviewer = startReviewer(store, run, handle, schedule, expected?.candidates ?? new Map());
+      const revive = async () => {
+        reviving = reviving
+          .then(() => Promise.all([servers.revive(), workers.revive()]))
+          .catch((error: unknown) => problems.push(String(error)));
+        await reviving;
+      };
+      const later = (ms: number, act: () => unknown) => {
+        timers.push(
+          setTimeout(() => {
+            try {
+              Promise.resolve(act()).catch((error: unknown) => problems.push(String(error)));
+            } catch (error) {
+              problems.push(String(error));
+            }
+          }, ms),
+        );
+      };
+      for (const { atMs, mishap } of schedule.mishaps) {
+        later(atMs, () => befall(mishap, { workers, servers, http, storeNetwork, store, later, revive }));
+      }
+      const lastMs = Math.max(
+        0,
+        ...schedule.mishaps.map(({ atMs, mishap }) => atMs + ('forMs' in mishap ? mishap.forMs : 0)),
+      );
+      const state = await endOf(client, run);
+      // What has not happened yet would hit nothing; what has begun is let go on to its end.
+      const endsIn = beganAt + lastMs - Date.now();
+      if (endsIn > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(endsIn, 8_000)));
+      for (const timer of timers) clearTimeout(timer);
+      for (const worker of [0, 1]) workers.pause(worker, false);
+      servers.pauseTemporal(false);
+      servers.pauseMinio(false);
+      storeNetwork.mend();
+      http.mend();
+      for (const network of workers.networks) network.mend();
+      await revive();
+      problems.push(...(await reviewer.stop()));
+      if (state !== 'COMPLETED') problems.push(`the workflow is ${state}`);
+      problems.push(...(await workers.stop()));
+      problems.push(...(await troublesOf(store, run)));
+      const left = await leftBy(store, run);
+      if (expected !== null) problems.push(...differences(expected, left));
+      if (schedule.store === 'folder') problems.push(...(await leftovers(storeUrl)));
+      return { seed: schedule.seed, seconds: (Date.now() - beganAt) / 1000, problems, left };
+    } catch (error) {
+      problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      return { seed: schedule.seed, seconds: (Date.now() - beganAt) / 1000, problems, left: null };
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      workers.abandon();
+      await storeNetwork.close();
+      await http.close();
+      if (problems.length === 0) rmSync(place, { recursive: true, force: true, maxRetries: 5 });
+    }
+  };
+
+  return {
+    run: runSchedule,
+    async close() {
+      await connection.close();
+      const pids = [...lanePids, ...servers.pids()];
+      await servers.close();
+      const orphans = pids.filter(isRunning);
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      if (orphans.length > 0) throw new Error(`Servers are left: ${orphans.join(', ')}`);
+    },
+  };
+}
+
+interface Scene {
+  readonly workers: ChaosWorkers;
+  readonly servers: Awaited<ReturnType<typeof startChaosServers>>;
+  readonly http: Awaited<ReturnType<typeof openHttpProxy>>;
+  readonly storeNetwork: Awaited<ReturnType<typeof openTcpProxy>>;
+  readonly store: Store;
+  later(ms: number, act: () => unknown): void;
+  revive(): Promise<void>;
+}
+
+async function befall(
+  mishap: Mishap,
+  { workers, servers, http, storeNetwork, store, later, revive }: Scene,
+): Promise<void> {
+  switch (mishap.what) {
+    case 'kill-worker':
+      workers.kill(mishap.worker);
+      later(300, revive);
+      return;
+    case 'stop-worker':
+      workers.pause(mishap.worker, true);
+      later(mishap.forMs, () => workers.pause(mishap.worker, false));
+      return;
+    case 'kill-temporal':
+      servers.killTemporal();
+      later(mishap.forMs, revive);
+      return;
+    case 'stop-temporal':
+      servers.pauseTemporal(true);
+      later(mishap.forMs, () => servers.pauseTemporal(false));
+      return;
+    case 'kill-minio':
+      servers.killMinio();
+      later(mishap.forMs, revive);
+      return;
+    case 'stop-minio':
+      servers.pauseMinio(true);
+      later(mishap.forMs, () => servers.pauseMinio(false));
+      return;
+    case 'cut': {
+      const network = mishap.where === 'store' ? storeNetwork : workers.networks[mishap.worker]!;
+      network.cut();
+      later(mishap.forMs, () => network.mend());
+      return;
+    }
+    case 'slow': {
+      const network = workers.networks[mishap.worker]!;
+      network.slow(mishap.ms);
+      later(mishap.forMs, () => network.mend());
+      return;
+    }
+    case 's3':
+      http.break(mishap.fault);
+      later(mishap.forMs, () => http.mend());
+      return;
+    case 'disk-full':
+      workers.setFaults(mishap.worker, { full: true });
+      later(mishap.forMs, () => workers.setFaults(mishap.worker, {}));
+      return;
+    case 'clock':
+      workers.setFaults(mishap.worker, { clock: mishap.byMs });
+      later(mishap.forMs, () => workers.setFaults(mishap.worker, {}));
+      return;
+    case 'collect': {
+      const rules = { olderThanMs: null, keep: new Set<string>(), graceMs: mishap.graceMs };
+      // A store that is away ends a collection as it would end the command.
+      await findGarbage(store, rules)
+        .then((found) => removeGarbage(store, rules, found))
+        .catch(() => undefined);
+    }
+  }
+}
+
+async function prepareRun(store: Store, run: string, plan: Plan, source: string): Promise<void> {
+  const planDigest = await store.putObject(Buffer.from(canonicalJson(plan as unknown as Json)));
+  const createdAt = new Date().toISOString();
+  const sourceDigest = await store.putObject(Buffer.from(source));
+  const { pipeline, params } = plan;
+  await createRun(store, { run, pipeline, planDigest, source: sourceDigest, file: 'chaos.yaml', params, createdAt });
+}
+
+async function startWorkflow(client: Client, run: string, plan: Plan, queue: string) {
+  const { pipeline, seed, root } = plan;
+  const { sha256Hex } = await import('../../artifacts/digest.ts');
+  const planDigest = sha256Hex(canonicalJson(plan as unknown as Json));
+  const argument: RunArguments = { run, pipeline, planDigest, seed, scope: root };
+  return client.workflow.start(pipeline, {
+    workflowId: workflowIdOf(run),
+    taskQueue: queueName(queue, 'workflows'),
+    args: [argument],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  });
+}
+
+/** Asked again and again, because the server goes and comes. */
+async function endOf(client: Client, run: string): Promise<string> {
+  const deadline = Date.now() + runMaxMs;
+  let state = 'unknown';
+  while (Date.now() < deadline) {
+    const asked = await Promise.race([
+      client.workflow
+        .getHandle(workflowIdOf(run))
+        .describe()
+        .catch(() => null),
+      new Promise<null>((resolve) => setTimeout(() => resolve(null), 5_000)),
+    ]);
+    state = asked?.status.name ?? state;
+    if (asked !== null && state !== 'RUNNING') return state;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  return `${state} after ${runMaxMs / 1000} s`;
+}
+
+/** What `verify` finds, and decisions that are not as they were made. */
+async function troublesOf(store: Store, run: string): Promise<string[]> {
+  const { checks } = await verifyRun(store, (await readRun(store, run))!);
+  const problems = checks.flatMap((check) => check.problems.map(({ where, what }) => `${where}: ${what}`));
+  for (const gate of await listGates(store, run)) {
+    const asked = await loadJson(store, 'candidates', gate.candidates);
+    const decisions = await readDecisions(store, run, gate.path);
+    for (const { id } of asked) {
+      const made = decisions.filter(({ candidateId }) => candidateId === id);
+      if (made.length !== 1) problems.push(`${gate.path}: candidate ${id} has ${made.length} decisions`);
+      else if (made[0]!.verdict !== verdictOn(id).verdict)
+        problems.push(`${gate.path}: the decision about ${id} is another one`);
+    }
+  }
+  return problems;
+}
+
+async function leftBy(store: Store, run: string): Promise<Calm> {
+  const outputs: { [path: string]: Json } = {};
+  for (const record of await readStepRecords(store, run)) {
+    // When decisions were made is part of the corrections; what they did is in the dataset.
+    const { corrections: _, ...rest } = record.outputs ?? {};
+    outputs[record.path] = { state: record.state, ...rest };
+  }
+  const candidates = new Map<string, readonly string[]>();
+  for (const gate of gates) {
+    const record = (await listGates(store, run)).find(({ path }) => path === gate);
+    if (record !== undefined)
+      candidates.set(
+        gate,
+        (await loadJson(store, 'candidates', record.candidates)).map(({ id }) => id),
+      );
+  }
+  return { outputs, candidates };
+}
+
+function differences(expected: Calm, left: Calm): string[] {
+  const paths = [...new Set([...Object.keys(expected.outputs), ...Object.keys(left.outputs)])];
+  return paths
+    .filter((path) => canonicalJson(expected.outputs[path] ?? null) !== canonicalJson(left.outputs[path] ?? null))
+    .map(
+      (path) =>
+        `${path} left ${JSON.stringify(left.outputs[path])} instead of ${JSON.stringify(expected.outputs[path])}`,
+    );
+}
+
+/** Files in the store's tmp/ once it is opened again: it takes away what killed writers left. */
+async function leftovers(folder: string): Promise<string[]> {
+  await openFolderStore(folder);
+  return readdirSync(join(folder, 'tmp')).map((name) => `a temporary file is left: ${name}`);
+}
