@@ -2,7 +2,7 @@
 
 import { appendFileSync } from 'node:fs';
 import { readArguments, runCommand, UsageError, wholeOption } from '../proof/command-line.ts';
-import { calmSchedule, type Outcome, openLane } from './lane.ts';
+import { calmSchedule, type Lane, type Outcome, openLane } from './lane.ts';
 import { mishapText, type Schedule, scheduleOf } from './schedule.ts';
 
 const usage = `Usage: npm run chaos -- --seeds A-B [--lanes N] [--log FILE]
