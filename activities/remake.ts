@@ -78,7 +78,8 @@ async function makersOf(
   for (const input of artifactRefsIn(request.with)) {
     if (!(await holds(store, input, digest))) continue;
     const maker = records.find(({ kind, outputs }) => {
-      if (['repeat', 'matrix', 'forEach', 'search-capacity'].includes(kind) || outputs === undefined) return false;
+      if (['repeat', 'matrix', 'forEach', 'pipeline', 'search-capacity'].includes(kind) || outputs === undefined)
+        return false;
       return artifactRefsIn(outputs).some((ref) => ref.digest === input.digest);
     });
     if (maker !== undefined && maker.path !== request.path) makers.set(maker.path, maker);

@@ -137,7 +137,8 @@ async function checkObjects(store: Store, header: RunHeader, records: readonly S
     { readsLeaves: true },
   );
   reach.add(header.planDigest, 'plan', 'run.json', true);
-  reach.add(header.source, 'bytes', 'run.json', true);
+  for (const text of [header.source, ...Object.values(header.imports ?? {})])
+    reach.add(text, 'bytes', 'run.json', true);
   for (const record of records) reach.addValue(withoutHashes(record), record.path);
   for (const gate of await listGates(store, header.run)) reach.addValue(gate as unknown as Json, `gate ${gate.path}`);
   await reach.walk();

@@ -21,7 +21,7 @@ const formats = ['text', 'json', 'sarif', 'github'];
 
 interface Checked {
   readonly file: string;
-  readonly text: string;
+  readonly texts: ReadonlyMap<string, string>;
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -41,8 +41,8 @@ export async function runCheck(files: readonly string[], options: CheckOptions):
       if (fixed.summary !== '') (format === 'text' ? print : note)(fixed.summary);
       checked.push({ file, ...fixed });
     } else {
-      const { text, compilation } = await loadPipeline(file, { params, paramsRequired: false, digestFolders: false });
-      checked.push({ file, text, diagnostics: compilation.diagnostics });
+      const { texts, compilation } = await loadPipeline(file, { params, paramsRequired: false, digestFolders: false });
+      checked.push({ file, texts, diagnostics: compilation.diagnostics });
     }
   }
   const all = checked.flatMap(({ diagnostics }) => diagnostics);
@@ -55,8 +55,8 @@ export async function runCheck(files: readonly string[], options: CheckOptions):
 }
 
 function printText(checked: readonly Checked[], proposeFix: boolean): void {
-  for (const { file, text, diagnostics } of checked) {
-    print(diagnostics.length === 0 ? `${file}: no problems.` : printDiagnostics(diagnostics, text));
+  for (const { file, texts, diagnostics } of checked) {
+    print(diagnostics.length === 0 ? `${file}: no problems.` : printDiagnostics(diagnostics, texts));
   }
   const all = checked.flatMap(({ diagnostics }) => diagnostics);
   if (all.length === 0) return;

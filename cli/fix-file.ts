@@ -7,12 +7,14 @@ import colours from 'picocolors';
 import { compilePipeline, parsePipeline } from '../plan/compile.ts';
 import { type Diagnostic, lineStartsOf } from '../spec/diagnostic.ts';
 import { applyFixes } from '../spec/fixes.ts';
-import { loadPipeline, readPipelineFile } from './load-pipeline.ts';
+import { loadPipeline, readImport, readPipelineFile } from './load-pipeline.ts';
 import { CommandError, exitCodes } from './output.ts';
 
 export interface FixedFile {
   /** The text with its changes, also where they were not written. */
   readonly text: string;
+  /** The same, and those of the files that it imports, by path. */
+  readonly texts: ReadonlyMap<string, string>;
   /** What is left. */
   readonly diagnostics: readonly Diagnostic[];
   /** The change as lines before and after; empty where there was nothing to mend. */
@@ -28,14 +30,19 @@ export async function fixFile(file: string, params: readonly string[], dryRun: b
   let diagnostics = first.compilation.diagnostics;
   let mended = 0;
   for (let turn = 0; turn < turnsMax; turn++) {
-    const fixed = applyFixes(text, diagnostics);
+    // What files that it imports have wrong is mended in them.
+    const fixed = applyFixes(
+      text,
+      diagnostics.filter((diagnostic) => diagnostic.file === file),
+    );
     if (fixed.applied.length === 0) break;
-    const pipeline = parsePipeline({ file, text: fixed.text });
+    const pipeline = parsePipeline({ file, text: fixed.text }, readImport);
     mended += fixed.applied.length;
     text = fixed.text;
     diagnostics = compilePipeline(pipeline, { paramsRequired: false }).diagnostics;
   }
-  if (mended === 0) return { text, diagnostics, summary: '' };
+  const texts = new Map([...first.texts, [first.pipeline.source.file, text]]);
+  if (mended === 0) return { text, texts, diagnostics, summary: '' };
   if (!dryRun) await replaceFile(file, first.text, text);
   // Values of the command line, and folders, are checked as without the fixes.
   const after = dryRun
@@ -43,7 +50,7 @@ export async function fixFile(file: string, params: readonly string[], dryRun: b
     : (await loadPipeline(file, { params, paramsRequired: false, digestFolders: false })).compilation.diagnostics;
   const verb = dryRun ? 'would be mended' : 'mended';
   const heading = `${file}: ${mended} ${mended === 1 ? 'problem' : 'problems'} ${verb}.`;
-  return { text, diagnostics: after, summary: `${heading}\n${changedLines(first.text, text)}` };
+  return { text, texts, diagnostics: after, summary: `${heading}\n${changedLines(first.text, text)}` };
 }
 
 /** Whole or not at all: a file beside it, renamed. Refuses where somebody else changed the file in the meantime. */

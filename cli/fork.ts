@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import { compilePipeline, parsePipeline } from '../plan/compile.ts';
+import { compilePipeline, parsePipeline, textsOf } from '../plan/compile.ts';
 import { forkScope, isForkPlace } from '../plan/fork.ts';
 import type { GivenParams, UnreadablePath } from '../plan/params.ts';
 import { innerPath, innerScope, parsePath, stepPath } from '../plan/paths.ts';
@@ -14,7 +14,7 @@ import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { openExistingStore } from './connect.ts';
 import { readEarlierWork } from './earlier-work.ts';
 import { findRun } from './find-run.ts';
-import { ingestFolder, readParamWords } from './load-pipeline.ts';
+import { ingestFolder, readParamWords, storedImports } from './load-pipeline.ts';
 import {
   CommandError,
   didYouMean,
@@ -68,12 +68,13 @@ export async function runFork(settings: Settings, name: string, options: ForkOpt
   }
   await store.putObject(Buffer.from(canonicalJson(plan)));
   const { startOrJoin } = await import('./run.ts');
-  const { source, file, given } = header;
+  const { source, imports, file, given } = header;
   const loaded = {
     store,
     plan,
     planDigest: digestPlan(plan),
     source,
+    imports,
     given: [...new Set([...(given ?? []), ...Object.keys(changed)])],
     fork: { run: header.run, from, params: changed },
   };
@@ -106,7 +107,7 @@ async function planAnew(store: Store, header: RunHeader, words: readonly string[
     );
   }
   const text = bytes.toString('utf8');
-  const pipeline = parsePipeline({ file: header.file, text });
+  const pipeline = parsePipeline({ file: header.file, text }, await storedImports(store, header));
   const given = readParamWords(words);
   const values: { [name: string]: GivenParams[string] | UnreadablePath } = { ...header.params, ...given };
   for (const [name, param] of Object.entries(pipeline.params)) {
@@ -115,7 +116,7 @@ async function planAnew(store: Store, header: RunHeader, words: readonly string[
   }
   const { plan, diagnostics } = compilePipeline(pipeline, { params: values });
   if (plan !== undefined && !hasErrors(diagnostics)) return plan;
-  note(printDiagnostics(diagnostics, text));
+  note(printDiagnostics(diagnostics, textsOf(pipeline)));
   return null;
 }
 

@@ -18,6 +18,8 @@ export interface LoadedPlan {
   readonly planDigest: string;
   /** Digest of the file's text in the store. */
   readonly source: string;
+  /** Of the files that it imports, by path. */
+  readonly imports?: RunHeader['imports'];
   /** Names of the params that -p gave. */
   readonly given: readonly string[];
   /** Of a fork: what it was forked from. */
@@ -40,16 +42,16 @@ export async function loadForRun(
   const check = (paramsRequired: boolean, known?: GivenParams) =>
     loadPipeline(file, { params, known, paramsRequired, digestFolders: false });
   let checked = await check(run === undefined);
-  if (failed(checked.compilation.diagnostics, checked.text)) return null;
+  if (failed(checked.compilation.diagnostics, checked.texts)) return null;
 
   const store = await openSettingsStore(settings);
   let known: GivenParams = {};
   if (run !== undefined) {
     known = await givenTo(store, run, Object.keys(checked.pipeline.params));
     checked = await check(true, known);
-    if (failed(checked.compilation.diagnostics, checked.text)) return null;
+    if (failed(checked.compilation.diagnostics, checked.texts)) return null;
   }
-  const { text, pipeline } = checked;
+  const { text, texts, pipeline } = checked;
   const words = readParamWords(params);
   const values: { [name: string]: GivenParams[string] | UnreadablePath } = { ...known, ...words };
   for (const [name, param] of Object.entries(pipeline.params)) {
@@ -57,9 +59,15 @@ export async function loadForRun(
     if (param.type === 'path' && typeof folder === 'string') values[name] = await ingestFolder(store, folder);
   }
   const { plan, planDigest, diagnostics } = compilePipeline(pipeline, { params: values });
-  if (failed(diagnostics, text) || plan === undefined || planDigest === undefined) return null;
-  if (diagnostics.length > 0) note(printDiagnostics(diagnostics, text));
-  return { store, plan, planDigest, source: await store.putObject(Buffer.from(text)), given: Object.keys(words) };
+  if (failed(diagnostics, texts) || plan === undefined || planDigest === undefined) return null;
+  if (diagnostics.length > 0) note(printDiagnostics(diagnostics, texts));
+  const source = await store.putObject(Buffer.from(text));
+  const imports: { [file: string]: string } = {};
+  for (const [name, each] of texts) {
+    if (name !== pipeline.source.file) imports[name] = await store.putObject(Buffer.from(each));
+  }
+  const own = Object.keys(imports).length === 0 ? {} : { imports };
+  return { store, plan, planDigest, source, ...own, given: Object.keys(words) };
 }
 
 /** The plan of a fork, as it was put together when it was forked: no file alone says it. Null for any other run. */
@@ -80,8 +88,8 @@ async function loadFork(settings: Settings, run: string, params: readonly string
       exitCodes.input,
     );
   }
-  const { planDigest, source, given = [], fork } = header;
-  return { store, plan, planDigest, source, given, fork };
+  const { planDigest, source, imports, given = [], fork } = header;
+  return { store, plan, planDigest, source, imports, given, fork };
 }
 
 /** What -p gave to the run when it began; nothing where there is no such run. Folders are in the store since then. */
@@ -94,8 +102,8 @@ async function givenTo(store: Store, run: string, names: readonly string[]): Pro
 }
 
 /** Prints errors, and what else is to be said with them. */
-function failed(diagnostics: readonly Diagnostic[], text: string): boolean {
+function failed(diagnostics: readonly Diagnostic[], texts: ReadonlyMap<string, string>): boolean {
   if (!hasErrors(diagnostics)) return false;
-  note(printDiagnostics(diagnostics, text));
+  note(printDiagnostics(diagnostics, texts));
   return true;
 }

@@ -1,6 +1,7 @@
 /** A pipeline file as `check` and `plan` read it: no store is touched, folders are digested only where asked. */
 
 import { isUtf8 } from 'node:buffer';
+import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import type { Store } from '../artifacts/store.ts';
 import { digestTree, FolderError, ingestTree } from '../artifacts/tree.ts';
@@ -10,14 +11,18 @@ import {
   compilePipeline,
   type ParsedPipeline,
   parsePipeline,
+  textsOf,
 } from '../plan/compile.ts';
-import type { ArtifactRef } from '../plan/types.ts';
+import type { ReadFile } from '../plan/imports.ts';
+import type { ArtifactRef, RunHeader } from '../plan/types.ts';
 import { CommandError, exitCodes } from './output.ts';
 
 type Params = NonNullable<CompileOptions['params']>;
 
 export interface LoadedPipeline {
   readonly text: string;
+  /** Of the file and of those that it imports, by path. */
+  readonly texts: ReadonlyMap<string, string>;
   readonly pipeline: ParsedPipeline;
   readonly compilation: Compilation;
 }
@@ -39,7 +44,7 @@ export async function loadPipeline(file: string, options: LoadOptions): Promise<
 
 /** The same for a text that an editor holds, which the file may not have yet. */
 export async function loadPipelineText(file: string, text: string, options: LoadOptions): Promise<LoadedPipeline> {
-  const pipeline = parsePipeline({ file, text });
+  const pipeline = parsePipeline({ file, text }, readImport);
   const params: { [name: string]: Params[string] } = { ...options.known, ...readParamWords(options.params) };
   for (const [name, param] of Object.entries(pipeline.params)) {
     if (param.type !== 'path') continue;
@@ -47,7 +52,12 @@ export async function loadPipelineText(file: string, text: string, options: Load
     if (typeof folder === 'string') params[name] = await referenceOf(folder, options.digestFolders);
   }
   const { paramsRequired } = options;
-  return { text, pipeline, compilation: compilePipeline(pipeline, { params, paramsRequired }) };
+  return {
+    text,
+    texts: textsOf(pipeline),
+    pipeline,
+    compilation: compilePipeline(pipeline, { params, paramsRequired }),
+  };
 }
 
 /** A file that is not there is wrong usage, not a fault of a pipeline. */
@@ -65,6 +75,31 @@ export async function readPipelineFile(file: string): Promise<string> {
     throw new CommandError(`${file} is no text in UTF-8. Expected a pipeline file (YAML).`, exitCodes.input);
   }
   return bytes.toString('utf8');
+}
+
+/** A file that another one names with `pipeline:`. */
+export const readImport: ReadFile = (file) => {
+  try {
+    const bytes = readFileSync(file);
+    if (!isUtf8(bytes) || bytes.includes(0)) return { why: 'it is no text in UTF-8' };
+    return { text: bytes.toString('utf8') };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return { why: { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }[code ?? ''] ?? message };
+  }
+};
+
+/** The files that a run's pipeline imports, as they were when it began. */
+export async function storedImports(store: Store, { imports = {} }: RunHeader): Promise<ReadFile> {
+  const texts = new Map<string, string>();
+  for (const [file, digest] of Object.entries(imports)) {
+    const bytes = await store.getObject(digest);
+    if (bytes !== null) texts.set(file, bytes.toString('utf8'));
+  }
+  return (file) => {
+    const text = texts.get(file);
+    return text === undefined ? { why: `it is not in ${store.url}` } : { text };
+  };
 }
 
 /** `-p NAME=VALUE`, one word each. */

@@ -1,7 +1,7 @@
 /** A plan as a picture: DOT for Graphviz, and the SVG or PNG that Graphviz (as WebAssembly) makes of it. */
 
 import { innerPath, stepPath } from '../plan/paths.ts';
-import type { FanOutStep, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
+import type { FanOutStep, PipelineStep, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
 import { templateOf } from './earlier-work.ts';
 import type { Forecast } from './plan-forecast.ts';
 import { gateWords, legsWords, loopWords } from './plan-words.ts';
@@ -35,9 +35,10 @@ export function toDot(plan: Plan, forecasts: readonly Forecast[]): string {
   ].join('\n');
 }
 
-type Box = RepeatStep | FanOutStep;
+type Box = RepeatStep | FanOutStep | PipelineStep;
 
 function boxWords(step: Box): string {
+  if (step.type === 'pipeline') return `steps of ${step.pipeline}\na child workflow`;
   if (step.type === 'repeat') return `${loopWords(step)}\neach round is a child workflow`;
   return `${legsWords(step)}\neach leg is a child workflow`;
 }

@@ -79,6 +79,7 @@ function stepCost(estimating: Estimating, step: PlannedStep, path: string): Cost
     const longest = Math.max(0, ...costs.map(({ elapsedMs }) => elapsedMs));
     return { ...sum, elapsedMs: Math.max(longest, together / step.concurrency) };
   }
+  if (step.type === 'pipeline') return scopeCost(estimating, step.scope, path);
   const { plan, earlier, steps, unmeasured } = estimating;
   const { kind, version } = step;
   const identity = {

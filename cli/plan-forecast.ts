@@ -8,7 +8,17 @@ import { bodyOfRound } from '../plan/loop-body.ts';
 import { kindOf, stepPath } from '../plan/paths.ts';
 import { plateauReason, type Standing, standingAfter } from '../plan/plateau.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
-import type { FanOutStep, Json, LoopBody, Plan, PlannedScope, PlannedStep, RepeatStep } from '../plan/types.ts';
+import type {
+  FanOutStep,
+  Json,
+  KindStep,
+  LoopBody,
+  PipelineStep,
+  Plan,
+  PlannedScope,
+  PlannedStep,
+  RepeatStep,
+} from '../plan/types.ts';
 import { resolveValue } from '../plan/values.ts';
 import { AbsentValueError, type ExpressionScope, evaluateExpression, parseExpression } from '../spec/expression.ts';
 import { referencesOf } from '../spec/expression-references.ts';
@@ -99,6 +109,7 @@ async function forecastStep(context: Forecasting, step: PlannedStep, path: strin
     const resolved = resolveValue(values, known.scope) as { readonly [name: string]: Json };
     if (step.type === 'repeat') return await forecastRepeat(context, step, path, resolved, known);
     if (step.type === 'fan-out') return await forecastFanOut(context, step, path, resolved, known);
+    if (step.type === 'pipeline') return await forecastImport(context, step, path, resolved);
     return await forecastKind(context, step, path, resolved);
   } catch (error) {
     if (!(error instanceof AbsentValueError)) throw error;
@@ -111,12 +122,12 @@ async function forecastStep(context: Forecasting, step: PlannedStep, path: strin
 function valuesOf(step: PlannedStep): Json {
   if (step.type === 'repeat') return { carry: step.carry, max: step.max };
   if (step.type === 'fan-out') return 'forEach' in step.legs ? { items: step.legs.forEach } : {};
-  return step.with;
+  return step.type === 'pipeline' ? step.params : step.with;
 }
 
 async function forecastKind(
   { plan, store, earlier, forecasts }: Forecasting,
-  step: Exclude<PlannedStep, RepeatStep | FanOutStep>,
+  step: KindStep,
   path: string,
   resolved: { readonly [name: string]: Json },
 ): Promise<End> {
@@ -263,6 +274,19 @@ async function forecastFanOut(
   return open ? { open: true } : { outputs: { all, legs: all.length } };
 }
 
+/** The steps of another file, which see its params and nothing else. */
+async function forecastImport(
+  context: Forecasting,
+  step: PipelineStep,
+  path: string,
+  params: { readonly [name: string]: Json },
+): Promise<End> {
+  const inside: Known = { scope: { steps: {}, params }, open: new Map(), skipped: new Set() };
+  const ended = await forecastScope(context, step.scope, path, inside);
+  if (firstOpen(step.outputs, ended.open) !== null) return { open: true };
+  return { outputs: resolveKnown(step.outputs, ended.scope) };
+}
+
 /** Without those that read what a skipped step would have made. */
 function resolveKnown(values: { readonly [name: string]: Json }, scope: ExpressionScope) {
   const resolved: { [name: string]: Json } = {};
@@ -301,7 +325,7 @@ function unknownUntil(context: Forecasting, step: PlannedStep, path: string, wai
 /** What has changed whatever the steps before it bring. */
 function knownDifference(
   { plan, earlier }: Forecasting,
-  { kind, version, with: values }: Exclude<PlannedStep, RepeatStep | FanOutStep>,
+  { kind, version, with: values }: KindStep,
   path: string,
   known: Known,
 ): Pick<Forecast, 'nearest' | 'changes'> {

@@ -42,7 +42,7 @@ type Format = (typeof formats)[number];
 
 export async function runPlan(file: string, { params, format: asked, out, settings }: PlanOptions): Promise<ExitCode> {
   const format = formatOf(asked, out);
-  const { text, pipeline, compilation } = await loadPipeline(file, {
+  const { text, texts, pipeline, compilation } = await loadPipeline(file, {
     params,
     paramsRequired: true,
     digestFolders: true,
@@ -50,7 +50,7 @@ export async function runPlan(file: string, { params, format: asked, out, settin
   const { plan, planDigest, diagnostics, sources } = compilation;
   if (plan === undefined || hasErrors(diagnostics)) {
     if (format === 'json') printJson(toJson(diagnostics));
-    else note(printDiagnostics(diagnostics, text));
+    else note(printDiagnostics(diagnostics, texts));
     return exitCodes.input;
   }
   const write = (content: string | Buffer) => {
@@ -254,8 +254,13 @@ function mermaidScope(scope: PlannedScope, prefix: string, indent: string): stri
   return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
     const node = nodeId(prefix, step.id);
     const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
-    if (step.type === 'repeat' || step.type === 'fan-out') {
-      const often = step.type === 'repeat' ? loopWords({ max: step.max }) : legsWords(step);
+    if ('scope' in step) {
+      const often =
+        step.type === 'pipeline'
+          ? `steps of ${step.pipeline}`
+          : step.type === 'repeat'
+            ? loopWords({ max: step.max })
+            : legsWords(step);
       const title = `"${step.id}: ${often.replaceAll('"', "'")}"`;
       const body = mermaidScope(step.scope, `${node}__`, `${indent}  `);
       return [`${indent}subgraph ${node}[${title}]`, ...body, `${indent}end`, ...edges];

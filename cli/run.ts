@@ -47,7 +47,7 @@ export async function startOrJoin(
   file: string,
   options: RunOptions,
 ): Promise<ExitCode> {
-  const { store, plan, planDigest, source, given, fork } = loaded;
+  const { store, plan, planDigest, source, imports, given, fork } = loaded;
   const wish = { run: options.run, forceNew: options.forceNew };
   const earlier = await findEarlierRun(store, wish, plan, planDigest);
   // With --json the result alone goes to the standard output.
@@ -63,7 +63,7 @@ export async function startOrJoin(
   const choose = async () => {
     if (earlier !== null) return earlier;
     await store.putObject(Buffer.from(canonicalJson(plan)));
-    return await createNewRun(store, wish, plan, { planDigest, source, file, given, fork });
+    return await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork });
   };
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say);
   if (run === null) {

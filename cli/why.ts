@@ -12,6 +12,7 @@ import { describePlaced, type PlacedChange, placeChange } from './change-places.
 import { openExistingStore } from './connect.ts';
 import { nearestWork, readEarlierWork } from './earlier-work.ts';
 import { findRun } from './find-run.ts';
+import { storedImports } from './load-pipeline.ts';
 import {
   CommandError,
   didYouMean,
@@ -224,7 +225,7 @@ async function sourceOf(store: Store, header: RunHeader) {
   const bytes = await store.getObject(header.source);
   if (bytes === null) return null;
   const text = bytes.toString('utf8');
-  const pipeline = parsePipeline({ file: header.file, text });
+  const pipeline = parsePipeline({ file: header.file, text }, await storedImports(store, header));
   const { sources } = compilePipeline(pipeline, { params: header.params, paramsRequired: false });
   return { text, sources, places: pipeline.parsed?.places ?? new Map(), params: header.params };
 }

@@ -253,7 +253,7 @@ function isKnown(compiling: Compiling, draft: FanOutDraft, pointer: string): boo
     known = false;
     const reference = expressionsOf(slot)
       .flatMap(({ references }) => references)
-      .find(({ root }) => root !== 'params');
+      .find(({ root, keys }) => root !== 'params' || compiling.fromRun.has(keys[0]?.name ?? ''));
     if (reference === undefined || compiling.faulty.has(slot)) continue;
     compiling.problems.push({
       code: 'EXPRESSION_TYPE',

@@ -3,7 +3,7 @@
 import { describeSchema } from '../spec/describe-schema.ts';
 import { durationForm, parseDurationMs } from '../spec/duration.ts';
 import { hasExpression } from '../spec/expression-text.ts';
-import { type ExpressionType, typeName } from '../spec/expression-types.ts';
+import { type ExpressionType, type RecordType, typeName } from '../spec/expression-types.ts';
 import { kindSchema, type Schema } from '../spec/schemas.ts';
 import { isRecord, pointerTo } from '../spec/types.ts';
 import { acceptedTypes, validateParameters } from '../spec/validate.ts';
@@ -195,7 +195,7 @@ export function beforeRun(
   if (slot === undefined) return value;
   if (isConstant(compiling, slot)) return planSlot(compiling, slot);
   const unknownParams = expressionsOf(slot).every(({ references }) =>
-    references.every(({ root }) => root === 'params'),
+    references.every(({ root, keys }) => root === 'params' && !compiling.fromRun.has(keys[0]?.name ?? '')),
   );
   if (!unknownParams) {
     const message = 'This must be known before the run; only params can be read here.';
@@ -224,7 +224,11 @@ export function reviewedVersions(draft: Draft, needs: readonly Draft[], view: Sc
     if (!needs.includes(step)) continue;
     const guarded = (list: string, read: string) =>
       view.skippable.has(step.id) ? `(has(${read}) ? ${list} : [])` : list;
-    if ('body' in step) {
+    if (step.type === 'pipeline') {
+      const type = view.steps.get(step.id);
+      const keys = step.reviews && type?.type === 'record' ? datasetsOf(type) : [];
+      for (const key of keys) parts.push(`(has(steps.${step.id}.${key}) ? [steps.${step.id}.${key}] : [])`);
+    } else if ('body' in step) {
       for (const key of datasetKeys(view.steps.get(step.id))) {
         const all = `steps.${step.id}.all`;
         // A round or leg may have skipped its review.
@@ -243,7 +247,11 @@ export function reviewedVersions(draft: Draft, needs: readonly Draft[], view: Sc
 function datasetKeys(type: ExpressionType | undefined): string[] {
   const all = type?.type === 'record' ? type.fields.get('all') : undefined;
   if (all?.type !== 'list' || all.item.type !== 'record') return [];
-  return [...all.item.fields]
+  return datasetsOf(all.item);
+}
+
+function datasetsOf({ fields }: RecordType): string[] {
+  return [...fields]
     .filter(([, field]) => field.type === 'artifact' && field.artifact === 'dataset')
     .map(([name]) => name);
 }

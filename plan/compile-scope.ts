@@ -3,6 +3,7 @@
 import { anyType, type ExpressionType } from '../spec/expression-types.ts';
 import { checkCycle, checkGuards, checkNeeds, expressionType } from './checks.ts';
 import { compileFanOut } from './compile-fan-out.ts';
+import { compileImport } from './compile-import.ts';
 import { compileKind, reviewedVersions, type StepFrame } from './compile-kind.ts';
 import { compileRepeat } from './compile-repeat.ts';
 import { type Draft, type InsertedDraft, type KindDraft, makesVersions } from './drafts.ts';
@@ -85,12 +86,16 @@ function compileStep(
 ): PlannedStep | null {
   if (draft.type === 'repeat') return compileRepeat(compiling, draft, frame, view);
   if (draft.type === 'fan-out') return compileFanOut(compiling, draft, frame, view);
+  if (draft.type === 'pipeline') return compileImport(compiling, draft, frame, view);
   return compileKind(compiling, draft, frame, view, reviewedVersions(draft, needs, view));
 }
 
 function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundings): ScopeView {
   const steps = new Map<string, ExpressionType>();
-  for (const draft of drafts) steps.set(draft.id, 'body' in draft ? anyType : outputsType(draft));
+  for (const draft of drafts) {
+    const isPlain = draft.type === 'kind' || draft.type === 'inserted';
+    steps.set(draft.id, isPlain ? outputsType(draft) : anyType);
+  }
   const own = new Set(steps.keys());
   for (const [id, type] of outer.steps) if (!own.has(id)) steps.set(id, type);
   const names = new Map<string, ExpressionType>(outer.names);

@@ -6,15 +6,19 @@ import type { ExpressionNames } from '../spec/expression-check.ts';
 import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
 import { idleAllowances, withoutAllowed } from '../spec/silence.ts';
-import type { ParamSpec, ParsedSpec, Range, SourceText, Spec } from '../spec/types.ts';
+import { isRecord, type ParamSpec, type ParsedSpec, type Range, type SourceText, type Spec } from '../spec/types.ts';
 import { validateSpec } from '../spec/validate.ts';
+import { checkGuards } from './checks.ts';
 import { compileFinally } from './compile-finally.ts';
 import { type CompiledScope, compileScope } from './compile-scope.ts';
 import { draftScope } from './drafts.ts';
+import { importsIn, type ReadFile, resolveImport } from './imports.ts';
+import { eachOnce } from './locate-file.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
 import { digestPlan } from './plan-digest.ts';
-import type { Compiling, FoundRead } from './slots.ts';
+import { type Compiling, type FoundRead, readSlots, type Slot } from './slots.ts';
 import type { Plan } from './types.ts';
+import { typesOf } from './value-types.ts';
 import { findWarnings } from './warnings.ts';
 
 /** A file that was read, with the params that it declares: folders among them are digested before it is compiled. */
@@ -26,6 +30,8 @@ export interface ParsedPipeline {
   readonly spec?: Spec;
   readonly broken: ReadonlySet<string>;
   readonly problems: readonly Problem[];
+  /** Files that its steps name, and those that they name, by their paths. */
+  readonly imports: ReadonlyMap<string, ParsedPipeline | { readonly why: string }>;
 }
 
 export interface CompileOptions {
@@ -39,6 +45,7 @@ export interface Compilation {
   /** Absent where there are errors or params without a value. */
   readonly plan?: Plan;
   readonly planDigest?: string;
+  /** Of the file, then of those that it imports. */
   readonly diagnostics: readonly Diagnostic[];
   /** Places in the file of steps and their values, by plan path: `rounds.train`, `rounds.train.with.epochs`. */
   readonly sources: ReadonlyMap<string, Range>;
@@ -47,12 +54,35 @@ export interface Compilation {
   readonly names?: ReadonlyMap<string, ExpressionNames>;
 }
 
-export function parsePipeline(source: SourceText): ParsedPipeline {
-  const { spec: written, problems } = parseYaml(source);
-  if (written === undefined) return { source, params: {}, broken: new Set(), problems };
-  const parsed = applyDefaults(written);
-  const { spec, broken, problems: faults } = validateSpec(parsed);
-  return { source, params: spec.params ?? {}, parsed, spec, broken, problems: faults };
+/** `read` gives the files that steps name with `pipeline:`; without it there are none. */
+export function parsePipeline(
+  source: SourceText,
+  read: ReadFile = () => ({ why: 'no files are read here' }),
+): ParsedPipeline {
+  const files = new Map<string, ParsedPipeline | { readonly why: string }>();
+  const parse = (each: SourceText): ParsedPipeline => {
+    const { spec: written, problems } = parseYaml(each);
+    if (written === undefined) return { source: each, params: {}, broken: new Set(), problems, imports: files };
+    const parsed = applyDefaults(written);
+    const { spec, broken, problems: faults } = validateSpec(parsed);
+    const names = importsIn(isRecord(parsed.value) ? parsed.value.steps : undefined);
+    for (const file of names.map((name) => resolveImport(each.file, name))) {
+      if (files.has(file)) continue;
+      const found = read(file);
+      // Known before it is parsed, because it may name itself.
+      files.set(file, { why: 'it is being read' });
+      files.set(file, 'why' in found ? found : parse({ file, text: found.text }));
+    }
+    return { source: each, params: spec.params ?? {}, parsed, spec, broken, problems: faults, imports: files };
+  };
+  return parse(source);
+}
+
+/** Texts of the file and of those that it imports, by path: for printing their diagnostics. */
+export function textsOf({ source, imports }: ParsedPipeline): ReadonlyMap<string, string> {
+  const texts = new Map([[source.file, source.text]]);
+  for (const [file, imported] of imports) if ('source' in imported) texts.set(file, imported.source.text);
+  return texts;
 }
 
 export function compilePipeline(pipeline: ParsedPipeline, options: CompileOptions = {}): Compilation {
@@ -73,6 +103,8 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     problems,
     reads: [],
     names: new Map(),
+    fromRun: new Set(),
+    importing: { files: pipeline.imports, chain: [resolveImport('', source.file)], elsewhere: [] },
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
   const scope = compileScope(compiling, drafts, {
@@ -81,8 +113,13 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     mayBeAbsent: new Set(),
     names: new Map(),
   });
+  const outputSlots = new Map<string, Slot>();
+  readSlots(compiling, spec.outputs, '/outputs', outputSlots);
+  for (const slot of outputSlots.values()) checkGuards(compiling, slot, scope.view, undefined);
+  typesOf(compiling, spec.outputs, '/outputs', outputSlots, scope.view.names, 'outputs');
   const atEnd = compileFinally(compiling, spec, scope.view);
-  const diagnostics = withWarnings(compiling, scope, source);
+  const elsewhere = eachOnce(compiling.importing.elsewhere);
+  const diagnostics = [...withWarnings(compiling, scope, source), ...elsewhere];
   let sources: ReadonlyMap<string, Range> | undefined;
   const found = {
     diagnostics,

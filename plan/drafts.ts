@@ -1,6 +1,7 @@
 /** A scope on its way to the plan: each step with its expressions and the names that it reads, before any order or type. */
 
 import {
+  type ImportStepSpec,
   isRecord,
   type KindStepSpec,
   type LegsStepSpec,
@@ -9,6 +10,7 @@ import {
   type StepSpec,
   type StepSpecs,
 } from '../spec/types.ts';
+import { resolveImport } from './imports.ts';
 import {
   type Compiling,
   expressionsOf,
@@ -63,7 +65,7 @@ export interface RepeatDraft extends DraftBase {
 /** A step, or a sub-graph, that runs once for each leg. */
 export interface FanOutDraft extends DraftBase {
   readonly type: 'fan-out';
-  readonly spec: KindStepSpec | LegsStepSpec;
+  readonly spec: KindStepSpec | LegsStepSpec | ImportStepSpec;
   /** The steps of a leg; a step of a kind stands alone, with the id ''. */
   readonly body: readonly Draft[];
   /** Expressions that see the body: of `outputs`. */
@@ -75,6 +77,13 @@ export interface FanOutDraft extends DraftBase {
   readonly reviews: boolean;
 }
 
+/** The steps of another file. */
+export interface ImportDraft extends DraftBase {
+  readonly type: 'pipeline';
+  readonly spec: ImportStepSpec;
+  readonly reviews: boolean;
+}
+
 /** A step that the compiler puts into a round; its values are planned already. */
 export interface InsertedDraft extends DraftBase {
   readonly type: 'inserted';
@@ -82,7 +91,7 @@ export interface InsertedDraft extends DraftBase {
   readonly with: { readonly [name: string]: Json };
 }
 
-export type Draft = KindDraft | RepeatDraft | FanOutDraft | InsertedDraft;
+export type Draft = KindDraft | RepeatDraft | FanOutDraft | ImportDraft | InsertedDraft;
 
 export function draftScope(compiling: Compiling, steps: StepSpecs, pointer: string): Draft[] {
   return Object.entries(steps).map(([id, spec]) => {
@@ -91,7 +100,7 @@ export function draftScope(compiling: Compiling, steps: StepSpecs, pointer: stri
     if (spec.matrix !== undefined || spec.forEach !== undefined || 'steps' in spec) {
       return draftFanOut(compiling, id, spec, at);
     }
-    return draftKind(compiling, id, spec, at);
+    return 'pipeline' in spec ? draftImport(compiling, id, spec, at) : draftKind(compiling, id, spec, at);
   });
 }
 
@@ -167,13 +176,35 @@ function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, poi
   };
 }
 
+function draftImport(
+  compiling: Compiling,
+  id: string,
+  spec: ImportStepSpec,
+  pointer: string,
+  name: string = id,
+): ImportDraft {
+  const slots = new Map<string, Slot>();
+  readSlots(compiling, spec.with, pointerTo(pointer, 'with'), slots);
+  const file = compiling.importing.files.get(resolveImport(compiling.parsed.source.file, spec.pipeline));
+  const steps = file !== undefined && 'spec' in file ? file.spec?.steps : undefined;
+  const parts = commonParts(compiling, spec, pointer, slots);
+  return { type: 'pipeline', id, name, spec, pointer, slots, ...parts, reviews: usesReview(steps) };
+}
+
+/** Whether a step of the file, or of a sub-graph in it, is a review. */
+function usesReview(steps: StepSpecs | undefined): boolean {
+  return Object.values(steps ?? {}).some((step) =>
+    'steps' in step ? usesReview(step.steps) : 'uses' in step && step.uses === 'review-labels',
+  );
+}
+
 /** Names that only a leg sees, by what makes the legs. */
 const legNames = { matrix: ['matrix'], forEach: ['item', 'index'] } as const;
 
 function draftFanOut(
   compiling: Compiling,
   id: string,
-  spec: KindStepSpec | LegsStepSpec,
+  spec: KindStepSpec | LegsStepSpec | ImportStepSpec,
   pointer: string,
 ): FanOutDraft {
   const slots = new Map<string, Slot>();
@@ -190,7 +221,7 @@ function draftFanOut(
   const body =
     'steps' in spec
       ? draftScope(compiling, spec.steps, pointerTo(pointer, 'steps'))
-      : [draftKind(compiling, '', { ...(alone as KindStepSpec), needs: [] }, pointer, id)];
+      : [draftAlone(compiling, { ...(alone as KindStepSpec | ImportStepSpec), needs: [] }, pointer, id)];
   if ('steps' in spec) readSlots(compiling, spec.outputs, pointerTo(pointer, 'outputs'), inner);
 
   const parts = commonParts(compiling, spec, pointer, slots);
@@ -218,6 +249,13 @@ function draftFanOut(
     readsGain: parts.readsGain || readsGain(innerSlots) || body.some((draft) => draft.readsGain),
     reviews: body.some(makesVersions),
   };
+}
+
+/** The only step of a leg. */
+function draftAlone(compiling: Compiling, spec: KindStepSpec | ImportStepSpec, pointer: string, name: string): Draft {
+  return 'pipeline' in spec
+    ? draftImport(compiling, '', spec, pointer, name)
+    : draftKind(compiling, '', spec, pointer, name);
 }
 
 const readsAny =

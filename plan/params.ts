@@ -10,9 +10,10 @@ import {
   listType,
   numberType,
   stringType,
+  typeName,
 } from '../spec/expression-types.ts';
 import { suggestion } from '../spec/suggest.ts';
-import { type NodePlace, type ParamSpec, pointerTo, type Range } from '../spec/types.ts';
+import { artifactParamTypes, type NodePlace, type ParamSpec, pointerTo, type Range } from '../spec/types.ts';
 import { type ArtifactRef, isArtifactRef, type Json } from './types.ts';
 
 /** As the command line has them (`-p k=v`, always text), or as JSON. A param of type `path` takes the folder's digest. */
@@ -46,8 +47,11 @@ export function paramType(param: ParamSpec): ExpressionType {
       return listType(anyType);
     case 'path':
       return { type: 'artifact', artifact: 'tree' };
-    default:
+    case 'string':
+    case 'duration':
       return stringType;
+    default:
+      return { type: 'artifact', artifact: param.type };
   }
 }
 
@@ -78,7 +82,9 @@ export function readParams(
       if (!required) continue;
       const about = param.description === undefined ? '' : ` (${param.description})`;
       const message = `The param "${name}"${about} has no value and no default.`;
-      const hint = `Give it on the command line: -p ${name}=VALUE, where VALUE is ${expectedOf(param)}.`;
+      const hint = isArtifactParam(param)
+        ? 'Only a step of another pipeline can give it, which names this file with pipeline: and its params under with:.'
+        : `Give it on the command line: -p ${name}=VALUE, where VALUE is ${expectedOf(param)}.`;
       problems.push({ code: 'MISSING_PARAM', range: nameRange, message, hint });
       continue;
     }
@@ -160,7 +166,19 @@ function readJson(param: ParamSpec, value: Json): Json | undefined {
         : undefined;
     case 'string':
       return typeof value === 'string' ? value : undefined;
+    default:
+      return isArtifactRef(value) && value.artifact === param.type ? value : undefined;
   }
+}
+
+/** A value that another pipeline gives, or a default; undefined where the param does not allow it. */
+export function paramValue(param: ParamSpec, value: Json): Json | undefined {
+  const read = readJson(param, value);
+  return read !== undefined && isAllowed(param, read) ? read : undefined;
+}
+
+function isArtifactParam(param: ParamSpec): boolean {
+  return artifactParamTypes.some((type) => type === param.type);
 }
 
 function isAllowed(param: ParamSpec, value: Json): boolean {
@@ -172,7 +190,7 @@ function isAllowed(param: ParamSpec, value: Json): boolean {
 }
 
 /** "a whole number from 0", "a duration such as 7d", "red or green". */
-function expectedOf(param: ParamSpec): string {
+export function expectedOf(param: ParamSpec): string {
   if (param.enum !== undefined) return orList(param.enum.map(showValue));
   switch (param.type) {
     case 'path':
@@ -183,9 +201,13 @@ function expectedOf(param: ParamSpec): string {
       return 'a list, such as a,b,c';
     case 'string':
       return 'text';
-    default: {
+    case 'integer':
+    case 'number':
+    case 'boolean': {
       const { type, minimum, maximum } = param;
       return describeSchema({ type, minimum, maximum });
     }
+    default:
+      return typeName(paramType(param));
   }
 }

@@ -12,7 +12,7 @@ export function stepPath(scopePath: string, id: string): string {
 export function kindOf(step: PlannedStep): string {
   if (step.type === 'repeat') return 'repeat';
   if (step.type === 'fan-out') return 'matrix' in step.legs ? 'matrix' : 'forEach';
-  return step.kind;
+  return step.type === 'pipeline' ? 'pipeline' : step.kind;
 }
 
 /** The steps inside of a loop or a fan-out; null for a step of a kind. */

@@ -1,6 +1,6 @@
 /** Expressions of a file where they stand: parsed, with what they read, folded where params alone decide them. */
 
-import type { Problem } from '../spec/diagnostic.ts';
+import type { Diagnostic, Problem } from '../spec/diagnostic.ts';
 import { type ASTNode, ExpressionError, evaluateExpression, parseExpression, textOfValue } from '../spec/expression.ts';
 import { checkExpression, type ExpressionNames } from '../spec/expression-check.ts';
 import { type Reference, referencesOf } from '../spec/expression-references.ts';
@@ -8,6 +8,7 @@ import { bareExpression, type EmbeddedExpression, hasExpression, splitExpression
 import { anyType, type ExpressionType, stringType, typeName } from '../spec/expression-types.ts';
 import { placeInScalar } from '../spec/scalar-place.ts';
 import { isRecord, type ParsedSpec, pointerTo, type Range } from '../spec/types.ts';
+import type { ParsedPipeline } from './compile.ts';
 import type { Json, PlannedValue } from './types.ts';
 
 /** What the compiler knows while it goes through a file. */
@@ -15,6 +16,8 @@ export interface Compiling {
   readonly parsed: ParsedSpec;
   /** Values of params, as far as they are known. */
   readonly params: { readonly [name: string]: Json };
+  /** Params of an imported pipeline whose values come up in the run. */
+  readonly fromRun: ReadonlySet<string>;
   readonly paramsType: ExpressionType;
   /** Slots with a type that does not fit: to compute them would only repeat that. */
   readonly faulty: Set<Slot>;
@@ -23,6 +26,17 @@ export interface Compiling {
   readonly reads: FoundRead[];
   /** Names that each text with expressions sees, with their types, by pointer: what an editor completes from. */
   readonly names: Map<string, ExpressionNames>;
+  readonly importing: Importing;
+}
+
+/** What the files of one compilation share. */
+export interface Importing {
+  /** Files that steps name, by their resolved paths. */
+  readonly files: ReadonlyMap<string, ParsedPipeline | { readonly why: string }>;
+  /** From the first file to the one that is compiled. */
+  readonly chain: readonly string[];
+  /** Diagnostics of files that were imported. */
+  readonly elsewhere: Diagnostic[];
 }
 
 /** `steps.train.AP` in the text at `pointer`. */

@@ -174,7 +174,23 @@ export interface FanOutStep extends StepBase {
   readonly forked?: { readonly leg: string; readonly scope: PlannedScope };
 }
 
-export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep;
+/** The steps of another file, as a child workflow with the step's path. They see its params, and nothing around it. */
+export interface PipelineStep extends StepBase {
+  readonly type: 'pipeline';
+  /** Name of the pipeline in the other file. */
+  readonly pipeline: string;
+  /** Values of its params that come up in the run; the others stand in its steps. */
+  readonly params: { readonly [name: string]: PlannedValue };
+  readonly scope: PlannedScope;
+  readonly outputs: { readonly [name: string]: PlannedValue };
+  /** Absent: as the steps inside say. */
+  readonly onFailure?: OnFailure;
+}
+
+/** A step of a kind, without steps inside. */
+export type KindStep = ActivityStep | GateStep | SearchStep;
+
+export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep | PipelineStep;
 
 export interface PlannedScope {
   /** Sorted topologically; ties in file order. */
@@ -289,6 +305,8 @@ export interface RunHeader {
   readonly planDigest: string;
   /** Digest of the pipeline file's text in the store. */
   readonly source: string;
+  /** Of the files that it imports, by their paths. Absent where there are none. */
+  readonly imports?: { readonly [file: string]: string };
   /** The file's path as given on the command line. */
   readonly file: string;
   readonly params: { readonly [name: string]: Json };

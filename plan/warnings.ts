@@ -125,7 +125,7 @@ function endlessLoops(compiling: Compiling, steps: readonly PlacedStep[]): Probl
     if (step.type !== 'repeat' || typeof step.max !== 'number' || step.max <= roundsUsual) return [];
     const { max, scope: _, carry: __, next: ___, ...rest } = step;
     // Whatever else may end it: a condition, a plateau, a budget, hard cases that run out.
-    const ends = Object.keys(rest).some((key) => ['until', 'plateau', 'budget', 'endWhenEmpty'].includes(key));
+    const ends = Object.keys(rest).some((key) => ['until', 'plateau', 'budgetMs', 'endWhenEmpty'].includes(key));
     if (ends) return [];
     return [
       {

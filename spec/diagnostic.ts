@@ -27,6 +27,8 @@ export const diagnosticCodes = {
   MAYBE_ABSENT: 'A name is read that is not there in every round or leg.',
   NO_LEGS: 'A matrix has no combination left.',
   DUPLICATE_LEG: 'A matrix has the same combination twice.',
+  UNREADABLE_IMPORT: 'A file that a step names cannot be read.',
+  IMPORT_CYCLE: 'Files import each other.',
   AMBIGUOUS_GAIN: '`round.gain` cannot tell which models and which dataset to compare.',
   UNUSED_STEP: 'Nothing reads what a step gives. (Warning.)',
   UNUSED_PARAM: 'Nothing reads a param. (Warning.)',
@@ -169,9 +171,18 @@ export function printDiagnostic(diagnostic: Diagnostic, text: string): string {
 }
 
 /** All diagnostics of one file as text. */
-export function printDiagnostics(diagnostics: readonly Diagnostic[], text: string): string {
-  const lineStarts = lineStartsOf(text);
-  return diagnostics.map((diagnostic) => printWith(diagnostic, text, lineStarts)).join('\n');
+export function printDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  text: string | ReadonlyMap<string, string>,
+): string {
+  const known = new Map<string, readonly number[]>();
+  const lines = diagnostics.map((diagnostic) => {
+    const own = typeof text === 'string' ? text : (text.get(diagnostic.file) ?? '');
+    const lineStarts = known.get(own) ?? lineStartsOf(own);
+    known.set(own, lineStarts);
+    return printWith(diagnostic, own, lineStarts);
+  });
+  return lines.join('\n');
 }
 
 function printWith(diagnostic: Diagnostic, text: string, lineStarts: readonly number[]): string {

@@ -34,7 +34,31 @@ export interface ParsedSpec {
   readonly places: ReadonlyMap<string, NodePlace>;
 }
 
-export const paramTypes = ['path', 'string', 'integer', 'number', 'boolean', 'duration', 'list'] as const;
+/** Artifacts that a pipeline takes from another one, of which it is a step. */
+export const artifactParamTypes = [
+  'dataset',
+  'selection',
+  'model',
+  'labels',
+  'detections',
+  'candidates',
+  'dynamics',
+  'profile',
+  'ensemble',
+  'metrics',
+] as const;
+export type ArtifactParamType = (typeof artifactParamTypes)[number];
+
+export const paramTypes = [
+  'path',
+  'string',
+  'integer',
+  'number',
+  'boolean',
+  'duration',
+  'list',
+  ...artifactParamTypes,
+] as const;
 export type ParamType = (typeof paramTypes)[number];
 
 export interface ParamSpec {
@@ -114,7 +138,16 @@ export interface LegsStepSpec extends StepSpecBase, LegsSpec {
   readonly outputs?: { readonly [name: string]: PlainValue };
 }
 
-export type StepSpec = KindStepSpec | RepeatStepSpec | LegsStepSpec;
+/** The steps of another file. */
+export interface ImportStepSpec extends StepSpecBase, LegsSpec {
+  /** Relative to the file that names it. */
+  readonly pipeline: string;
+  /** Values of its params. */
+  readonly with?: { readonly [name: string]: PlainValue };
+  readonly onFailure?: 'hold' | 'fail' | 'continue';
+}
+
+export type StepSpec = KindStepSpec | RepeatStepSpec | LegsStepSpec | ImportStepSpec;
 
 export interface StepSpecs {
   readonly [id: string]: StepSpec;
@@ -127,6 +160,8 @@ export interface Spec {
   readonly seed?: number;
   readonly params?: { readonly [name: string]: ParamSpec };
   readonly steps: StepSpecs;
+  /** What a step of another pipeline that imports this one gives. */
+  readonly outputs?: { readonly [name: string]: PlainValue };
   /** Steps that run when all others have ended. */
   readonly finally?: StepSpecs;
 }

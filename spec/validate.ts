@@ -357,7 +357,7 @@ function placeHint(key: string): string {
     case 'next':
       return 'It belongs to `repeat`; a leg of `matrix` or `forEach` gives `outputs`.';
     default:
-      return 'A step has either `uses` and `with`, or `steps` with `repeat`, `matrix` or `forEach`.';
+      return 'A step has `uses` or `pipeline` and `with`, or else `steps` with `repeat`, `matrix` or `forEach`.';
   }
 }
 
@@ -366,7 +366,8 @@ function keyHint(key: string, known: readonly string[]): string {
 }
 
 function missingHint(key: string, pointer: string, parent: Schema): string {
-  if (key === 'uses') return 'A step names its kind with `uses`, or has `steps` of its own.';
+  if (key === 'uses')
+    return 'A step names its kind with `uses`, another file with `pipeline`, or has `steps` of its own.';
   if (key === 'forEach') return 'A sub-graph says how often it runs: `repeat`, `matrix` or `forEach`.';
   const schema = parent.properties?.[key];
   const description = typeof schema === 'object' ? schema.description : undefined;
@@ -473,7 +474,8 @@ function soundSteps(
       const inner = soundSteps(stepsOf(original), step.steps, pointerTo(at, 'steps'), broken);
       return [id, { ...step, steps: inner } as unknown as StepSpecs[string]];
     }
-    if (isRecord(step) && typeof step.uses === 'string') return [id, step as unknown as StepSpecs[string]];
+    if (isRecord(step) && (typeof step.uses === 'string' || typeof step.pipeline === 'string'))
+      return [id, step as unknown as StepSpecs[string]];
     broken.add(at);
     return [id, { uses: '' }];
   });

@@ -28,6 +28,7 @@ export default async function interpret(
     case 'batch':
       return runBatch(args);
     case 'leg':
+    case 'pipeline':
       return runLeg(args);
     case 'search':
       return runTrials(args);

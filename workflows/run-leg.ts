@@ -1,9 +1,9 @@
-/** One leg of a fan-out, as a child workflow of its own: what is held in it holds nothing else. */
+/** One leg of a fan-out, or the steps of another file, as a child workflow: what is held in it holds nothing else. */
 
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { resolveValues } from './resolve.ts';
 import { runScope } from './run-scope.ts';
-import type { LegArguments, LegResult, Values } from './scope-messages.ts';
+import type { Bindings, LegArguments, LegResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
 export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArguments): Promise<LegResult> {
@@ -12,17 +12,20 @@ export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArg
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
   try {
-    const ended = await runScope(step.scope, context, bindings);
-    // The leg is one step: its outputs, or nothing where it was skipped.
-    if (step.outputs === undefined) return ended.steps[''] ?? null;
-    const values: { [name: string]: Values[string] } = {};
-    for (const [name, value] of Object.entries(step.outputs)) {
-      const resolved = resolveValues({ [name]: value }, ended);
-      const kept = 'absent' in resolved ? undefined : resolved.value[name];
-      if (kept !== undefined) values[name] = kept;
-    }
-    return values;
+    return leftBehind(step, await runScope(step.scope, context, bindings));
   } finally {
     state.close();
   }
+}
+
+/** What the steps left behind, by `outputs`, as far as it is there; null where a leg's only step was skipped. */
+export function leftBehind({ outputs }: Pick<LegArguments['step'], 'outputs'>, ended: Bindings): LegResult {
+  if (outputs === undefined) return ended.steps[''] ?? null;
+  const values: { [name: string]: Values[string] } = {};
+  for (const [name, value] of Object.entries(outputs)) {
+    const resolved = resolveValues({ [name]: value }, ended);
+    const kept = 'absent' in resolved ? undefined : resolved.value[name];
+    if (kept !== undefined) values[name] = kept;
+  }
+  return values;
 }

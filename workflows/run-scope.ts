@@ -17,6 +17,7 @@ import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { reviewGate } from './review-gate.ts';
 import { runFanOut } from './run-fan-out.ts';
+import { runImport } from './run-import.ts';
 import { runLoop } from './run-loop.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
@@ -141,6 +142,7 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     if ('absent' in resolved) return { skipped: true, absent: resolved.absent };
     if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
     if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
+    if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
     const inputs = merged(resolved.value, context.mailbox.orders.changesOf(path) ?? {});
     return { outputs: (await runKind(step, path, inputs, holds, context)).outputs };
   };
@@ -167,7 +169,7 @@ function resolveInputs(step: PlannedStep, bindings: Bindings): Resolved<Values> 
   if (step.type === 'fan-out') {
     return resolveValues('forEach' in step.legs ? { forEach: step.legs.forEach } : {}, bindings);
   }
-  return resolveValues(step.with, bindings);
+  return resolveValues(step.type === 'pipeline' ? step.params : step.with, bindings);
 }
 
 async function runKind(

@@ -15,6 +15,8 @@ export interface Bindings {
   readonly steps: { readonly [id: string]: Values };
   readonly carry?: Values;
   readonly round?: Values;
+  /** In the steps of another file: values of its params that came up in the run. */
+  readonly params?: Values;
   /** In a leg. */
   readonly matrix?: Values;
   readonly item?: Json;
@@ -121,10 +123,10 @@ export interface BatchArguments extends RunFacts {
 export type LegResult = Values | null;
 export type BatchResult = readonly LegResult[];
 
-/** One leg. */
+/** One leg, or the steps of another file. */
 export interface LegArguments extends RunFacts {
-  readonly role: 'leg';
-  /** `tune[lr=0.01]`. */
+  readonly role: 'leg' | 'pipeline';
+  /** `tune[lr=0.01]`, `fit`. */
   readonly path: string;
   readonly step: Pick<FanOutStep, 'scope' | 'outputs'>;
   readonly bindings: Bindings;

@@ -96,7 +96,7 @@ class PipelineServer {
       const known = await this.#known(textDocument.uri);
       if (!known) return null;
       const { document, analysis } = known;
-      const shown = analysis.compilation.diagnostics.filter((diagnostic) => touches(rangeOfPlace(diagnostic), range));
+      const shown = ownDiagnostics(analysis).filter((diagnostic) => touches(rangeOfPlace(diagnostic), range));
       return shown.flatMap((diagnostic) => actionsFor(document, diagnostic, context.diagnostics));
     });
     this.#documents.listen(connection);
@@ -114,7 +114,7 @@ class PipelineServer {
     const known = await this.#known(uri);
     // What was typed in the meantime is checked by itself.
     if (!known || this.#documents.get(uri)?.version !== known.document.version) return;
-    const diagnostics = known.analysis.compilation.diagnostics.map((diagnostic) => editorDiagnostic(uri, diagnostic));
+    const diagnostics = ownDiagnostics(known.analysis).map((diagnostic) => editorDiagnostic(uri, diagnostic));
     this.#connection.sendDiagnostics({ uri, version: known.document.version, diagnostics });
   }
 
@@ -213,4 +213,9 @@ function actionsFor(document: TextDocument, diagnostic: Diagnostic, shown: reado
   const indent = /^\s*/.exec(document.getText().split(/\r\n|\r|\n/)[line - 1] ?? '')![0];
   const comment = `${indent}# hardcase: allow ${code}\n`;
   return [action(`Allow ${code} here`, [{ range: { start, end: start }, newText: comment }], false)];
+}
+
+/** Files that this one imports show their problems themselves. */
+function ownDiagnostics({ compilation, pipeline }: Analysis): readonly Diagnostic[] {
+  return compilation.diagnostics.filter(({ file }) => file === pipeline.source.file);
 }

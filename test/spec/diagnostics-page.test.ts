@@ -9,6 +9,8 @@ import { applyFixes } from '../../spec/fixes.ts';
 import { folder } from '../plan/compile-text.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/diagnostics.md'), 'utf8');
+/** What examples import. */
+const part = readFileSync(join(import.meta.dirname, '../../pipelines/examples/parts/fit.yaml'), 'utf8');
 const sections = page.split(/^## /m).slice(1);
 
 test('every code has its section, in the order of the code', () => {
@@ -42,7 +44,9 @@ describe.each(sections.map((section) => [section.split('\n')[0]!, section] as co
 
 /** A comment in the example may show a command with params. */
 function diagnose(text: string) {
-  const pipeline = parsePipeline({ file: 'example.yaml', text });
+  const pipeline = parsePipeline({ file: 'example.yaml', text }, (file) =>
+    file === 'parts/fit.yaml' ? { text: part } : { why: 'there is no such file' },
+  );
   const folders = Object.entries(pipeline.params).filter(([, param]) => param.type === 'path');
   const given = [...text.matchAll(/-p (\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]);
   const params = { ...Object.fromEntries(folders.map(([name]) => [name, folder])), ...Object.fromEntries(given) };

@@ -1,0 +1,31 @@
+/** `pipeline`: the steps of another file as a child workflow, which sees its params and nothing of what is around it. */
+
+import type { PipelineStep } from '../plan/types.ts';
+import { control } from './control.ts';
+import type { ScopeContext } from './execute-step.ts';
+import { inPlaceOf, runChild } from './run-child.ts';
+import { leftBehind } from './run-leg.ts';
+import { runScope } from './run-scope.ts';
+import type { LegResult, Values } from './scope-messages.ts';
+
+/** Answers the values of the file's `outputs`, as far as they are there. */
+export async function runImport(
+  step: PipelineStep,
+  path: string,
+  params: Values,
+  context: ScopeContext,
+): Promise<Values> {
+  const { run } = context;
+  await control('record-step', { run, change: { path, kind: 'pipeline', state: 'running', with: params } });
+  const { scope, outputs } = step;
+  const bindings = { steps: {}, params };
+  const values = await inPlaceOf(context, path, async () =>
+    // A leg whose only step it is is a workflow of its own already.
+    path === context.path
+      ? leftBehind({ outputs }, await runScope(scope, context, bindings))
+      : runChild<LegResult>(context, path, { role: 'pipeline', step: { scope, outputs }, bindings }),
+  );
+  const made = values ?? {};
+  await control('record-step', { run, change: { path, kind: 'pipeline', state: 'done', outputs: made } });
+  return made;
+}
