@@ -8,7 +8,7 @@ import { suggestion } from '../spec/suggest.ts';
 import type { Range } from '../spec/types.ts';
 import type { ScopeView } from './compile-scope.ts';
 import type { Draft } from './drafts.ts';
-import { type Compiling, expressionsOf, placeInSlot, type Slot } from './slots.ts';
+import { type Compiling, expressionsOf, placeInSlot, type Slot, type SlotExpression } from './slots.ts';
 import type { ValueType } from './step-kinds.ts';
 
 /** `needs` names steps of the same scope, because only they can be waited for there. */
@@ -132,11 +132,33 @@ export function checkInput(
   const [expression] = expressionsOf(slot);
   const given = slot.whole && expression !== undefined ? expression.source : slot.text;
   const shown = given.length > 60 ? 'this' : given;
+  const range = placeInSlot(compiling, slot, slot.whole ? expression : undefined);
+  const better = slot.whole && expression !== undefined ? fittingReads(compiling, slot, expression, expected) : [];
   compiling.problems.push({
     code: 'WRONG_ARTIFACT',
-    range: placeInSlot(compiling, slot, slot.whole ? expression : undefined),
+    range,
     message: `${reader} takes ${typeName(expected)} for "${name}", but ${shown} is ${typeName(type)}.`,
+    ...(better.length === 0 ? {} : { hint: `Did you mean ${better.join(' or ')}?` }),
+    // Another output may be the wrong step as well; a step without any leaves no choice.
+    ...(better.length === 1 && type.type === 'record'
+      ? { fix: { title: `Read ${better[0]}`, edits: [{ range, text: better[0]! }] } }
+      : {}),
   });
+}
+
+/** For `steps.data` or one output of it: the outputs of that step which would fit. */
+function fittingReads(
+  compiling: Compiling,
+  slot: Slot,
+  expression: SlotExpression,
+  expected: ExpressionType,
+): string[] {
+  const read = /^steps\.(\w+)(?:\.\w+)?$/.exec(expression.source);
+  const steps = compiling.names.get(slot.pointer)?.get('steps');
+  const step = read === null || steps?.type !== 'record' ? undefined : steps.fields.get(read[1]!);
+  if (read === null || step?.type !== 'record') return [];
+  const fitting = [...step.fields].filter(([, type]) => type.type !== 'any' && isAssignable(type, expected));
+  return fitting.map(([output]) => `steps.${read[1]}.${output}`);
 }
 
 /** A type of the table of step kinds, as expressions have it. */

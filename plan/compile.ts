@@ -92,7 +92,11 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   }
   const problems: Problem[] = [...pipeline.problems];
   const { paramsRequired = true } = options;
-  const params = readParams({ params: pipeline.params, places: parsed.places }, options.params ?? {}, paramsRequired);
+  const params = readParams(
+    { params: pipeline.params, places: parsed.places, text: source.text },
+    options.params ?? {},
+    paramsRequired,
+  );
   problems.push(...params.problems);
 
   const compiling: Compiling = {

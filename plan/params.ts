@@ -12,6 +12,7 @@ import {
   stringType,
   typeName,
 } from '../spec/expression-types.ts';
+import { quotesFix } from '../spec/fixes.ts';
 import { suggestion } from '../spec/suggest.ts';
 import { artifactParamTypes, type NodePlace, type ParamSpec, pointerTo, type Range } from '../spec/types.ts';
 import { type ArtifactRef, isArtifactRef, type Json } from './types.ts';
@@ -33,6 +34,8 @@ export interface ParamValues {
 export interface ParamDeclarations {
   readonly params: { readonly [name: string]: ParamSpec };
   readonly places: ReadonlyMap<string, NodePlace>;
+  /** Of the file. */
+  readonly text?: string;
 }
 
 /** The type of a param in expressions. */
@@ -61,7 +64,7 @@ export function readParams(
   given: { readonly [name: string]: Json | UnreadablePath },
   required: boolean,
 ): ParamValues {
-  const { params, places } = declarations;
+  const { params, places, text = '' } = declarations;
   const problems: Problem[] = [];
   const values: { [name: string]: Json } = {};
   const names = Object.keys(params);
@@ -104,9 +107,18 @@ export function readParams(
     const origin = fromCommand
       ? `-p ${name}=${typeof value === 'string' ? value : showValue(value)}`
       : `The default ${showValue(value)}`;
-    problems.push({ code: 'INVALID_PARAM', range, message: `${origin}: expected ${expectedOf(param)}.` });
+    const message = `${origin}: expected ${expectedOf(param)}.`;
+    const fix = fromCommand ? {} : quotesFix(value, text.slice(range.start, range.end), range, writtenTypes(param));
+    problems.push({ code: 'INVALID_PARAM', range, message, ...fix });
   }
   return { values, problems };
+}
+
+/** How a default of the type is written, where it may only lack quotes or have some. */
+function writtenTypes(param: ParamSpec): ReadonlySet<string> {
+  if (param.enum !== undefined) return new Set();
+  const written = { integer: 'number', number: 'number', boolean: 'boolean', string: 'string' } as const;
+  return new Set(param.type in written ? [written[param.type as keyof typeof written]] : []);
 }
 
 function isUnreadable(value: Json | UnreadablePath): value is UnreadablePath {

@@ -50,6 +50,12 @@ describe.each([
   ['text without quotes', 'more: { uses: report, with: { tables: [], title: 2024 } }', '2024', '"2024"'],
   ['a name that nothing reads', 'my-data: { uses: synthesize }', 'my-data', 'myData'],
   [
+    'a step without its output',
+    'more: { uses: train, with: { dataset: "${{ steps.data }}" } }',
+    'steps.data ',
+    'steps.data.dataset ',
+  ],
+  [
     'an expression without quotes',
     'more: { uses: train, with: { dataset: ${{ steps.data.dataset }} } }',
     '${{ steps.data.dataset }} }',
@@ -65,6 +71,7 @@ describe.each([
 
 test.each([
   ['a key whose right form is there', 'more: { uses: synthesize, with: { imagse: 20, images: 20 } }'],
+  ['an output of another kind', 'more: { uses: train, with: { dataset: "${{ steps.data.truth }}" } }'],
   ['a number with a unit', 'more: { uses: synthesize, with: { images: "20 images" } }'],
   ['a number that quotes would change', 'more: { uses: synthesize, with: { images: "007" } }'],
   ['a duration without a unit', 'more: { uses: synthesize, timeout: 30 }'],
@@ -85,4 +92,10 @@ test.each([
   ['zzz', ['model'], null],
 ])('of %s among %s, %s is meant', (word, names, name) => {
   expect(clearName(word, names)).toBe(name);
+});
+
+test('a default with quotes that it should not have is mended', () => {
+  const yaml =
+    'name: a\nparams: { n: { type: integer, default: "20" } }\nsteps: { data: { uses: synthesize, with: { images: "${{ params.n }}" } } }';
+  expect(fixed(yaml)).toContain('default: 20 }');
 });

@@ -37,6 +37,29 @@ test('the published pipeline schema, with its references to files, accepts a who
   expect(validate({ name: 'x', steps: { model: { uses: 'train', with: { epochs: 0 } } } })).toBe(false);
 });
 
+test('every key of a pipeline file is described, for editors', () => {
+  const pipeline = publishedSchema('pipeline.schema.json') as { readonly $defs: { readonly [name: string]: object } };
+  const undescribed: string[] = [];
+  const visit = (value: unknown, path: string) => {
+    if (typeof value !== 'object' || value === null) return;
+    const { properties } = value as { readonly properties?: { readonly [key: string]: unknown } };
+    // In a condition, keys are asked about and not offered.
+    const isCondition = /\/(if|then|else|not)(\/|$)/.test(path);
+    for (const [key, property] of Object.entries(isCondition ? {} : (properties ?? {}))) {
+      const { description, $ref } = property as { readonly description?: string; readonly $ref?: string };
+      if (description === undefined && !($ref !== undefined && isDescribed($ref))) undescribed.push(`${path}/${key}`);
+    }
+    for (const [key, child] of Object.entries(value)) visit(child, `${path}/${key}`);
+  };
+  const isDescribed = ($ref: string): boolean => {
+    let target: unknown = pipeline;
+    for (const key of $ref.split('/').slice(1)) target = (target as { readonly [key: string]: unknown })?.[key];
+    return (target as { readonly description?: string } | undefined)?.description !== undefined;
+  };
+  visit(pipeline, '');
+  expect(undescribed).toEqual([]);
+});
+
 test('there is a schema for each public kind, and the pipeline schema offers just those', () => {
   const pipeline = schemaOf('pipeline.schema.json') as unknown as {
     $defs: { step: { properties: { uses: { enum: string[] } } } };
