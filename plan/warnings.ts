@@ -123,16 +123,15 @@ const roundsUsual = 20;
 function endlessLoops(compiling: Compiling, steps: readonly PlacedStep[]): Problem[] {
   return steps.flatMap(({ step, pointer }): Problem[] => {
     if (step.type !== 'repeat' || typeof step.max !== 'number' || step.max <= roundsUsual) return [];
-    const { max, scope: _, carry: __, next: ___, ...rest } = step;
-    // Whatever else may end it: a condition, a plateau, a budget, hard cases that run out.
-    const ends = Object.keys(rest).some((key) => ['until', 'plateau', 'budgetMs', 'endWhenEmpty'].includes(key));
+    const { max, until, plateau, budgetMs, endWhenEmpty } = step;
+    const ends = [until, plateau, budgetMs, endWhenEmpty].some((end) => end !== undefined);
     if (ends) return [];
     return [
       {
         code: 'UNBOUNDED_LOOP',
         range: valueAt(compiling, pointer, 'repeat', 'max'),
         message: `"${step.id}" runs ${max} rounds, whatever they bring: nothing ends it earlier.`,
-        hint: 'Add a condition, such as until: round.gain.high < 0.002; or a smaller max.',
+        hint: 'Add a condition, such as until: round.gain.high < 0.002; a plateau; a budget; or a smaller max.',
       },
     ];
   });

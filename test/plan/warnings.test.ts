@@ -52,6 +52,7 @@ describe('a loop', () => {
     ['20', []],
     ['21', ['6 UNBOUNDED_LOOP 21']],
     ['1000, until: steps.train.AP > 0.5', []],
+    ['1000, budget: 3d', []],
   ])('max: %s', (repeat, problems) => {
     expect(warningsOf(loop(repeat))).toEqual(problems);
   });
