@@ -199,7 +199,8 @@ function testDecides(compiling: Compiling, steps: readonly PlacedStep[]): Proble
       ({ step, scope }) => step.id === name && pointer.startsWith(scope.slice(0, scope.lastIndexOf('/'))),
     );
     // A title or a note may tell it; a condition, a number of rounds or an input makes something of it.
-    const decides = /\/(when|until|max)$/.test(pointer) || (/\/with\//.test(pointer) && !pointer.endsWith('/title'));
+    const decides =
+      /\/(when|until|max|metric|forEach)$/.test(pointer) || (/\/with\//.test(pointer) && !pointer.endsWith('/title'));
     if (evaluation === undefined || !decides) return [];
     return [
       {

@@ -99,7 +99,7 @@ function findMark(value: PlainValue, pointer: string): MarkPlace | null {
 
 function itemsAt(analysis: Analysis, parsed: ParsedSpec, { pointer, before, isKey }: MarkPlace): CompletionItem[] {
   if (isKey) return keyItems(parsed, pointer);
-  const isCondition = /\/(when|until|forEach)$/.test(pointer) || /\/repeat\/until$/.test(pointer);
+  const isCondition = /\/(when|until|metric|forEach)$/.test(pointer);
   if (isInExpression(before)) return expressionItems(analysis, pointer, before.slice(before.lastIndexOf('${{') + 3));
   if (isCondition && !before.includes('${{')) return expressionItems(analysis, pointer, before);
   if (/\/needs\/\d+$/.test(pointer)) return needItems(parsed, pointer);
