@@ -40,9 +40,6 @@ test('a command that does not exist is wrong usage, with the one that may be mea
     code: 2,
     stderr: expect.stringMatching(/unknown command 'stauts'\n\(Did you mean status\?\)/),
   });
-  for (const later of ['why', 'pause', 'fork', 'compare', 'gc', 'compile']) {
-    expect(await hardcase(later, 'x')).toMatchObject({ code: 2, stderr: expect.stringContaining('unknown command') });
-  }
 });
 
 test('wrong usage of any kind is status 2', async () => {
