@@ -5,6 +5,7 @@ import type { StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
 import { checkQueue } from './check-queue.ts';
 import type { AnyStepImplementation } from './context.ts';
+import { notifyWaiting } from './notify-waiting.ts';
 import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
 import {
   closeRun,
@@ -50,6 +51,7 @@ export function createActivities(
     'reuse-step': reuseStep,
     'finish-step': finishStep,
     'append-decisions': appendBatch,
+    'notify-waiting': notifyWaiting,
   };
   for (const [name, control] of Object.entries(controls)) {
     const call = control as (deps: ActivityDeps, request: unknown) => Promise<unknown>;

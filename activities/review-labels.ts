@@ -34,6 +34,7 @@ import { oracleDecisions } from '../detection/simulated-reviewer.ts';
 import type { Candidate, CandidateType, Decision, Labels } from '../detection/types.ts';
 import type { ArtifactRef, Json, StepRequest, StepResult } from '../plan/types.ts';
 import { parseDurationMs } from '../spec/duration.ts';
+import { afterWorkingTime, problemOfHours, type WorkingHours } from '../spec/working-hours.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
 import { carryOver, categoryOf } from './carry-over.ts';
 import { endOf, keepResult } from './run-step.ts';
@@ -45,7 +46,10 @@ export interface ReviewParameters {
   readonly reviewer?: 'human' | { readonly oracle: { readonly truth: ArtifactRef; readonly errorRate?: number } };
   readonly after?: {
     readonly remind?: string | number;
-    readonly expire?: { readonly in: string | number; readonly then?: 'keep' };
+    readonly escalate?: { readonly in: string | number; readonly to: readonly string[] };
+    readonly expire?: { readonly in: string | number; readonly then?: ThenExpired };
+    readonly webhook?: string;
+    readonly hours?: WorkingHours;
   };
   readonly limit?: number;
   /** Asks again about what was decided in an earlier round or run. */
@@ -53,6 +57,9 @@ export interface ReviewParameters {
   /** Questions with known answers, as a share of the candidates that are asked about. */
   readonly knownAnswers?: number;
 }
+
+/** What becomes of candidates that nobody has decided in time. */
+type ThenExpired = 'keep' | 'hold' | 'fail' | { readonly acceptAbove: number };
 
 export type ReviewOutputs = {
   readonly dataset: ArtifactRef;
@@ -64,7 +71,17 @@ export type ReviewOutputs = {
 /** What `open-gate` found: the result of earlier work, or how many decisions people must make. */
 export type OpenedGate =
   | { readonly result: StepResult }
-  | { readonly undecided: number; readonly remindMs?: number; readonly expiresAt?: string };
+  | {
+      readonly undecided: number;
+      readonly openedAt: string;
+      readonly remindAt?: string;
+      readonly escalateAt?: string;
+      readonly escalateTo?: readonly string[];
+      readonly expiresAt?: string;
+      /** What becomes of the step where time runs out. */
+      readonly atEnd?: 'keep' | 'hold' | 'fail';
+      readonly webhook?: string;
+    };
 
 /** Decisions on their way into the ledger. */
 export interface IncomingBatch {
@@ -76,6 +93,8 @@ export interface IncomingBatch {
   readonly decisions?: readonly Decision[];
   /** Digest of a JSON array of decisions in the store. */
   readonly reference?: string;
+  /** Goes on with what is decided. */
+  readonly proceed?: true;
 }
 
 /** What became of a batch of decisions. */
@@ -87,7 +106,11 @@ export interface AppendedBatch {
 const defaultErrorRate = 0.05;
 
 /** Opens the gate, or finds it open after a lost worker; the simulated reviewer decides at once. */
-export async function openGate(deps: ActivityDeps, request: StepRequest, policy: AttemptPolicy): Promise<OpenedGate> {
+export async function openGate(
+  deps: ActivityDeps,
+  request: StepRequest & { readonly now?: string },
+  policy: AttemptPolicy,
+): Promise<OpenedGate> {
   const { store } = deps;
   const { run, path } = request;
   const fingerprint = fingerprintOfStep(request);
@@ -102,13 +125,11 @@ export async function openGate(deps: ActivityDeps, request: StepRequest, policy:
     const asked = await askedOf(store, gate);
     if (oracleOf(parameters) !== null) await askOracle(store, request, parameters, asked, context.seed);
     const undecided = asked.length - decidedIn(asked, await readDecisions(store, run, path)).size;
-    const { remind } = parameters.after ?? {};
+    const { escalate, expire, webhook } = parameters.after ?? {};
+    const { openedAt, remindAt, escalateAt, expiresAt } = gate;
+    const atEnd = typeof expire?.then === 'object' ? 'keep' : expire?.then;
     return {
-      result: {
-        undecided,
-        remindMs: remind === undefined ? undefined : durationMs(remind, path),
-        expiresAt: gate.expiresAt,
-      },
+      result: { undecided, openedAt, remindAt, escalateAt, escalateTo: escalate?.to, expiresAt, atEnd, webhook },
       record: undecided === 0 ? {} : { state: 'waiting', waitingFor: waitingFor(run, path, undecided) },
     };
   });
@@ -117,13 +138,21 @@ export async function openGate(deps: ActivityDeps, request: StepRequest, policy:
 /** The gate's record as it is, or a new one: what is asked is fixed once, whatever the ledger learns later. */
 async function openedGate(
   store: Store,
-  request: StepRequest,
+  request: StepRequest & { readonly now?: string },
   parameters: ReviewParameters,
   seed: number,
 ): Promise<GateRecord> {
   const { run, path } = request;
+  const openedAt = request.now ?? now();
+  const times = timesOf(parameters, path, openedAt);
   const existing = await readGate(store, run, path);
-  if (existing?.state === 'open' && existing.dataset.digest === parameters.dataset.digest) return existing;
+  if (existing?.state === 'open' && existing.dataset.digest === parameters.dataset.digest) {
+    if (existing.expiresAt === undefined || existing.expiresAt > openedAt) return existing;
+    // It was held when its time was up, and is tried again: the same questions, with new time for them.
+    const again: GateRecord = { ...existing, openedAt, ...times };
+    await writeGate(store, run, again);
+    return again;
+  }
   const dataset = await loadDataset(store, parameters.dataset);
   const candidates = await loadJson(store, 'candidates', parameters.candidates);
   const reviewer = oracleOf(parameters) === null ? 'human' : 'oracle';
@@ -138,16 +167,11 @@ async function openedGate(
   const { annotations } = dataset.labels;
   const questions = plantQuestions({ ...dataset, annotations }, real, planted, seed);
   const asked = [...real, ...questions.candidates].sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
-  const openedAt = now();
-  const { remind, expire } = parameters.after ?? {};
-  const later = (duration: string | number) =>
-    new Date(Date.parse(openedAt) + durationMs(duration, path)).toISOString();
   const gate: GateRecord = {
     path,
     state: 'open',
     openedAt,
-    expiresAt: expire === undefined ? undefined : later(expire.in),
-    remindAt: remind === undefined ? undefined : later(remind),
+    ...times,
     candidates: await saveJson(store, 'candidates', asked),
     dataset: parameters.dataset,
     asked: asked.length,
@@ -160,6 +184,23 @@ async function openedGate(
   };
   await writeGate(store, run, gate);
   return gate;
+}
+
+/** When people are reminded, others are asked, and the wait ends; where there are working hours, counted in these alone. */
+function timesOf(
+  { after = {} }: ReviewParameters,
+  path: string,
+  openedAt: string,
+): Pick<GateRecord, 'remindAt' | 'escalateAt' | 'expiresAt'> {
+  const { remind, escalate, expire, hours } = after;
+  const problem = hours === undefined ? null : problemOfHours(hours);
+  if (problem !== null) throw ApplicationFailure.nonRetryable(`"after.hours" of ${path}: ${problem}`, 'BadData');
+  const later = (duration: string | number | undefined): string | undefined => {
+    if (duration === undefined) return undefined;
+    const [start, ms] = [Date.parse(openedAt), durationMs(duration, path)];
+    return new Date(hours === undefined ? start + ms : afterWorkingTime(start, ms, hours)).toISOString();
+  };
+  return { remindAt: later(remind), escalateAt: later(escalate?.in), expiresAt: later(expire?.in) };
 }
 
 async function askOracle(
@@ -218,7 +259,14 @@ export async function appendBatch(
 
   if (fresh.size > 0) {
     const kept = [...fresh.values()];
-    await appendDecisions(store, run, path, { batch, by, at, shown, decisions: kept });
+    await appendDecisions(store, run, path, {
+      batch,
+      by,
+      at,
+      shown,
+      decisions: kept,
+      ...(incoming.proceed ? { proceed: true as const } : {}),
+    });
     const known = new Set((await readKnown(store, gate)).map(({ candidateId }) => candidateId));
     const real = kept.filter(({ candidateId }) => !known.has(candidateId));
     const entries = real.map((decision) => {
@@ -226,6 +274,9 @@ export async function appendBatch(
       return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
     });
     await rememberDecisions(store, entries);
+  }
+  if (fresh.size === 0 && incoming.proceed) {
+    await appendDecisions(store, run, path, { batch, by, at, shown, decisions: [], proceed: true });
   }
   for (const { candidateId, why } of refused) {
     await addNotice(
@@ -264,7 +315,7 @@ async function decisionsOf(
 /** The new label version, and what was done to get it. Labels that nothing changed keep their version. */
 export async function applyDecisions(
   deps: ActivityDeps,
-  { step, ended }: { step: StepRequest; ended: 'decided' | 'expired' },
+  { step, ended }: { step: StepRequest; ended: 'decided' | 'expired' | 'proceeded' },
   policy: AttemptPolicy,
 ): Promise<StepResult> {
   const { store } = deps;
@@ -284,6 +335,7 @@ export async function applyDecisions(
     const earlier = await earlierOf(store, gate);
     const known = await readKnown(store, gate);
     const isKnown = new Set(known.map(({ candidateId }) => candidateId));
+    if (ended === 'expired') await acceptSure(store, step, parameters, gate, isKnown);
     const answered = await readDecisions(store, run, path);
     // Questions with known answers are no claims about the labels: nothing of them is applied.
     const all = await askedOf(store, gate);
@@ -347,6 +399,28 @@ export async function applyDecisions(
     });
     return endOf(step, await keepResult(deps, step, fingerprint, outputs as { [name: string]: Json }));
   });
+}
+
+/** Time is up: what the model is sure enough of is accepted for nobody. It is no person's word, and is not carried over. */
+async function acceptSure(
+  store: Store,
+  { run, path }: StepRequest,
+  { after }: ReviewParameters,
+  gate: GateRecord,
+  isKnown: ReadonlySet<string>,
+): Promise<void> {
+  const then = after?.expire?.then;
+  if (typeof then !== 'object') return;
+  const asked = await askedOf(store, gate);
+  const decided = decidedIn(asked, await readDecisions(store, run, path));
+  const sure = asked.filter(
+    ({ id, detection }) =>
+      !decided.has(id) && !isKnown.has(id) && detection !== undefined && detection.score >= then.acceptAbove,
+  );
+  if (sure.length === 0) return;
+  const reason = `nobody decided in time, and the score is at least ${then.acceptAbove}`;
+  const decisions = sure.map(({ id }): Decision => ({ candidateId: id, verdict: 'accept', reason }));
+  await appendDecisions(store, run, path, { batch: 'expired', by: 'nobody', at: gate.expiresAt ?? now(), decisions });
 }
 
 /** What the known answers say about the reviewers, and about the errors they passed over. */

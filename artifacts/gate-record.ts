@@ -22,6 +22,7 @@ export interface GateRecord {
   /** When the undecided candidates are given up. */
   readonly expiresAt?: string;
   readonly remindAt?: string;
+  readonly escalateAt?: string;
   /** Those that a reviewer is asked about, best rank first: without the carried over, and cut to `limit`. */
   readonly candidates: ArtifactRef;
   readonly dataset: ArtifactRef;
@@ -51,6 +52,8 @@ export interface DecisionBatch {
   /** Digest of what the reviewer was shown. */
   readonly shown?: string;
   readonly decisions: readonly Decision[];
+  /** Whoever sent it ended the wait with it. */
+  readonly proceed?: true;
   /** Place in the gate's chain, from 1, and the hash of the record before (decision-chain.ts). */
   readonly sequence?: number;
   readonly previous?: string;

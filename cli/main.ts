@@ -520,6 +520,23 @@ hardcase review decide latest review --all reject --type spurious`,
 
 add(
   review,
+  'proceed',
+  'end the wait of a gate: the run goes on with what is decided',
+  'hardcase review proceed latest review',
+  (command) => {
+    withJson(withEngine(command))
+      .argument('<run>', runArgument)
+      .argument('<gate>', 'path of the review step')
+      .option('--by <name>', 'who says so (your user name)');
+    act(command, async ([run, gate], flags) => {
+      const { runReviewProceed } = await import('./review-proceed.ts');
+      return await runReviewProceed(settingsOf(flags), run!, gate!, { by: text(flags.by), json: flags.json === true });
+    });
+  },
+);
+
+add(
+  review,
   'export',
   'write what is in question for CVAT, Label Studio or another tool',
   'hardcase review export latest review --format cvat --out ./to-review',

@@ -74,6 +74,24 @@ export async function sendDecisions(
   });
 }
 
+/** Ends the wait of a gate: the run goes on with what is decided. */
+export async function sendProceed(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  gate: string,
+  by: string,
+): Promise<{ readonly goOn?: string }> {
+  const batch = createHash('sha256')
+    .update(canonicalJson([gate, by, 'proceed']))
+    .digest('hex')
+    .slice(0, 16);
+  const message: DecideMessage = { gate, batch, by, decisions: [], proceed: true };
+  return await withWorkflow(settings, store, header, (handle) =>
+    handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, { args: [message] }),
+  );
+}
+
 /** Refusals come when the open gate has looked the candidates up; a gate that is not open yet is not waited for. */
 async function refusals(handle: WorkflowHandle, gate: string, ids: ReadonlySet<string>): Promise<RefusedDecision[]> {
   const deadline = Date.now() + ledgerWaitMs;

@@ -1,6 +1,7 @@
 /** Calls of the activities that keep the run record: small, frequent, and tried until the store takes them. */
 
 import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporalio/workflow';
+import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { AppendedBatch, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
@@ -28,8 +29,9 @@ export interface ControlActivities {
   /** Records the result of a step that is more than one activity. */
   'finish-step'(request: { step: StepRequest; result: StepResult }): Promise<StepResult>;
   'open-gate'(request: StepRequest): Promise<OpenedGate>;
+  'notify-waiting'(request: WaitingNotice): Promise<void>;
   'append-decisions'(request: { run: string; batch: QueuedBatch }): Promise<AppendedBatch>;
-  'apply-decisions'(request: { step: StepRequest; ended: 'decided' | 'expired' }): Promise<StepResult>;
+  'apply-decisions'(request: { step: StepRequest; ended: 'decided' | 'expired' | 'proceeded' }): Promise<StepResult>;
 }
 
 // Attempts without end: what they record must not be lost because a store was away for a day.

@@ -16,7 +16,7 @@ export function problemOfMessage(message: unknown): string | null {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     return `A decide message is an object, not ${kindOf(message)}.`;
   }
-  const { gate, batch, by, decisions, reference, shown } = message as { readonly [name: string]: unknown };
+  const { gate, batch, by, decisions, reference, shown, proceed } = message as { readonly [name: string]: unknown };
   if (typeof gate !== 'string' || gate === '') {
     return 'A decide message names its gate: "gate" is the path of a review step.';
   }
@@ -25,6 +25,7 @@ export function problemOfMessage(message: unknown): string | null {
   }
   if (typeof by !== 'string' || by === '') return '"by" is missing; it names who decided.';
   if (shown !== undefined && !isDigest(shown)) return '"shown" is no digest (64 hex digits).';
+  if (proceed !== undefined && typeof proceed !== 'boolean') return '"proceed" is neither true nor false.';
   if ((decisions === undefined) === (reference === undefined)) {
     return 'A decide message has either "decisions" or "reference".';
   }

@@ -114,6 +114,9 @@ export class DecisionDesk implements Omit<Root, 'stepHeld'> {
       return `The run ${this.#run} has no review gate "${message.gate}". Its gates: ${known}.`;
     }
     const gate = this.#gates.get(message.gate);
+    if (message.proceed === true && (gate === undefined || gate.holder === null || gate.closed)) {
+      return `The gate ${message.gate} does not wait for decisions, so there is nothing to go on from.`;
+    }
     if (gate === undefined) return null;
     const conflict = conflictOf(message, gate.decided);
     if (conflict !== null) return conflict;
@@ -136,7 +139,7 @@ export class DecisionDesk implements Omit<Root, 'stepHeld'> {
       return !gate.decided.has(candidateId) && all.findIndex((other) => other.candidateId === candidateId) === index;
     });
     for (const decision of fresh) gate.decided.set(decision.candidateId, markOf(decision));
-    if (fresh.length > 0 || reference !== undefined) {
+    if (fresh.length > 0 || reference !== undefined || message.proceed === true) {
       gate.taken++;
       const batch: QueuedBatch = {
         gate: message.gate,
@@ -146,6 +149,7 @@ export class DecisionDesk implements Omit<Root, 'stepHeld'> {
         via,
         shown,
         ...(reference === undefined ? { decisions: fresh } : { reference }),
+        ...(message.proceed === true ? { proceed: true as const } : {}),
       };
       gate.unwritten.push(batch);
       this.#send(gate, batch);
@@ -175,6 +179,7 @@ export class DecisionDesk implements Omit<Root, 'stepHeld'> {
     const gate = this.#gateOf(path);
     gate.holder = workflowId;
     gate.undecided = undecided;
+    gate.closed = false;
     gate.sent = 0;
     for (const batch of gate.unwritten) this.#send(gate, batch);
   }

@@ -30,7 +30,7 @@ export interface ScopeContext extends RunFacts {
 const damagedFailure = 'DamagedArtifact';
 
 /** Type of the failure by which a scope ends when a step of it failed with `onFailure: fail`. */
-const failedFailure = 'RunFailed';
+export const failedFailure = 'RunFailed';
 
 /** Several objects of one input may be damaged, and are found one at a time; more than this is no accident of a disk. */
 const remakesMax = 5;

@@ -49,6 +49,8 @@ export interface DecideMessage {
   readonly reference?: string;
   /** Digest of what the reviewer was shown (the gate's candidates). */
   readonly shown?: string;
+  /** Ends the wait: the run goes on with what is decided. `decisions` may be empty then. */
+  readonly proceed?: boolean;
 }
 
 export interface DecideAnswer {

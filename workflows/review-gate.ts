@@ -1,33 +1,42 @@
-/** Holds one review open: passes decisions to the ledger as they come, and ends when all are there or time is up. */
+/** Holds one review open: passes decisions to the ledger as they come, and ends when all are there, time is up, or people go on. */
 
-import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, condition } from '@temporalio/workflow';
 import type { OpenedGate } from '../activities/review-labels.ts';
 import type { StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
-import { callStep, type ScopeContext } from './execute-step.ts';
+import { callStep, failedFailure, type ScopeContext } from './execute-step.ts';
+import { climbLadder, durationWords } from './ladder.ts';
 
 type Call = Parameters<typeof callStep>[2];
 type WaitingGate = Exclude<OpenedGate, { result: StepResult }>;
 
+/** Type of the failure of a gate that nobody answered in time. */
+const unansweredFailure = 'Unanswered';
+
 export async function reviewGate(call: Call, request: StepRequest, context: ScopeContext): Promise<StepResult> {
-  const opened = await callStep<OpenedGate>(context, request.path, { ...call, activity: 'open-gate' }, request);
+  const { path } = request;
+  // By the workflow's clock, like the timers that are set by it.
+  const opening = { ...request, now: new Date().toISOString() } as never;
+  const opened = await callStep<OpenedGate>(context, path, { ...call, activity: 'open-gate' }, opening);
   if ('result' in opened) return opened.result;
   const ended = opened.undecided === 0 ? 'decided' : await waitForPeople(opened, request, context);
-  return callStep(context, request.path, { ...call, activity: 'apply-decisions' }, { step: request as never, ended });
+  return callStep(context, path, { ...call, activity: 'apply-decisions' }, { step: request as never, ended });
 }
 
 async function waitForPeople(
   gate: WaitingGate,
   { run, path }: StepRequest,
   { mailbox, root, state }: ScopeContext,
-): Promise<'decided' | 'expired'> {
+): Promise<'decided' | 'expired' | 'proceeded'> {
   let undecided = gate.undecided;
   let expired = false;
+  let proceeded = false;
   const append = async () => {
     const batch = mailbox.takeBatch(path);
     if (batch === undefined) return;
     const written = await control('append-decisions', { run, batch });
     undecided = written.undecided;
+    proceeded ||= batch.proceed === true;
     const refused = written.refused.map((decision) => ({ gate: path, ...decision }));
     await root.gateProgress({ gate: path, batch: batch.batch, undecided, refused });
   };
@@ -35,65 +44,41 @@ async function waitForPeople(
   mailbox.openGate(path);
   state.set(path, 'waiting');
   await root.gateOpened(path, undecided);
-  const timers = startTimers(
-    gate,
-    () => undecided,
-    run,
-    path,
-    () => {
+  const { openedAt, expiresAt, escalateTo, webhook, atEnd } = gate;
+  const tell = (kind: 'remind' | 'escalate' | 'expire', moment: string, more: string) => {
+    const waited = durationWords(Date.parse(moment) - Date.parse(openedAt));
+    const message = `"${path}" has waited for ${waited}: ${openWords(undecided)}${more}. See "hardcase review list ${run} ${path}".`;
+    return control('notify-waiting', { run, gate: path, kind, undecided, message, webhook });
+  };
+  const timers = climbLadder(gate, {
+    remind: (moment) => tell('remind', moment, ''),
+    escalate: (moment) => tell('escalate', moment, `, and ${(escalateTo ?? []).join(', ')} should look too`),
+    expire: () => {
       expired = true;
     },
-  );
-  while (undecided > 0 && !expired) {
+  });
+  while (undecided > 0 && !expired && !proceeded) {
     await condition(() => expired || mailbox.hasBatch(path));
     await append();
   }
   timers.cancel();
+  if (expired && !proceeded && undecided > 0 && (atEnd === 'hold' || atEnd === 'fail')) {
+    if (webhook !== undefined) await tell('expire', expiresAt!, '');
+    const since = durationWords(Date.parse(expiresAt!) - Date.parse(openedAt));
+    const message = `After ${since}, ${openWords(undecided)}.`;
+    // What people decide while the step is held is kept, and counts once it is tried again.
+    throw ApplicationFailure.nonRetryable(message, atEnd === 'fail' ? failedFailure : unansweredFailure);
+  }
 
   // What the root took before it heard of the end still counts.
   await root.gateClosing(path);
   await mailbox.allArrived(path);
   while (mailbox.hasBatch(path)) await append();
   state.set(path, 'running');
-  return undecided > 0 ? 'expired' : 'decided';
+  if (undecided === 0) return 'decided';
+  return proceeded ? 'proceeded' : 'expired';
 }
 
-/** A reminder and the end of the wait, both cancelled by the answer. */
-function startTimers(
-  { remindMs, expiresAt }: WaitingGate,
-  undecided: () => number,
-  run: string,
-  path: string,
-  expire: () => void,
-): CancellationScope {
-  const timers = new CancellationScope();
-  const wait = async () => {
-    const remind = async () => {
-      if (remindMs === undefined) return;
-      await sleep(remindMs);
-      const message = `"${path}" has waited for ${duration(remindMs)}: ${undecided()} decisions are open. See "hardcase review list ${run} ${path}".`;
-      await control('record-notice', { run, message });
-    };
-    const end = async () => {
-      if (expiresAt === undefined) return;
-      await sleep(Math.max(0, Date.parse(expiresAt) - Date.now()));
-      expire();
-    };
-    await Promise.all([remind(), end()]);
-  };
-  timers.run(wait).catch((error: unknown) => {
-    if (!isCancellation(error)) throw error;
-  });
-  return timers;
-}
-
-function duration(ms: number): string {
-  for (const [unit, size] of [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-  ] as const) {
-    if (ms >= size) return `${Math.round(ms / size)} ${unit}`;
-  }
-  return `${Math.round(ms / 1_000)} s`;
+function openWords(undecided: number): string {
+  return undecided === 1 ? '1 decision is open' : `${undecided} decisions are open`;
 }

@@ -153,6 +153,8 @@ export interface QueuedBatch {
   readonly shown?: string;
   readonly decisions?: readonly Decision[];
   readonly reference?: string;
+  /** Goes on with what is decided. */
+  readonly proceed?: true;
 }
 
 export interface GateProgress {

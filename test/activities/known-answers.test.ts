@@ -94,7 +94,7 @@ test('known answers measure the reviewers, and are neither applied nor remembere
   const policy = { retry: { max: 1, initialMs: 1, factor: 1, maxMs: 1 }, timeoutMs: 60_000, holds: 0 };
   const run = <T>(work: () => Promise<T>): Promise<T> => new MockActivityEnvironment().run(work) as Promise<T>;
 
-  expect(await run(() => openGate(deps, request, policy))).toEqual({ undecided: 18 });
+  expect(await run(() => openGate(deps, request, policy))).toMatchObject({ undecided: 18 });
   const gate = (await readGate(store, 'r1', 'review'))!;
   const known = new Map((await readKnown(store, gate)).map((one) => [one.candidateId, one]));
   expect(known.size).toBe(6);
@@ -153,6 +153,6 @@ test('`reask` asks again what was decided before', async () => {
   const decisions = asked.map(({ id }): Decision => ({ candidateId: id, verdict: 'reject' }));
   const batch = { gate: 'review', batch: 'b1', by: 'anna', at: '2026-01-01T00:00:00.000Z', decisions };
   await appendBatch(deps, { run: 'r1', batch });
-  expect(await open('r2', false)).toEqual({ undecided: 0 });
-  expect(await open('r3', true)).toEqual({ undecided: 12 });
+  expect(await open('r2', false)).toMatchObject({ undecided: 0 });
+  expect(await open('r3', true)).toMatchObject({ undecided: 12 });
 });

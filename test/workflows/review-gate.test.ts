@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadDataset, loadJson, saveDataset, saveJson, saveLabels } from '../../artifacts/codecs.ts';
-import { readGate } from '../../artifacts/gate-record.ts';
+import { readBatches, readGate } from '../../artifacts/gate-record.ts';
 import { readRun, readStepRecord } from '../../artifacts/run-record.ts';
 import type { Annotation, Candidate, Decision, ImageEntry } from '../../detection/types.ts';
 import type { ArtifactRef, Json } from '../../plan/types.ts';
@@ -56,6 +56,13 @@ const decide = (run: string, decisions: Decision[], more: Partial<DecideMessage>
 
 const waiting = (run: string, path = 'review') =>
   eventually(async () => (await readStepRecord(rig.store, run, path))?.state === 'waiting');
+
+/** `then` as a key of its own, because an object that has it looks like a promise. */
+const expireIn = (duration: string, ending: Json): Json =>
+  Object.fromEntries([
+    ['in', duration],
+    ['then', ending],
+  ]);
 
 const accept = (candidateId: string): Decision => ({ candidateId, verdict: 'accept' });
 const reject = (candidateId: string): Decision => ({ candidateId, verdict: 'reject' });
@@ -191,7 +198,67 @@ describe('a gate', () => {
     await handle.result();
     expect(await reviewedBoxes('expiry')).toEqual(['at 0', 'at 30', 'at 60']);
     expect(await readGate(rig.store, 'expiry', 'review')).toMatchObject({ reason: 'expired', decided: 1 });
-    expect((await readRun(rig.store, 'expiry'))?.state.notices?.[0]).toMatch(/^"review" has waited for 0 s/);
+    expect((await readRun(rig.store, 'expiry'))?.state.notices?.[0]).toMatch(
+      /^"review" has waited for 0.2 s: (1 decision is|2 decisions are) open/,
+    );
+  });
+
+  test('names others who should look, and accepts what the model is sure of when nobody has', async () => {
+    const data = await dataset('sure');
+    const after = {
+      escalate: { in: '100ms', to: ['cleo'] },
+      expire: expireIn('1500ms', { acceptAbove: 0.8 }),
+    };
+    await (await rig.startRun('sure', { steps: [reviewOf(data, { after })] })).result();
+    // the detection has a score of 0.8; the label that may be spurious has none, and stays
+    expect(await reviewedBoxes('sure')).toEqual(['at 0', 'at 30', 'at 60']);
+    const outputs = (await readStepRecord(rig.store, 'sure', 'review'))?.outputs;
+    const corrections = await loadJson(rig.store, 'corrections', outputs?.corrections as never);
+    expect(corrections).toMatchObject({ undecided: 1, decisions: [{ candidateId: 'missing-60', by: 'nobody' }] });
+    expect((await readRun(rig.store, 'sure'))?.state.notices?.[0]).toMatch(
+      /2 decisions are open, and cleo should look too/,
+    );
+    // what nobody said is carried over to no other run
+    const again = await rig.startRun('sure-again', { steps: [reviewOf(data, { limit: 2, after: { remind: '9d' } })] });
+    await waiting('sure-again');
+    expect(await readGate(rig.store, 'sure-again', 'review')).toMatchObject({ asked: 2, carriedOver: 0 });
+    await again.terminate();
+  });
+
+  test('is held when its time is up, keeps what is decided then, and opens again with `retry`', async () => {
+    const data = await dataset('held');
+    const after = { expire: expireIn('400ms', 'hold') };
+    const handle = await rig.startRun('held', { steps: [reviewOf(data, { after })] });
+    await eventually(async () => (await readStepRecord(rig.store, 'held', 'review'))?.state === 'held');
+    expect((await readStepRecord(rig.store, 'held', 'review'))?.error).toBe('After 0.4 s, 2 decisions are open.');
+    await decide('held', [accept('spurious-b'), accept('missing-60')]);
+    await handle.executeUpdate('retry', { args: [{ by: 'Ann' }] });
+    await handle.result();
+    expect(await reviewedBoxes('held')).toEqual(['at 0', 'at 60']);
+  });
+
+  test('ends the run as failed when its time is up and `then: fail` says so', async () => {
+    const data = await dataset('fails');
+    const after = { expire: expireIn('100ms', 'fail') };
+    const handle = await rig.startRun('fails', { steps: [reviewOf(data, { after })] });
+    await expect(handle.result()).rejects.toThrow();
+    expect(await readStepRecord(rig.store, 'fails', 'review')).toMatchObject({ state: 'failed' });
+  });
+
+  test('goes on with what is decided where somebody says so, and not before it is open', async () => {
+    const data = await dataset('proceed');
+    const handle = await rig.startRun('proceed', { steps: [reviewOf(data)] });
+    await waiting('proceed');
+    await decide('proceed', [accept('missing-60')]);
+    expect(await decide('proceed', [], { proceed: true, by: 'Lea' })).toEqual({ accepted: 0, repeated: 0 });
+    await handle.result();
+    expect(await reviewedBoxes('proceed')).toEqual(['at 0', 'at 30', 'at 60']);
+    expect(await readGate(rig.store, 'proceed', 'review')).toMatchObject({ reason: 'proceeded', decided: 1 });
+    const batches = await readBatches(rig.store, 'proceed', 'review');
+    expect(batches.map(({ batch: { by, proceed } }) => [by, proceed ?? false])).toContainEqual(['Lea', true]);
+
+    await rig.startRun('not-yet', { steps: [repeat('rounds', [reviewOf(data)], { max: 0 } as never)] });
+    await expect(decide('not-yet', [], { proceed: true, gate: 'rounds[1].review' })).rejects.toThrow();
   });
 
   test('asks nobody twice: decisions hold in later runs, for a box in the same place', async () => {
