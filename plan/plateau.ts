@@ -12,7 +12,8 @@ export interface Standing {
 /** After one round more. A round without a metric says nothing either way. */
 export function standingAfter({ minDelta, mode }: Plateau, before: Standing, round: number, metric?: number): Standing {
   const { best, stale } = before;
-  if (metric === undefined) return before;
+  // Not `before` itself, which may hold more than its type says.
+  if (metric === undefined) return { best, stale };
   if (best === undefined) return { best: { value: metric, round }, stale: 0 };
   const gained = mode === 'max' ? metric - best.value : best.value - metric;
   const improves = minDelta === 0 ? gained > 0 : gained >= minDelta;
