@@ -6,8 +6,8 @@ export type HttpFault = '500' | '503' | 'slow' | 'short' | 'lost-answer';
 
 export interface HttpProxy {
   readonly port: number;
-  /** From now on a share of the requests meets the fault, until `mend`. */
-  break(fault: HttpFault): void;
+  /** From now on a share of the requests meets the fault, until `mend`. `random` (0..1) decides which. */
+  break(fault: HttpFault, random: () => number): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -16,9 +16,9 @@ export interface HttpProxy {
 const faultyShare = 0.4;
 const slowMs = 1_500;
 
-/** `random` decides which requests suffer; values from 0 to 1. */
-export async function openHttpProxy(target: number, random: () => number): Promise<HttpProxy> {
+export async function openHttpProxy(target: number): Promise<HttpProxy> {
   let fault: HttpFault | null = null;
+  let random = (): number => 0;
   const server = createServer((incoming, outgoing) => {
     const met = fault !== null && random() < faultyShare ? fault : null;
     incoming.on('error', () => outgoing.destroy());
@@ -36,8 +36,9 @@ export async function openHttpProxy(target: number, random: () => number): Promi
   const { port } = server.address() as { port: number };
   return {
     port,
-    break(kind) {
+    break(kind, chance) {
       fault = kind;
+      random = chance;
     },
     mend() {
       fault = null;

@@ -1,11 +1,13 @@
 /** Servers of its own, on which one schedule after another is run and looked at afterwards. */
 
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { verifyRun } from '../../activities/verify-run.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
+import { sha256Hex } from '../../artifacts/digest.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { findGarbage, removeGarbage } from '../../artifacts/garbage.ts';
 import { listGates, readDecisions } from '../../artifacts/gate-record.ts';
@@ -19,7 +21,7 @@ import type { Json, Plan } from '../../plan/types.ts';
 import { queueName, type RunArguments, workflowIdOf } from '../../workflows/messages.ts';
 import { openHttpProxy } from './http-proxy.ts';
 import { chaosPlan, gates } from './pipeline.ts';
-import { startReviewer, verdictOn } from './reviewer.ts';
+import { type Reviewer, startReviewer, verdictOn } from './reviewer.ts';
 import type { Mishap, Schedule } from './schedule.ts';
 import { bucket, startChaosServers } from './servers.ts';
 import { openTcpProxy } from './tcp-proxy.ts';
@@ -66,110 +68,109 @@ export async function openLane(): Promise<Lane> {
   const connection = await Connection.connect({ address, connectTimeout: '2 minutes' });
   const client = new Client({ connection });
   const { plan, source } = chaosPlan();
-  const lanePids = servers.pids();
-
+  const http = await openHttpProxy(servers.minioPort);
+  const storeNetwork = await openTcpProxy(http.port);
   const keysOf = (port: number) => ({
     AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
     AWS_ACCESS_KEY_ID: servers.minio.accessKey,
     AWS_SECRET_ACCESS_KEY: servers.minio.secretKey,
   });
+  const storesFile = join(folder, 'stores.json');
+  const workers = await startChaosWorkers({
+    folder,
+    temporalPort: servers.temporalPort,
+    storesFile,
+    queue,
+    environment: { ...process.env, ...keysOf(storeNetwork.port) },
+  });
+  const pids = servers.pids();
+  const places: { [run: string]: string } = {};
 
   const runSchedule = async (schedule: Schedule, expected: Calm | null): Promise<Outcome> => {
     const beganAt = Date.now();
     const run = `chaos-${schedule.seed}`;
-    const place = join(folder, run);
-    mkdirSync(place, { recursive: true });
     const random = createRandom(`network ${schedule.seed}`);
-    const http = await openHttpProxy(servers.minioPort, () => random.next());
-    const storeNetwork = await openTcpProxy(http.port);
-    const storeUrl = schedule.store === 's3' ? `s3://${bucket}/${run}` : join(place, 'store');
-    const store =
-      schedule.store === 's3'
-        ? await openS3Store(storeUrl, keysOf(servers.minioPort))
-        : await openFolderStore(storeUrl);
-    const workers = await startChaosWorkers({
-      folder: place,
-      temporalPort: servers.temporalPort,
-      storeUrl,
-      queue: run,
-      environment: { ...process.env, ...keysOf(storeNetwork.port) },
-    });
+    const isFolder = schedule.store === 'folder';
+    const storeUrl = isFolder ? join(folder, run) : `s3://${bucket}/${run}`;
+    const store = isFolder ? await openFolderStore(storeUrl) : await openS3Store(storeUrl, keysOf(servers.minioPort));
+    places[run] = storeUrl;
+    writeFileSync(storesFile, JSON.stringify(places));
     const problems: string[] = [];
     const timers: NodeJS.Timeout[] = [];
+    const later = (ms: number, act: () => unknown): void => {
+      const told = async () => act();
+      timers.push(setTimeout(() => told().catch((error: unknown) => problems.push(String(error))), ms));
+    };
     let reviving: Promise<unknown> = Promise.resolve();
+    const revive = async (): Promise<void> => {
+      reviving = reviving.catch(() => undefined).then(() => Promise.all([servers.revive(), workers.revive()]));
+      await reviving;
+    };
+    const scene = { workers, servers, http, storeNetwork, store, random: () => random.next(), later, revive };
+    let reviewer: Reviewer | null = null;
     try {
-      await workers.revive();
-      await prepareRun(store, run, plan, source);
-      const start = () => startWorkflow(client, run, plan, `${run}`);
-      const [handle] = await Promise.all([start(), ...(schedule.startedTwice ? [start()] : [])]);
-      const reviewer = startReviewer(store, run, handle, schedule, expected?.candidates ?? new Map());
-      const revive = async () => {
-        reviving = reviving
-          .then(() => Promise.all([servers.revive(), workers.revive()]))
-          .catch((error: unknown) => problems.push(String(error)));
-        await reviving;
-      };
-      const later = (ms: number, act: () => unknown) => {
-        timers.push(
-          setTimeout(() => {
-            try {
-              Promise.resolve(act()).catch((error: unknown) => problems.push(String(error)));
-            } catch (error) {
-              problems.push(String(error));
-            }
-          }, ms),
-        );
-      };
-      for (const { atMs, mishap } of schedule.mishaps) {
-        later(atMs, () => befall(mishap, { workers, servers, http, storeNetwork, store, later, revive }));
-      }
-      const lastMs = Math.max(
-        0,
-        ...schedule.mishaps.map(({ atMs, mishap }) => atMs + ('forMs' in mishap ? mishap.forMs : 0)),
-      );
-      const state = await endOf(client, run);
-      // What has not happened yet would hit nothing; what has begun is let go on to its end.
-      const endsIn = beganAt + lastMs - Date.now();
-      if (endsIn > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(endsIn, 8_000)));
-      for (const timer of timers) clearTimeout(timer);
-      for (const worker of [0, 1]) workers.pause(worker, false);
-      servers.pauseTemporal(false);
-      servers.pauseMinio(false);
-      storeNetwork.mend();
-      http.mend();
-      for (const network of workers.networks) network.mend();
       await revive();
-      problems.push(...(await reviewer.stop()));
+      await prepareRun(store, run, plan, source);
+      const start = () => startWorkflow(client, run, plan);
+      const [handle] = await Promise.all([start(), ...(schedule.startedTwice ? [start()] : [])]);
+      reviewer = startReviewer(store, run, handle, schedule, expected?.candidates ?? new Map());
+      for (const { atMs, mishap } of schedule.mishaps) later(atMs, () => befall(mishap, scene));
+      const state = await endOf(client, run);
+      // What has not come by now would hit nothing.
+      for (const timer of timers) clearTimeout(timer);
+      await calmDown(scene);
       if (state !== 'COMPLETED') problems.push(`the workflow is ${state}`);
-      problems.push(...(await workers.stop()));
+      problems.push(...(await reviewer.stop()));
+      // A worker that was stopped comes back, late, and says what it has to say.
+      if (schedule.mishaps.some(({ mishap }) => mishap.what === 'stop-worker')) await sleep(lateMs);
       problems.push(...(await troublesOf(store, run)));
       const left = await leftBy(store, run);
       if (expected !== null) problems.push(...differences(expected, left));
-      if (schedule.store === 'folder') problems.push(...(await leftovers(storeUrl)));
+      if (isFolder) problems.push(...(await leftovers(storeUrl)));
       return { seed: schedule.seed, seconds: (Date.now() - beganAt) / 1000, problems, left };
     } catch (error) {
       problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
       return { seed: schedule.seed, seconds: (Date.now() - beganAt) / 1000, problems, left: null };
     } finally {
       for (const timer of timers) clearTimeout(timer);
-      workers.abandon();
-      await storeNetwork.close();
-      await http.close();
-      if (problems.length === 0) rmSync(place, { recursive: true, force: true, maxRetries: 5 });
+      await calmDown(scene).catch(() => undefined);
+      await reviewer?.stop();
+      if (isFolder && problems.length === 0) rmSync(storeUrl, { recursive: true, force: true, maxRetries: 5 });
     }
   };
 
   return {
     run: runSchedule,
     async close() {
+      const problems = await workers.stop();
+      await storeNetwork.close();
+      await http.close();
       await connection.close();
-      const pids = [...lanePids, ...servers.pids()];
+      pids.push(...servers.pids());
       await servers.close();
       const orphans = pids.filter(isRunning);
+      if (orphans.length > 0) problems.push(`servers are left: ${orphans.join(', ')}`);
       rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-      if (orphans.length > 0) throw new Error(`Servers are left: ${orphans.join(', ')}`);
+      if (problems.length > 0) throw new Error(problems.join('\n'));
     },
   };
+}
+
+const queue = 'chaos';
+const lateMs = 1_500;
+
+/** Everything works again, and what was killed is there. */
+async function calmDown({ workers, servers, http, storeNetwork, revive }: Scene): Promise<void> {
+  for (const worker of [0, 1]) {
+    workers.pause(worker, false);
+    workers.setFaults(worker, {});
+    workers.networks[worker]!.mend();
+  }
+  servers.pauseTemporal(false);
+  servers.pauseMinio(false);
+  storeNetwork.mend();
+  http.mend();
+  await revive();
 }
 
 interface Scene {
@@ -178,14 +179,13 @@ interface Scene {
   readonly http: Awaited<ReturnType<typeof openHttpProxy>>;
   readonly storeNetwork: Awaited<ReturnType<typeof openTcpProxy>>;
   readonly store: Store;
+  readonly random: () => number;
   later(ms: number, act: () => unknown): void;
   revive(): Promise<void>;
 }
 
-async function befall(
-  mishap: Mishap,
-  { workers, servers, http, storeNetwork, store, later, revive }: Scene,
-): Promise<void> {
+async function befall(mishap: Mishap, scene: Scene): Promise<void> {
+  const { workers, servers, http, storeNetwork, store, random, later, revive } = scene;
   switch (mishap.what) {
     case 'kill-worker':
       workers.kill(mishap.worker);
@@ -224,7 +224,7 @@ async function befall(
       return;
     }
     case 's3':
-      http.break(mishap.fault);
+      http.break(mishap.fault, random);
       later(mishap.forMs, () => http.mend());
       return;
     case 'disk-full':
@@ -253,9 +253,8 @@ async function prepareRun(store: Store, run: string, plan: Plan, source: string)
   await createRun(store, { run, pipeline, planDigest, source: sourceDigest, file: 'chaos.yaml', params, createdAt });
 }
 
-async function startWorkflow(client: Client, run: string, plan: Plan, queue: string) {
+async function startWorkflow(client: Client, run: string, plan: Plan) {
   const { pipeline, seed, root } = plan;
-  const { sha256Hex } = await import('../../artifacts/digest.ts');
   const planDigest = sha256Hex(canonicalJson(plan as unknown as Json));
   const argument: RunArguments = { run, pipeline, planDigest, seed, scope: root };
   return client.workflow.start(pipeline, {
@@ -332,8 +331,11 @@ function differences(expected: Calm, left: Calm): string[] {
     );
 }
 
-/** Files in the store's tmp/ once it is opened again: it takes away what killed writers left. */
+/** Files in the store's tmp/ once it is opened again: that takes away what killed writers left. */
 async function leftovers(folder: string): Promise<string[]> {
+  const place = join(folder, 'tmp');
   await openFolderStore(folder);
-  return readdirSync(join(folder, 'tmp')).map((name) => `a temporary file is left: ${name}`);
+  // A worker that lives may be writing at this moment.
+  for (let look = 0; look < 20 && readdirSync(place).length > 0; look++) await sleep(200);
+  return readdirSync(place).map((name) => `a temporary file is left: ${name}`);
 }

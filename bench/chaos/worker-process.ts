@@ -1,16 +1,18 @@
 /**
- * A worker of its own process, to be killed: ADDRESS STORE QUEUE FAULTS. While the file FAULTS says so, its disk is full, or its
- * clock is wrong by so many milliseconds: `{ "full": true, "clock": -3600000 }`.
+ * A worker of its own process, to be killed: ADDRESS STORES QUEUE FAULTS. The file STORES says where each run has its store:
+ * `{ "chaos-7": "s3://…" }`. While the file FAULTS says so, its disk is full, or its clock is wrong by so many milliseconds:
+ * `{ "full": true, "clock": -3600000 }`.
  */
 
 import { readFileSync } from 'node:fs';
+import { Context } from '@temporalio/activity';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { openStore } from '../../artifacts/open-store.ts';
 import { type Store, StoreFullError } from '../../artifacts/store.ts';
 import { startWorker } from '../../deploy/worker.ts';
 import { lightSteps } from './light-steps.ts';
 
-const [address = '', storeUrl = '', queuePrefix = '', faultsFile = ''] = process.argv.slice(2);
+const [address = '', storesFile = '', queuePrefix = '', faultsFile = ''] = process.argv.slice(2);
 
 interface Faults {
   readonly full?: boolean;
@@ -39,22 +41,36 @@ globalThis.Date = class extends RealDate {
   }
 } as DateConstructor;
 
-/** What writes fails as on a full disk, while there is one. */
-function fillable(store: Store): Store {
-  const writes: ReadonlySet<string | symbol> = new Set(['putObject', 'putFile', 'createRecord', 'writeRecord']);
-  return new Proxy(store, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== 'function') return member;
-      return (...given: unknown[]) => {
-        if (writes.has(name) && faults().full === true) {
-          return Promise.reject(new StoreFullError('The disk of the store is full (chaos).'));
-        }
-        return (member as (...given: unknown[]) => unknown).apply(target, given);
-      };
-    },
-  });
+const writes: ReadonlySet<string | symbol> = new Set(['putObject', 'putFile', 'createRecord', 'writeRecord']);
+const stores = new Map<string, Promise<Store>>();
+
+/** The store of the run that the current activity belongs to. One that could not be opened is tried again. */
+function storeOfRun(): Promise<Store> {
+  const run = Context.current().info.workflowExecution?.workflowId.split(':')[1] ?? '';
+  let store = stores.get(run);
+  if (store === undefined) {
+    const url = (JSON.parse(readFileSync(storesFile, 'utf8')) as { readonly [run: string]: string })[run];
+    store = openStore(url ?? '');
+    store.catch(() => stores.delete(run));
+    stores.set(run, store);
+  }
+  return store;
 }
+
+/** One store to the worker: each run's own, in which what writes fails as on a full disk, while there is one. */
+const store = new Proxy({ url: 'the store of the run' } as Store, {
+  get(target, name) {
+    if (name === 'url') return target.url;
+    // Not to be taken for a promise.
+    if (name === 'then') return undefined;
+    return async (...given: unknown[]) => {
+      if (writes.has(name) && faults().full === true)
+        throw new StoreFullError('The disk of the store is full (chaos).');
+      const own = (await storeOfRun()) as unknown as { [name: string | symbol]: (...given: unknown[]) => unknown };
+      return own[name]!(...given);
+    };
+  },
+});
 
 Runtime.install({
   shutdownSignals: [],
@@ -65,7 +81,7 @@ const environment = { threads: 1, tensorflow: 'none', oneDnn: false, cpu: 'any',
 const worker = await startWorker({
   connection: { address },
   namespace: 'default',
-  store: fillable(await openStore(storeUrl)),
+  store,
   queuePrefix,
   queues: ['workflows', 'cpu', 'train'],
   implementations: lightSteps,

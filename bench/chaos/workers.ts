@@ -1,4 +1,4 @@
-/** The two workers of one run: each a process with a network of its own, started again when it is killed. */
+/** The two workers of a lane: each a process with a network of its own, started again when it is killed. */
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -23,12 +23,14 @@ export interface ChaosWorkers {
 export interface WorkerPlace {
   readonly folder: string;
   readonly temporalPort: number;
-  readonly storeUrl: string;
+  /** Which run has its store where. */
+  readonly storesFile: string;
   readonly queue: string;
   readonly environment: NodeJS.ProcessEnv;
 }
 
-const stopMaxMs = 15_000;
+/** On an idle machine a second will do. */
+const stopMaxMs = 60_000;
 
 export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorkers> {
   const networks = await Promise.all([0, 1].map(() => openTcpProxy(place.temporalPort)));
@@ -38,7 +40,7 @@ export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorker
     child !== null && child.exitCode === null && child.signalCode === null;
 
   const start = async (worker: number): Promise<void> => {
-    const words = [`127.0.0.1:${networks[worker]!.port}`, place.storeUrl, place.queue, faultsFile(worker)];
+    const words = [`127.0.0.1:${networks[worker]!.port}`, place.storesFile, place.queue, faultsFile(worker)];
     for (let attempt = 1; ; attempt++) {
       const child = fork(entryPath(), words, {
         execArgv: [],
