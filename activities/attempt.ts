@@ -5,6 +5,7 @@ import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activ
 import { stepSeed } from '../artifacts/fingerprint.ts';
 import { addNotice, readStepRecord, writeProgress, writeStepRecord } from '../artifacts/run-record.ts';
 import { type Store, StoreFullError, StoreUnavailableError } from '../artifacts/store.ts';
+import { isRetriedType } from '../plan/retry.ts';
 import type { AttemptRecord, RetryPolicy, RunEnvironment, StepRecord, StepRequest } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
 import { damageIn, remakesFor } from './remake.ts';
@@ -158,11 +159,6 @@ async function judge(error: unknown, { store, request, policy, failures, ended }
   }
   const delayMs = Math.min(initialMs * factor ** (failures - 1), maxMs);
   return { outcome: 'failed', failure: retryLater(type, message, error, delayMs) };
-}
-
-/** Whether `retry` says that failures of this type are tried again. */
-export function isRetriedType({ on, except }: RetryPolicy, type: string): boolean {
-  return (on === undefined || on.includes(type)) && !(except?.includes(type) ?? false);
 }
 
 function retryLater(type: string, message: string, cause: unknown, delayMs: number): ApplicationFailure {

@@ -2,9 +2,12 @@
 
 import { Context } from '@temporalio/activity';
 import type { StepRequest, StepResult } from '../plan/types.ts';
+import { closeApproval, escalateApproval, openApproval } from './approvals.ts';
 import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
 import { checkQueue } from './check-queue.ts';
 import type { AnyStepImplementation } from './context.ts';
+import { beginForeign, finishForeign } from './foreign-step.ts';
+import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { notifyWaiting } from './notify-waiting.ts';
 import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
 import {
@@ -42,9 +45,17 @@ export function createActivities(
     'record-run': recordRun,
     'record-step': recordStep,
     'record-notice': recordNotice,
+    'enter-group': enterGroup,
+    'tell-group': tellGroup,
+    'is-running': isRunning,
+    'begin-foreign': beginForeign,
+    'finish-foreign': finishForeign,
     'check-queue': checkQueue,
     'record-operation': recordOperation,
     'reset-steps': resetSteps,
+    'open-approval': openApproval,
+    'escalate-approval': escalateApproval,
+    'close-approval': closeApproval,
     'close-run': closeRun,
     'count-images': countImages,
     'count-waiting': countWaiting,

@@ -1,6 +1,7 @@
 /** Keeps the run record for the interpreter: the run's own state, and steps that are decided in the workflow. */
 
 import { ApplicationFailure } from '@temporalio/activity';
+import { listApprovals, writeApproval } from '../artifacts/approval-record.ts';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
 import { type GateRecord, listGates, readGate, writeGate } from '../artifacts/gate-record.ts';
 import {
@@ -33,6 +34,7 @@ export interface StepChange extends Pick<StepRecord, 'path' | 'kind' | 'state'> 
   readonly note?: string;
   readonly outputs?: { readonly [name: string]: Json };
   readonly with?: { readonly [name: string]: Json };
+  readonly attempts?: StepRecord['attempts'];
 }
 
 /** The run's state is `running`, and its environment is settled: the first worker's, for good. */
@@ -105,6 +107,12 @@ export async function resetSteps(
   for (const gate of await listGates(store, run)) {
     if (gate.state === 'open' && isReset(gate.path)) await writeGate(store, run, closed(gate, 'reset'));
   }
+  // Asked again, also what was answered: that is what a person who sets a step back wants.
+  for (const approval of await listApprovals(store, run)) {
+    if (!isReset(approval.path)) continue;
+    const { given: _, ...asked } = approval;
+    await writeApproval(store, run, { ...asked, state: 'closed', closedAt: now() });
+  }
 }
 
 const isPartOf = (path: string, outer: string): boolean =>
@@ -144,6 +152,9 @@ export async function closeRun(
   for (const gate of await listGates(store, run)) {
     if (gate.state === 'open')
       await writeGate(store, run, { ...gate, state: 'closed', closedAt: endedAt, reason: state });
+  }
+  for (const approval of await listApprovals(store, run)) {
+    if (approval.state === 'open') await writeApproval(store, run, { ...approval, state: 'closed', closedAt: endedAt });
   }
   await writeRunState(store, run, { state, endedAt, error });
 }

@@ -1,10 +1,12 @@
 /** The ladder that all steps share: recorded result, else run, store, record. */
 
+import { ApplicationFailure } from '@temporalio/activity';
 import { readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
 import { createStepResult, type RecordedStepResult, readStepResult } from '../artifacts/step-results.ts';
 import type { Json, StepRecord, StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
 import type { AnyStepImplementation, StepContext } from './context.ts';
+import { redactor, secretNames, withSecrets } from './secrets.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 
 export async function runStep(
@@ -20,13 +22,41 @@ export async function runStep(
     // Code that listens for the abort alone would never hear of one that came before it.
     context.signal.throwIfAborted();
     const startedAt = now();
-    const run = implementation as (context: StepContext, parameters: unknown) => Promise<{ [name: string]: Json }>;
-    const outputs = await run(context, request.with);
+    const outputs = await runWithSecrets(implementation, context, request.with);
     if (!isReusable(request.kind)) {
       return { result: { outputs, reused: false }, record: { state: 'done', endedAt: now(), outputs } };
     }
     return endOf(request, await keepResult(deps, request, fingerprint, outputs, startedAt));
   });
+}
+
+/** Secrets stay in here: what the code says and gives goes out without them. */
+async function runWithSecrets(
+  implementation: AnyStepImplementation,
+  context: StepContext,
+  inputs: StepRequest['with'],
+): Promise<{ readonly [name: string]: Json }> {
+  const run = implementation as (context: StepContext, parameters: unknown) => Promise<{ [name: string]: Json }>;
+  if (secretNames(inputs).length === 0) return run(context, inputs);
+  const resolved = withSecrets(inputs);
+  const hide = redactor(inputs, resolved);
+  const guarded: StepContext = {
+    ...context,
+    progress: (message, share) => context.progress(hide.text(message), share),
+    notice: (message) => context.notice(hide.text(message)),
+  };
+  let outputs: { readonly [name: string]: Json };
+  try {
+    outputs = await run(guarded, resolved);
+  } catch (error) {
+    throw hide.error(error);
+  }
+  const text = JSON.stringify(outputs);
+  if (hide.text(text) === text) return outputs;
+  throw ApplicationFailure.nonRetryable(
+    `${context.path} gave a secret among its outputs, where it would be recorded.`,
+    'SecretLeak',
+  );
 }
 
 /** Records the outputs as the result of the fingerprint. Where another writer was first, its result is the answer. */

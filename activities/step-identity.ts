@@ -15,10 +15,19 @@ export function rowOf(kind: string) {
   return stepKinds.get(partOf[kind] ?? kind);
 }
 
-export function fingerprintOfStep({ kind, version, with: parameters, seed, path, fresh }: StepRequest): string {
+export function fingerprintOfStep({
+  kind,
+  version,
+  with: parameters,
+  seed,
+  path,
+  fresh,
+  outputs,
+}: StepRequest): string {
   // A kind without a row is not ours; that its results hang on the seed is the safe guess.
   const seeded = rowOf(kind)?.seeded ?? true;
-  return fingerprintOf({ kind, version, with: parameters, seed: seeded ? stepSeed(seed, path) : undefined, fresh });
+  const own = seeded ? stepSeed(seed, path) : undefined;
+  return fingerprintOf({ kind, version, with: parameters, seed: own, fresh, outputs });
 }
 
 /** Whether an earlier result may stand for the step. */

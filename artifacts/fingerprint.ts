@@ -17,6 +17,8 @@ export interface StepIdentity {
   readonly seed?: number;
   /** Sets work apart that must not be reused from elsewhere: the steps that a fork runs anew. */
   readonly fresh?: string;
+  /** Declared outputs of an activity of another program. */
+  readonly outputs?: Json;
 }
 
 /**
@@ -24,8 +26,9 @@ export interface StepIdentity {
  * work elsewhere gives the same result. Nor is the environment (threads, CPU, build): it is kept with the result, or
  * else no result would survive a change of machine.
  */
-export function fingerprintOf({ kind, version, with: parameters, seed, fresh }: StepIdentity): string {
-  return sha256Hex(canonicalJson({ kind, version, with: digestsOnly(identityParameters(parameters)), seed, fresh }));
+export function fingerprintOf({ kind, version, with: parameters, seed, fresh, outputs }: StepIdentity): string {
+  const inputs = digestsOnly(identityParameters(parameters));
+  return sha256Hex(canonicalJson({ kind, version, with: inputs, seed, fresh, outputs }));
 }
 
 /** The parameters that count: without those that change no result. */

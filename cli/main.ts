@@ -404,7 +404,9 @@ hardcase gc --older-than 30d --keep cherries-1 --delete`,
   },
 );
 
-const review = program.command('review').description('review labels: on a page, or list, show and decide candidates');
+const review = program
+  .command('review')
+  .description('answer gates: label reviews on a page, or list, show and decide candidates and forms of approve steps');
 
 review
   .command('page', { isDefault: true })
@@ -438,7 +440,7 @@ act(reviewPage, async ([run], flags) => {
 add(
   review,
   'list',
-  'list the candidates that wait for a decision',
+  'list the candidates and forms that wait for people',
   'hardcase review list latest --type missing',
   (command) => {
     withJson(withStore(command))
@@ -465,11 +467,11 @@ add(
 add(
   review,
   'show',
-  'draw a candidate: its place in the image with label and detection',
+  'draw a candidate: its place in the image with label and detection; or show an approve step',
   'hardcase review show 3f2a --out crop.png',
   (command) => {
     withJson(withStore(command))
-      .argument('<candidate>', 'id of a candidate, or the beginning of one')
+      .argument('<candidate>', 'id of a candidate, or the beginning of one; or path of an approve step')
       .option('--run <id>', 'the run that asks about it (all that go on)')
       .option('--out <file>', 'PNG file to write (.hardcase/crops/CANDIDATE.png)');
     act(command, async ([candidate], flags) => {
@@ -490,16 +492,17 @@ add(
   `hardcase review decide latest review 3f2a=accept 91bc=edit:10,12,44,40
 hardcase review decide latest 'rounds[1].review' --file decisions.csv
 hardcase review decide latest review cluster:kind-9a3b1c2d=accept
-hardcase review decide latest review --all reject --type spurious`,
+hardcase review decide latest review --all reject --type spurious
+hardcase review decide latest ok go=true epochs=30`,
   (command) => {
     withJson(withEngine(command))
       .argument('<run>', runArgument)
-      .argument('<gate>', 'path of the review step')
+      .argument('<gate>', 'path of the review or approve step')
       .argument(
         '[decision...]',
-        'CANDIDATE=accept|reject|ignore, CANDIDATE=edit:x1,y1,x2,y2[:category], or cluster:ID=accept|reject|ignore',
+        'CANDIDATE=accept|reject|ignore, CANDIDATE=edit:x1,y1,x2,y2[:category], or cluster:ID=accept|reject|ignore; of an approve step NAME=VALUE',
       )
-      .option('--file <file>', 'decisions from a .json or .csv file')
+      .option('--file <file>', 'decisions from a .json or .csv file; of an approve step a JSON object')
       .option('--all <verdict>', 'one verdict for every undecided candidate')
       .option('--type <type>', 'with --all: only candidates of this type')
       .option('--by <name>', 'who decides (your user name)')

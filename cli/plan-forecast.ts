@@ -132,15 +132,23 @@ async function forecastKind(
   resolved: { readonly [name: string]: Json },
 ): Promise<End> {
   const { kind, version } = step;
-  const row = stepKinds.get(kind)!;
+  if (step.type === 'approve') {
+    forecasts.push({ path, kind, outlook: 'run', reason: 'asks people in each run' });
+    return { open: true };
+  }
+  const foreign = step.type === 'foreign' ? { reusable: step.reuse, seeded: true } : undefined;
+  const row = foreign ?? stepKinds.get(kind)!;
   if (!row.reusable) {
     forecasts.push({ path, kind, outlook: 'run', reason: 'runs anew in each run' });
     return { open: true };
   }
   const { fresh } = step;
+  const outputs = step.type === 'foreign' ? step.outputs : undefined;
   const seed = row.seeded ? stepSeed(plan.seed, path) : undefined;
   const found =
-    store === null ? null : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed, fresh }));
+    store === null
+      ? null
+      : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed, fresh, outputs }));
   if (found !== null) {
     forecasts.push({ path, kind, outlook: 'reuse' });
     return { outputs: found.outputs };

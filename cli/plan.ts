@@ -168,7 +168,7 @@ function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
     const common = {
       path: stepPath(within, id),
       needs: needs.map((need) => stepPath(within, need)),
-      gate: step.type === 'gate' ? gateWords(step) : null,
+      gate: step.type === 'gate' ? gateWords(step) : step.type === 'approve' ? 'waits for an answer' : null,
       when,
       ...(scope.finally?.includes(step) ? { atEnd: true } : {}),
     };
@@ -266,6 +266,9 @@ function mermaidScope(scope: PlannedScope, prefix: string, indent: string): stri
       return [`${indent}subgraph ${node}[${title}]`, ...body, `${indent}end`, ...edges];
     }
     const label = `"${step.id === '' ? '' : `${step.id}<br/>`}${step.kind}"`;
-    return [`${indent}${node}${step.type === 'gate' ? `{{${label}}}` : `[${label}]`}`, ...edges];
+    return [
+      `${indent}${node}${step.type === 'gate' || step.type === 'approve' ? `{{${label}}}` : `[${label}]`}`,
+      ...edges,
+    ];
   });
 }

@@ -11,7 +11,9 @@ import type { Store } from '../artifacts/store.ts';
 import { misfitOf } from '../detection/decisions.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
 import { candidateJson, type GateView, readGateView, readGateViews } from '../review/gate-view.ts';
+import { approvePaths } from '../workflows/approve-paths.ts';
 import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
+import { answerApproval, approvalJson, approvalText, approvalViews, approveStepAt, findApproval } from './approvals.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import {
@@ -70,9 +72,12 @@ export async function runReviewList(
         (options.type === undefined || candidate.type === options.type),
     ),
   }));
+  const approvals = (await approvalViews(store, runName)).filter(({ approval }) =>
+    options.gate === undefined ? options.all || approval.state === 'open' : approval.path === options.gate,
+  );
   if (options.json) {
-    printJson(
-      lists.map(({ view, candidates }) => ({
+    printJson([
+      ...lists.map(({ view, candidates }) => ({
         run: view.run,
         gate: view.gate.path,
         state: view.gate.state,
@@ -85,10 +90,11 @@ export async function runReviewList(
         clusters: openClusters(view).map((cluster) => clusterJson(view, cluster)),
         candidates: candidates.slice(0, options.limit).map((candidate) => candidateJson(view, candidate)),
       })),
-    );
+      ...approvals.map(approvalJson),
+    ]);
     return exitCodes.done;
   }
-  if (lists.length === 0) {
+  if (lists.length === 0 && approvals.length === 0) {
     print(options.gate ? `No gate "${options.gate}" has opened.` : 'No gate waits for a decision.');
     return exitCodes.done;
   }
@@ -121,6 +127,7 @@ export async function runReviewList(
     }
     print();
   }
+  for (const view of approvals) print(`${approvalText(view)}\n`);
   return exitCodes.done;
 }
 
@@ -187,6 +194,12 @@ export async function runReviewShow(
   options: ReviewShowOptions,
 ): Promise<ExitCode> {
   const store = await openExistingStore(settings);
+  const approval = findApproval(await approvalViews(store, options.run), candidateName);
+  if (approval !== null) {
+    if (options.json) printJson(approvalJson(approval));
+    else print(approvalText(approval));
+    return exitCodes.done;
+  }
   const { view, candidate } = findCandidate(await gateViews(store, options.run), candidateName);
   const image = view.image(candidate);
   if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the gate's dataset.`);
@@ -268,15 +281,17 @@ export async function runReviewDecide(
   options: ReviewDecideOptions,
 ): Promise<ExitCode> {
   checkType(options.type);
-  const written = await readWritten(words, options);
   const store = await openExistingStore(settings);
   const { header, state } = await findRun(store, runName);
+  const approve = isFinal(state.state) ? null : await approveStepAt(store, header, gatePath);
+  if (approve !== null) return await answerApproval(settings, store, header, approve, gatePath, words, options);
   if (isFinal(state.state)) {
     throw new CommandError(`Run ${header.run} is ${state.state}: its gates take no more decisions.`, exitCodes.input);
   }
   const gate = await readGate(store, header.run, gatePath);
   const view = gate === null ? null : await readGateView(store, header.run, gate);
   await checkGatePath(store, header, gatePath, view);
+  const written = await readWritten(words, options);
   const decisions =
     written === null
       ? decideAll(view, gatePath, options)
@@ -468,7 +483,7 @@ async function checkGatePath(
   if (view !== null) return;
   const plan = await readPlan(store, header.planDigest);
   if (plan === null || isGatePath(plan.root, gatePath)) return;
-  const known = gatePaths(plan.root);
+  const known = [...gatePaths(plan.root), ...approvePaths(plan.root)];
   const near = didYouMean(gatePath, known);
   throw new CommandError(
     `Run ${header.run} has no gate "${gatePath}".${near ? ` Did you mean "${near}"?` : ''} ${known.length > 0 ? `Its gates: ${known.join(', ')}.` : 'Its pipeline has none.'}`,

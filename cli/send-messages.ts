@@ -3,12 +3,16 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import { readApproval } from '../artifacts/approval-record.ts';
 import { readOperations, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { RunHeader } from '../plan/types.ts';
 import {
+  type AnswerMessage,
+  type AnswerReceipt,
+  answerName,
   type DecideAnswer,
   type DecideMessage,
   decideName,
@@ -108,6 +112,25 @@ async function refusals(handle: WorkflowHandle, gate: string, ids: ReadonlySet<s
     }
     await sleep(150);
   }
+}
+
+/** Answers once the gate has closed with it, where it was open. */
+export async function sendAnswer(
+  settings: Settings,
+  store: Store,
+  header: RunHeader,
+  message: AnswerMessage,
+): Promise<AnswerReceipt & { readonly goOn?: string }> {
+  return await withWorkflow(settings, store, header, async (handle) => {
+    const wasOpen = (await readApproval(store, header.run, message.gate))?.state === 'open';
+    const receipt = await handle.executeUpdate<AnswerReceipt, [AnswerMessage]>(answerName, { args: [message] });
+    const deadline = Date.now() + ledgerWaitMs;
+    while (wasOpen && Date.now() < deadline) {
+      if ((await readApproval(store, header.run, message.gate))?.state !== 'open') break;
+      await sleep(150);
+    }
+    return receipt;
+  });
 }
 
 /** What `operations` of the run's record say of it, and how the run goes on. */

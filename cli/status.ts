@@ -120,6 +120,13 @@ export const awaited = (step: StepRecord): string => step.waitingFor?.replace(/:
 
 /** What a person can do about a waiting gate. */
 export function gateWords(run: string, step: StepRecord): string[] {
+  if (step.kind === 'approve') {
+    return [
+      `${step.path} waits for ${awaited(step)}. See what is asked, and answer, from another terminal:`,
+      `  ${ownCommand('review', 'show', step.path, '--run', run)}`,
+      `  ${ownCommand('review', 'decide', run, step.path, 'NAME=VALUE')}`,
+    ];
+  }
   return [
     `${step.path} waits for ${awaited(step)}. Answer on a page, from another terminal:`,
     `  ${ownCommand('review', run)}`,

@@ -294,7 +294,9 @@ function matrixType(id: string, fields: ReadonlyMap<string, ExpressionType>): Re
 
 function planConcurrency(compiling: Compiling, draft: FanOutDraft): number {
   const pointer = pointerTo(draft.pointer, 'concurrency');
-  const value = beforeRun(compiling, draft.spec.concurrency ?? null, pointer, draft.slots);
+  const given = (draft.spec.concurrency ?? null) as Json;
+  if (isRecord(given) && !('steps' in draft.spec)) return legsAtOnceDefault;
+  const value = beforeRun(compiling, given, pointer, draft.slots);
   if (value === undefined || value === null) return legsAtOnceDefault;
   if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= legsAtOnceMax) return value as number;
   const message = `"concurrency" is ${JSON.stringify(value)}; expected a whole number from 1 to ${legsAtOnceMax}.`;

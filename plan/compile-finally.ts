@@ -1,7 +1,7 @@
 /** The steps of `finally`: plain steps that see how the run ended, and what the others left behind. */
 
 import { type RecordType, stringType } from '../spec/expression-types.ts';
-import { pointerTo, type Spec } from '../spec/types.ts';
+import { type KindStepSpec, pointerTo, type Spec, type StepSpec } from '../spec/types.ts';
 import { compileScope, type ScopeView } from './compile-scope.ts';
 import { type Draft, draftScope } from './drafts.ts';
 import type { Compiling } from './slots.ts';
@@ -23,7 +23,14 @@ export function compileFinally(
     names: new Map([['run', runType]]),
   });
   // A run that has ended must not wait for a retry.
-  return { steps: steps.map((step) => ({ ...step, onFailure: written[step.id]?.onFailure ?? 'fail' })), complete };
+  return { steps: steps.map((step) => atEnd(step, written[step.id])), complete };
+}
+
+function atEnd(step: PlannedStep, spec: StepSpec | undefined): PlannedStep {
+  const onFailure = spec?.onFailure ?? 'fail';
+  if (step.type !== 'foreign') return { ...step, onFailure };
+  // Who was told of one run has not been told of the next.
+  return { ...step, onFailure, reuse: (spec as KindStepSpec).reuse ?? false };
 }
 
 /** `error` is not there where the run was done. */
@@ -44,7 +51,7 @@ function checkPlace(compiling: Compiling, draft: Draft, isTaken: boolean): void 
     const message = `"${draft.id}" is also a step of "steps"; a run has one step of a name there.`;
     compiling.problems.push({ code: 'INVALID_NAME', range: key, message, hint: 'Give one of them another name.' });
   }
-  const waits = draft.type === 'kind' && draft.row?.type === 'gate';
+  const waits = draft.type === 'kind' && (draft.row?.type === 'gate' || draft.row?.type === 'approve');
   if (draft.type !== 'kind' || waits) {
     const message = `"${draft.id}" cannot stand in "finally"; expected a step of a kind that waits for nobody.`;
     const hint =

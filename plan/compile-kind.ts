@@ -8,9 +8,12 @@ import { kindSchema, type Schema } from '../spec/schemas.ts';
 import { isRecord, pointerTo } from '../spec/types.ts';
 import { acceptedTypes, validateParameters } from '../spec/validate.ts';
 import { checkInput, expressionType, placeOf } from './checks.ts';
+import { compileApprove } from './compile-approve.ts';
+import { compileForeign } from './compile-foreign.ts';
 import type { ScopeView } from './compile-scope.ts';
 import { withDefaults } from './defaults.ts';
-import { type Draft, type InsertedDraft, type KindDraft, parametersOf } from './drafts.ts';
+import { type Draft, groupOf, type InsertedDraft, type KindDraft, parametersOf } from './drafts.ts';
+import { mayHoldSecret } from './secrets.ts';
 import {
   type Compiling,
   checkSlot,
@@ -44,11 +47,21 @@ export function compileKind(
     for (const slot of draft.slots.values()) checkSlot(compiling, slot, view.names, `"${draft.name}"`);
     return null;
   }
+  if (draft.type === 'kind' && draft.spec.approve !== undefined) {
+    return compileApprove(compiling, draft, draft.spec.approve, frame, view);
+  }
+  if (draft.type === 'kind' && draft.spec.activity !== undefined) {
+    const how = { retry: planRetry(compiling, draft, row), timeoutMs: planTimeout(compiling, draft, row) };
+    const group = planGroup(compiling, draft, view);
+    const step = compileForeign(compiling, draft, draft.spec.activity, { ...frame, ...how }, view);
+    return group === undefined ? step : { ...step, group };
+  }
   const policies =
     draft.type === 'inserted'
       ? { retry: row.retry, timeoutMs: row.timeoutMs }
       : { retry: planRetry(compiling, draft, row), timeoutMs: planTimeout(compiling, draft, row) };
   const parameters = draft.type === 'inserted' ? draft.with : planParameters(compiling, draft, row, view);
+  const group = draft.type === 'inserted' ? undefined : planGroup(compiling, draft, view);
   const step: ActivityStep = {
     type: 'activity',
     ...frame,
@@ -59,9 +72,23 @@ export function compileKind(
     timeoutMs: policies.timeoutMs,
     heartbeatMs: row.heartbeatMs,
     retry: policies.retry,
+    ...(group === undefined ? {} : { group }),
     onFailure: draft.type === 'inserted' ? 'hold' : (draft.spec.onFailure ?? 'hold'),
   };
-  return row.type === 'activity' ? step : { ...step, type: row.type };
+  return row.type === 'gate' || row.type === 'search' ? { ...step, type: row.type } : step;
+}
+
+/** The name of the concurrency group, a text. */
+function planGroup(compiling: Compiling, draft: KindDraft, view: ScopeView): Json | undefined {
+  const pointer = pointerTo(draft.pointer, 'concurrency', 'group');
+  const slot = draft.slots.get(pointer);
+  if (slot === undefined) return groupOf(draft.spec);
+  const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`);
+  if (!['string', 'number', 'any'].includes(type.type)) {
+    const message = `A group is named by a text, but this is ${typeName(type)}.`;
+    compiling.problems.push({ code: 'EXPRESSION_TYPE', range: placeInSlot(compiling, slot), message });
+  }
+  return planSlot(compiling, slot);
 }
 
 function planParameters(
@@ -76,8 +103,10 @@ function planParameters(
   const folded: { pointer: string; slot: Slot }[] = [];
   for (const slot of draft.slots.values()) {
     if (!slot.pointer.startsWith(`${pointer}/`)) continue;
-    const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`);
     const keys = slot.pointer.slice(pointer.length + 1).split('/');
+    const secrets = mayHoldSecret(schemaAt(schema, keys));
+    const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`, { secrets });
+    if (type.type === 'secret') continue;
     const input = inputType(row, keys);
     if (input !== null) checkInput(compiling, slot, type, input, `"${draft.name}"`, keys.join('.'));
     else if (isConstant(compiling, slot)) folded.push({ pointer: slot.pointer.slice(pointer.length), slot });
@@ -119,7 +148,7 @@ function checkPlainValue(
   schema: Schema | null,
   name: string,
 ): void {
-  if (schema === null || type.type === 'any' || type.type === 'null') return;
+  if (schema === null || type.type === 'any' || type.type === 'null' || type.type === 'secret') return;
   const json = {
     number: 'number',
     string: 'string',

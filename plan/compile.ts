@@ -9,6 +9,7 @@ import { idleAllowances, withoutAllowed } from '../spec/silence.ts';
 import { isRecord, type ParamSpec, type ParsedSpec, type Range, type SourceText, type Spec } from '../spec/types.ts';
 import { validateSpec } from '../spec/validate.ts';
 import { checkGuards } from './checks.ts';
+import { compileConcurrency } from './compile-concurrency.ts';
 import { compileFinally } from './compile-finally.ts';
 import { type CompiledScope, compileScope } from './compile-scope.ts';
 import { draftScope } from './drafts.ts';
@@ -121,6 +122,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   readSlots(compiling, spec.outputs, '/outputs', outputSlots);
   for (const slot of outputSlots.values()) checkGuards(compiling, slot, scope.view, undefined);
   typesOf(compiling, spec.outputs, '/outputs', outputSlots, scope.view.names, 'outputs');
+  const concurrency = compileConcurrency(compiling, spec);
   const atEnd = compileFinally(compiling, spec, scope.view);
   const elsewhere = eachOnce(compiling.importing.elsewhere);
   const diagnostics = [...withWarnings(compiling, scope, source), ...elsewhere];
@@ -142,7 +144,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     pipeline: spec.name,
     seed: spec.seed ?? 1,
     params: params.values,
-    root: { steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
+    root: { ...concurrency, steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
   };
   return Object.assign(found, { plan, planDigest: digestPlan(plan) });
 }

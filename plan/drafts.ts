@@ -10,6 +10,8 @@ import {
   type StepSpec,
   type StepSpecs,
 } from '../spec/types.ts';
+import { approveRow, askedValues } from './approve-row.ts';
+import { foreignRow } from './foreign-row.ts';
 import { resolveImport } from './imports.ts';
 import {
   type Compiling,
@@ -116,6 +118,9 @@ function draftKind(
   readSlots(compiling, spec.with, withPointer, slots);
   readSlots(compiling, spec.retry as Json | undefined, pointerTo(pointer, 'retry'), slots);
   readSlots(compiling, spec.timeout, pointerTo(pointer, 'timeout'), slots);
+  readSlots(compiling, spec.heartbeat, pointerTo(pointer, 'heartbeat'), slots);
+  readSlots(compiling, groupOf(spec), pointerTo(pointer, 'concurrency', 'group'), slots);
+  readSlots(compiling, askedValues(spec.approve), pointerTo(pointer, 'approve'), slots);
   const labels = slots.get(pointerTo(withPointer, 'labels'));
   const chosen =
     labels !== undefined && isConstant(compiling, labels) ? planSlot(compiling, labels) : spec.with?.labels;
@@ -127,9 +132,19 @@ function draftKind(
     pointer,
     slots,
     ...commonParts(compiling, spec, pointer, slots),
-    row: stepKinds.get(spec.uses),
+    row: rowOf(spec),
     allVersions: spec.uses === 'evaluate' && chosen === 'all',
   };
+}
+
+/** The concurrency group of a step of a kind. */
+export function groupOf({ concurrency }: KindStepSpec): string | undefined {
+  return typeof concurrency === 'object' ? concurrency.group : undefined;
+}
+
+function rowOf(spec: KindStepSpec): StepKind | undefined {
+  if (spec.approve !== undefined) return approveRow(spec.approve);
+  return spec.activity === undefined ? stepKinds.get(spec.uses) : foreignRow(spec.activity, spec);
 }
 
 function draftRepeat(compiling: Compiling, id: string, spec: RepeatStepSpec, pointer: string): RepeatDraft {
@@ -210,7 +225,10 @@ function draftFanOut(
   const slots = new Map<string, Slot>();
   const inner = new Map<string, Slot>();
   readSlots(compiling, spec.matrix as Json | undefined, pointerTo(pointer, 'matrix'), slots);
-  readSlots(compiling, spec.concurrency, pointerTo(pointer, 'concurrency'), slots);
+  // As an object it is a group, which each leg enters by itself.
+  if (!isRecord(spec.concurrency) || 'steps' in spec) {
+    readSlots(compiling, spec.concurrency as Json | undefined, pointerTo(pointer, 'concurrency'), slots);
+  }
   const forEachPointer = pointerTo(pointer, 'forEach');
   const forEach =
     typeof spec.forEach === 'string' ? readCondition(compiling, spec.forEach, forEachPointer, 'A list') : undefined;

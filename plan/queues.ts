@@ -6,7 +6,7 @@ import type { PlannedScope, PlannedStep } from './types.ts';
 export function queuesOf(scope: PlannedScope): string[] {
   const own = (step: PlannedStep): string[] => {
     if ('scope' in step) return queuesOf(step.scope);
-    return [step.queue];
+    return step.type === 'approve' || step.type === 'foreign' ? [] : [step.queue];
   };
   return [...new Set([...scope.steps, ...(scope.finally ?? [])].flatMap(own))];
 }

@@ -9,6 +9,7 @@ import { anyType, type ExpressionType, stringType, typeName } from '../spec/expr
 import { placeInScalar } from '../spec/scalar-place.ts';
 import { isRecord, type ParsedSpec, pointerTo, type Range } from '../spec/types.ts';
 import type { ParsedPipeline } from './compile.ts';
+import { plannedSecret, secretOf, secretsIn } from './secrets.ts';
 import type { Json, PlannedValue } from './types.ts';
 
 /** What the compiler knows while it goes through a file. */
@@ -187,8 +188,16 @@ export function expressionsOf(slot: Slot): SlotExpression[] {
   return slot.parts.filter((part) => typeof part !== 'string');
 }
 
-/** The type of a slot's value; reports what does not fit inside. */
-export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNames, reader: string): ExpressionType {
+/** The type of a slot's value; reports what does not fit inside. `secrets`: whether one may stand here, alone. */
+export function checkSlot(
+  compiling: Compiling,
+  slot: Slot,
+  names: ExpressionNames,
+  reader: string,
+  { secrets }: { readonly secrets: boolean } = { secrets: false },
+): ExpressionType {
+  if (secrets && secretOf(slot) !== null) return { type: 'secret' };
+  if (reportSecrets(compiling, slot, secrets)) return anyType;
   let type: ExpressionType = stringType;
   compiling.names.set(slot.pointer, names);
   for (const expression of expressionsOf(slot)) {
@@ -215,6 +224,23 @@ export function checkSlot(compiling: Compiling, slot: Slot, names: ExpressionNam
   return type;
 }
 
+/** Whether the slot reads a secret, which it may not. */
+function reportSecrets(compiling: Compiling, slot: Slot, alone: boolean): boolean {
+  const found = secretsIn(slot);
+  for (const { expression, name, at } of found) {
+    const range = placeInSlot(compiling, slot, expression, expression.references[at]!.range);
+    const message = alone
+      ? `The secret "${name}" can only be handed on as it is; here something would be made of it.`
+      : `The secret "${name}" cannot stand here, where it would come into a history, a record or a report.`;
+    const hint = alone
+      ? `Write \${{ secrets.${name} }} alone, and let the program that gets it do the rest.`
+      : 'Secrets go to inputs of `activity` steps, and to fields of a kind that are made for them.';
+    compiling.problems.push({ code: 'MISPLACED_SECRET', range, message, hint });
+  }
+  if (found.length > 0) compiling.faulty.add(slot);
+  return found.length > 0;
+}
+
 /** Whether params alone decide the slot's value, and it is known. */
 export function isConstant(compiling: Compiling, slot: Slot): boolean {
   if (compiling.faulty.has(slot)) return false;
@@ -229,6 +255,8 @@ export function isConstant(compiling: Compiling, slot: Slot): boolean {
 
 /** The slot in the plan: its value where params alone decide it, else expressions in which params have their values. */
 export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
+  const secret = secretOf(slot);
+  if (secret !== null) return plannedSecret(secret);
   const faulty = compiling.faulty.has(slot);
   const parts = slot.parts.map((part): PlannedValue => {
     if (typeof part === 'string') return part;

@@ -1,21 +1,16 @@
 /** One row a step kind: what it takes from and gives to other steps, where and how long it runs. */
 
-import type { ArtifactKind, RetryPolicy } from './types.ts';
+import type { ArtifactKind, DeclaredType, RetryPolicy } from './types.ts';
 
 /** Type of an input or output, as expressions see it. */
-export type ValueType =
-  | { readonly artifact: ArtifactKind }
-  | { readonly list: ValueType }
-  | 'number'
-  | 'boolean'
-  | 'string';
+export type ValueType = DeclaredType;
 
 export interface StepKind {
   readonly kind: string;
   /** Raised when the kind's code changes its results; part of every fingerprint. */
   readonly version: number;
   /** How the interpreter runs it. */
-  readonly type: 'activity' | 'gate' | 'search';
+  readonly type: 'activity' | 'gate' | 'search' | 'approve' | 'foreign';
   /** Parameters (keys of `with`) that take artifacts; all others are plain values, checked by the kind's schema. */
   readonly inputs: { readonly [name: string]: ValueType };
   readonly outputs: { readonly [name: string]: ValueType };

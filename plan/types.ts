@@ -1,5 +1,7 @@
 /** What crosses the workflow boundary: the plan, references to artifacts, requests to activities and their results. */
 
+import type { Answer, Form } from './form.ts';
+
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export type ArtifactKind =
@@ -84,13 +86,64 @@ export interface ActivityStep extends StepBase {
   readonly heartbeatMs: number;
   readonly retry: RetryPolicy;
   readonly onFailure: OnFailure;
+  /** Name of a concurrency group: the step runs while no other of the group does, in any run. */
+  readonly group?: PlannedValue;
   /** Of a step that a fork runs anew: part of its fingerprint, so that no record of other runs stands for it. */
+  readonly fresh?: string;
+}
+
+/** Type of a value that a step takes or gives, as a pipeline file declares it. */
+export type DeclaredType =
+  | { readonly artifact: ArtifactKind }
+  | { readonly list: DeclaredType }
+  | 'any'
+  | 'number'
+  | 'boolean'
+  | 'string'
+  | 'secret';
+
+/** A step that is an activity of another program, in any language: docs/pipeline-spec.md, "Other programs". */
+export interface ForeignStep extends StepBase {
+  readonly type: 'foreign';
+  /** `activity:NAME`. */
+  readonly kind: string;
+  /** Type of the activity. */
+  readonly activity: string;
+  /** Raised by the file's author when the program gives other results from the same inputs. */
+  readonly version: number;
+  readonly with: { readonly [name: string]: PlannedValue };
+  readonly outputs: { readonly [name: string]: DeclaredType };
+  /** Whether an earlier result of the same inputs may stand for the step. */
+  readonly reuse: boolean;
+  /** The whole name of the task queue. */
+  readonly queue: string;
+  readonly timeoutMs: number;
+  /** Absent: the program does not say that it lives, and its death is noticed by `timeoutMs` alone. */
+  readonly heartbeatMs?: number;
+  readonly retry: RetryPolicy;
+  readonly onFailure: OnFailure;
+  /** Name of a concurrency group: the step runs while no other of the group does, in any run. */
+  readonly group?: PlannedValue;
   readonly fresh?: string;
 }
 
 /** `review-labels`: an activity that opens the gate, a wait in the workflow, an activity that applies the decisions. */
 export interface GateStep extends Omit<ActivityStep, 'type'> {
   readonly type: 'gate';
+}
+
+/** `approve`: waits for a person's answer to a form, whose fields are the step's outputs. */
+export interface ApproveStep extends StepBase {
+  readonly type: 'approve';
+  readonly kind: 'approve';
+  readonly version: number;
+  /** `message`, `show`, `assignees`, and of `after` the durations and `escalate.to`. */
+  readonly with: { readonly [name: string]: PlannedValue };
+  readonly form: Form;
+  /** What follows where nobody answers in time: `hold`, `fail`, or this answer. Absent: the gate never expires. */
+  readonly expired?: 'hold' | 'fail' | Answer;
+  /** By `expired`. */
+  readonly onFailure: OnFailure;
 }
 
 /** `search-capacity`: a child workflow with one activity a trial. */
@@ -188,15 +241,25 @@ export interface PipelineStep extends StepBase {
 }
 
 /** A step of a kind, without steps inside. */
-export type KindStep = ActivityStep | GateStep | SearchStep;
+export type KindStep = ActivityStep | ForeignStep | GateStep | ApproveStep | SearchStep;
 
-export type PlannedStep = ActivityStep | GateStep | SearchStep | RepeatStep | FanOutStep | PipelineStep;
+export type PlannedStep =
+  | ActivityStep
+  | ForeignStep
+  | GateStep
+  | ApproveStep
+  | SearchStep
+  | RepeatStep
+  | FanOutStep
+  | PipelineStep;
 
 export interface PlannedScope {
   /** Sorted topologically; ties in file order. */
   readonly steps: readonly PlannedStep[];
   /** Of the root alone: steps that run when all others have ended, however that was. */
   readonly finally?: readonly PlannedStep[];
+  /** Of the root alone: the run waits until it is alone in the group, across runs. */
+  readonly concurrency?: { readonly group: string; readonly cancelInProgress: boolean };
 }
 
 /** Everything that was decided before the run. Its canonical JSON's digest names it. */
@@ -235,6 +298,8 @@ export interface StepRequest {
   readonly environment: RunEnvironment;
   /** See `ActivityStep`. */
   readonly fresh?: string;
+  /** What an activity of another program declares to give: part of its identity, because the file's author decides it. */
+  readonly outputs?: { readonly [name: string]: DeclaredType };
 }
 
 export interface StepResult {

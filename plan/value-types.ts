@@ -39,11 +39,12 @@ export function typeOf(
   slots: ReadonlyMap<string, Slot>,
   names: ReadonlyMap<string, ExpressionType>,
   reader: string,
+  allowed: { readonly secrets: boolean } = { secrets: false },
 ): ExpressionType {
   const slot = slots.get(pointer);
-  if (slot !== undefined) return checkSlot(compiling, slot, names, reader);
+  if (slot !== undefined) return checkSlot(compiling, slot, names, reader, allowed);
   const inside = (item: PlainValue, key: string | number) =>
-    typeOf(compiling, item, pointerTo(pointer, key), slots, names, reader);
+    typeOf(compiling, item, pointerTo(pointer, key), slots, names, reader, allowed);
   if (Array.isArray(value)) return listType(commonOf(value.map(inside)));
   if (!isRecord(value)) return typeOfJson(value);
   return recordOf(Object.entries(value).map(([key, item]) => [key, inside(item, key)]));

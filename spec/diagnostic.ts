@@ -22,6 +22,7 @@ export const diagnosticCodes = {
   EXPRESSION_TYPE: 'An expression whose types do not fit, or that cannot be computed.',
   NOT_DETERMINISTIC: 'A function with a clock or with chance.',
   WRONG_ARTIFACT: 'An input was given another kind of artifact, or a value.',
+  MISPLACED_SECRET: 'A secret where it could be seen.',
   CYCLE: 'Steps wait for each other.',
   UNGUARDED_LAST: 'The last round is read where there may be no round.',
   MAYBE_ABSENT: 'A name is read that is not there in every round or leg.',

@@ -1,7 +1,7 @@
 /** Types of expressions: what the compiler knows of a value before the run. */
 
 export type ExpressionType =
-  | { readonly type: 'any' | 'number' | 'boolean' | 'string' | 'null' }
+  | { readonly type: 'any' | 'number' | 'boolean' | 'string' | 'null' | 'secret' }
   | { readonly type: 'artifact'; readonly artifact: string }
   | { readonly type: 'list'; readonly item: ExpressionType }
   | RecordType;
@@ -35,6 +35,8 @@ export function typeName(type: ExpressionType): string {
       return 'text';
     case 'null':
       return 'null';
+    case 'secret':
+      return 'a secret';
     case 'artifact':
       return artifactName(type.artifact);
     case 'list':

@@ -1,6 +1,8 @@
 /** The published schemas, with references to other files put in place: for validation, defaults and types of parameters. */
 
 import expression from '../schemas/expression.schema.json' with { type: 'json' };
+import form from '../schemas/form.schema.json' with { type: 'json' };
+import formField from '../schemas/form-field.schema.json' with { type: 'json' };
 import pipeline from '../schemas/pipeline.schema.json' with { type: 'json' };
 import detect from '../schemas/steps/detect.schema.json' with { type: 'json' };
 import evaluate from '../schemas/steps/evaluate.schema.json' with { type: 'json' };
@@ -36,6 +38,8 @@ export interface Schema {
   readonly multipleOf?: number;
   readonly pattern?: string;
   readonly minLength?: number;
+  /** Our own word: a secret may stand there. */
+  readonly secret?: boolean;
   readonly items?: Schema;
   readonly minItems?: number;
   readonly uniqueItems?: boolean;
@@ -50,6 +54,8 @@ export interface Schema {
 /** By file name, relative to schemas/. */
 const files: { readonly [name: string]: unknown } = {
   'expression.schema.json': expression,
+  'form.schema.json': form,
+  'form-field.schema.json': formField,
   'pipeline.schema.json': pipeline,
   'training.schema.json': training,
   'steps/detect.schema.json': detect,

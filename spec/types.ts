@@ -79,6 +79,24 @@ export interface RetrySpec {
   readonly except?: readonly string[];
 }
 
+/** `number`, `model`; a list as `[model]`. */
+export type TypeSpec = string | readonly string[];
+
+/** What an `approve` step asks, and whom. */
+export interface ApproveSpec {
+  readonly message?: string;
+  readonly show?: { readonly [name: string]: PlainValue };
+  /** schemas/form.schema.json. */
+  readonly form?: { readonly [key: string]: PlainValue };
+  /** A string is an expression. */
+  readonly assignees?: string | readonly string[];
+  readonly after?: {
+    readonly remind?: string;
+    readonly escalate?: { readonly in: string; readonly to: string | readonly string[] };
+    readonly expire?: { readonly in: string; readonly then: string | { readonly [name: string]: PlainValue } };
+  };
+}
+
 interface StepSpecBase {
   readonly needs?: readonly string[];
   readonly when?: string | boolean;
@@ -97,7 +115,7 @@ export interface LegsSpec {
   readonly matrix?: MatrixSpec;
   readonly forEach?: string | readonly PlainValue[];
   /** A string is an expression. */
-  readonly concurrency?: number | string;
+  readonly concurrency?: number | string | { readonly group: string };
 }
 
 /** A step of a kind. */
@@ -110,6 +128,15 @@ export interface KindStepSpec extends StepSpecBase, LegsSpec {
   readonly timeout?: string;
   /** A task queue of hardcase's workers. */
   readonly queue?: string;
+  /** In place of `uses`: the type of an activity of another program. `uses` is `activity` then. */
+  readonly activity?: string;
+  readonly version?: number;
+  readonly inputs?: { readonly [name: string]: TypeSpec };
+  readonly outputs?: { readonly [name: string]: TypeSpec };
+  readonly reuse?: boolean;
+  readonly heartbeat?: string;
+  /** In place of `uses`: a question to people. `uses` is `approve` then. */
+  readonly approve?: ApproveSpec;
 }
 
 /** A sub-graph that runs again and again. */
@@ -159,6 +186,7 @@ export interface Spec {
   readonly description?: string;
   readonly seed?: number;
   readonly params?: { readonly [name: string]: ParamSpec };
+  readonly concurrency?: { readonly group: string; readonly cancelInProgress?: boolean };
   readonly steps: StepSpecs;
   /** What a step of another pipeline that imports this one gives. */
   readonly outputs?: { readonly [name: string]: PlainValue };

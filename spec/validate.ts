@@ -87,6 +87,7 @@ function parameterErrors(scope: PlainValue, pointer: string, key: 'steps' | 'fin
     const at = pointerTo(pointer, key, id);
     if (!isRecord(step)) return [];
     if (isRecord(step.steps)) return parameterErrors(step, at);
+    if (step.activity !== undefined || step.approve !== undefined) return [];
     if (typeof step.uses !== 'string' || !stepKindNames().includes(step.uses)) return [];
     const { required = [], minProperties = 0 } = kindSchema(step.uses);
     const given = step.with ?? (required.length + minProperties > 0 ? undefined : {});
@@ -350,14 +351,19 @@ function placeHint(key: string): string {
     case 'forEach':
     case 'matrix':
       return 'A step has one of `repeat`, `matrix` and `forEach`; another goes into its `steps`.';
+    case 'version':
+    case 'inputs':
+    case 'reuse':
+    case 'heartbeat':
+      return 'It belongs to `activity`, the step of another program.';
     case 'concurrency':
-      return 'It bounds the legs of `matrix` and `forEach`.';
+      return 'It bounds the legs of `matrix` and `forEach`; of a step of a kind it names a group, `{ group: NAME }`.';
     case 'outputs':
       return 'It says what a leg of `steps` with `matrix` or `forEach` gives; a round gives `next`, a step of a kind its own outputs.';
     case 'next':
       return 'It belongs to `repeat`; a leg of `matrix` or `forEach` gives `outputs`.';
     default:
-      return 'A step has `uses` or `pipeline` and `with`, or else `steps` with `repeat`, `matrix` or `forEach`.';
+      return 'A step has `uses`, `pipeline`, `activity` or `approve`, or else `steps` with `repeat`, `matrix` or `forEach`.';
   }
 }
 
@@ -367,7 +373,7 @@ function keyHint(key: string, known: readonly string[]): string {
 
 function missingHint(key: string, pointer: string, parent: Schema): string {
   if (key === 'uses')
-    return 'A step names its kind with `uses`, another file with `pipeline`, or has `steps` of its own.';
+    return 'A step names its kind with `uses`, another file with `pipeline`, another program with `activity`, asks people with `approve`, or has `steps` of its own.';
   if (key === 'forEach') return 'A sub-graph says how often it runs: `repeat`, `matrix` or `forEach`.';
   const schema = parent.properties?.[key];
   const description = typeof schema === 'object' ? schema.description : undefined;
@@ -476,6 +482,10 @@ function soundSteps(
     }
     if (isRecord(step) && (typeof step.uses === 'string' || typeof step.pipeline === 'string'))
       return [id, step as unknown as StepSpecs[string]];
+    if (isRecord(step) && isRecord(step.approve)) return [id, { ...step, uses: 'approve' } as StepSpecs[string]];
+    if (isRecord(step) && typeof step.activity === 'string') {
+      return [id, { ...step, uses: 'activity' } as StepSpecs[string]];
+    }
     broken.add(at);
     return [id, { uses: '' }];
   });

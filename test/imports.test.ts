@@ -25,6 +25,8 @@ const directions: { readonly [folder: string]: Directions } = {
   // What a workflow imports is bundled and must be deterministic: nothing that reads a file, a clock or the network.
   workflows: {
     code: [
+      'plan/form.ts',
+      'plan/retry.ts',
       'plan/values.ts',
       'plan/types.ts',
       'plan/paths.ts',

@@ -118,7 +118,7 @@ export async function startRun(
 }
 
 /** From source, so that tests never see an older build. */
-async function bundleWorkflows(folder: string): Promise<string> {
+export async function bundleWorkflows(folder: string): Promise<string> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
     logger: new DefaultLogger('WARN'),
@@ -133,7 +133,7 @@ async function bundleWorkflows(folder: string): Promise<string> {
 let runtimeInstalled = false;
 
 /** Tests fail steps on purpose, so only the engine's own faults are printed. */
-function installRuntimeOnce(): void {
+export function installRuntimeOnce(): void {
   if (runtimeInstalled) return;
   Runtime.install({
     shutdownSignals: [],

@@ -1,7 +1,9 @@
 /** Steps and plans for tests, with short waits; an expression is `cel('steps.a.value')`. */
 
+import type { Form } from '../plan/form.ts';
 import type {
   ActivityStep,
+  ApproveStep,
   FanOutStep,
   GateStep,
   Json,
@@ -45,6 +47,10 @@ export function activity(id: string, kind: string, changes: Changes<ActivityStep
 
 export function gate(id: string, changes: Changes<GateStep> = {}): GateStep {
   return { ...activity(id, 'review-labels'), ...changes, type: 'gate' };
+}
+
+export function approve(id: string, form: Form, changes: Changes<ApproveStep> = {}): ApproveStep {
+  return { type: 'approve', kind: 'approve', version: 1, id, form, needs: [], with: {}, onFailure: 'hold', ...changes };
 }
 
 export function search(id: string, changes: Changes<SearchStep> = {}): SearchStep {

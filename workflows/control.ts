@@ -1,12 +1,16 @@
 /** Calls of the activities that keep the run record: small, frequent, and tried until the store takes them. */
 
 import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporalio/workflow';
+import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts';
+import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
+import type { GroupEntry } from '../activities/groups.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { AppendedBatch, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
+import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
-import { queueName } from './messages.ts';
-import type { LiveState, QueuedBatch } from './scope-messages.ts';
+import { type GroupTicket, queueName } from './messages.ts';
+import type { LiveState, QueuedBatch, Values } from './scope-messages.ts';
 
 /** Activities for the interpreter's own use, by name. */
 export interface ControlActivities {
@@ -20,6 +24,14 @@ export interface ControlActivities {
   'record-notice'(request: { run: string; message: string }): Promise<void>;
   /** Whether a worker polls the queue; where none does, the step's record says so. */
   'check-queue'(request: { run: string; path: string; kind: string; queue: string }): Promise<boolean>;
+  'enter-group'(request: GroupEntry): Promise<void>;
+  'tell-group'(request: { run: string; group: string; step?: { path: string; kind: string } }): Promise<void>;
+  'is-running'(request: GroupTicket): Promise<boolean>;
+  'begin-foreign'(request: { step: StepRequest; reuse: boolean }): Promise<BegunForeign>;
+  'finish-foreign'(request: FinishedForeign): Promise<StepResult>;
+  'open-approval'(request: ApprovalRequest): Promise<OpenedApproval>;
+  'escalate-approval'(request: { run: string; path: string; to: readonly string[]; message: string }): Promise<void>;
+  'close-approval'(request: { run: string; path: string; given: GivenAnswer | null; now: string }): Promise<Values>;
   'close-run'(request: { run: string; state: 'done' | 'failed' | 'cancelled'; error?: string }): Promise<void>;
   'count-images'(request: { selection: Json }): Promise<number>;
   /** How many of these steps no worker has taken yet. */

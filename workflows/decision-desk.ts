@@ -57,7 +57,7 @@ interface Gate {
 /** How many refused decisions the query shows; all of them are notices of the run. */
 const refusedShownMax = 100;
 
-export class DecisionDesk implements Omit<Root, 'stepHeld'> {
+export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 'gateClosing'> {
   readonly #run: string;
   readonly #scope: PlannedScope;
   readonly #mailbox: Mailbox;

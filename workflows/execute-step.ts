@@ -45,11 +45,11 @@ interface ActivityCall extends Pick<Remake, 'queue' | 'timeoutMs' | 'heartbeatMs
 
 export function stepRequest(
   context: RunFacts,
-  step: { path: string; kind: string; version: number; with: Values; fresh?: string },
+  step: { path: string; kind: string; version: number; with: Values; fresh?: string; outputs?: StepRequest['outputs'] },
 ): StepRequest {
   const { run, seed, environment } = context;
-  const { path, kind, version, with: parameters, fresh } = step;
-  return { run, path, kind, version, with: parameters, seed, environment, ...(fresh === undefined ? {} : { fresh }) };
+  const { path, kind, version, with: parameters, fresh, outputs } = step;
+  return { run, path, kind, version, with: parameters, seed, environment, fresh, outputs };
 }
 
 /** One activity to its end. Where it read a damaged object, the steps that made that object run again first. */

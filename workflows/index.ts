@@ -2,6 +2,7 @@
 
 import type { RunArguments } from './messages.ts';
 import { runBatch } from './run-batch.ts';
+import { type GroupArguments, runGroup } from './run-group.ts';
 import { runLeg } from './run-leg.ts';
 import { runRoundsChild } from './run-loop.ts';
 import { runPipeline } from './run-pipeline.ts';
@@ -17,7 +18,14 @@ import { runTrials } from './search-capacity.ts';
 
 // Temporal calls the default export for every workflow type, so that each pipeline shows under its own name.
 export default async function interpret(
-  args: RunArguments | RoundArguments | RoundsArguments | BatchArguments | LegArguments | SearchArguments,
+  args:
+    | RunArguments
+    | RoundArguments
+    | RoundsArguments
+    | BatchArguments
+    | LegArguments
+    | SearchArguments
+    | GroupArguments,
 ): Promise<unknown> {
   if (!('role' in args)) return runPipeline(args);
   switch (args.role) {
@@ -32,5 +40,7 @@ export default async function interpret(
       return runLeg(args);
     case 'search':
       return runTrials(args);
+    case 'group':
+      return runGroup(args);
   }
 }

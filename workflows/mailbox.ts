@@ -1,14 +1,19 @@
 /** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
 
 import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
 import {
   batchSignal,
+  formAnswerSignal,
+  formClosingSignal,
+  formOpenedSignal,
   type GateProgress,
   gateClosingSignal,
   gateOpenedSignal,
   gateProgressSignal,
+  groupGrantedSignal,
   type LiveState,
   type QueuedBatch,
   retryStepSignal,
@@ -27,6 +32,8 @@ export interface Root {
   gateOpened(gate: string, undecided: number): Promise<void>;
   gateProgress(progress: GateProgress): Promise<void>;
   gateClosing(gate: string): Promise<void>;
+  formOpened(path: string): Promise<void>;
+  formClosing(path: string): Promise<void>;
 }
 
 export class Mailbox {
@@ -35,10 +42,22 @@ export class Mailbox {
   readonly #received = new Map<string, number>();
   readonly #sealed = new Map<string, number>();
   readonly #retried = new Set<string>();
+  /** Tickets of concurrency groups whose turn it is. */
+  readonly #groups = new Set<string>();
+  readonly #answers = new Map<string, GivenAnswer | null>();
   readonly #slots = new Map<string, number>();
 
   constructor(orders: Orders) {
     this.orders = orders;
+    setHandler(groupGrantedSignal, ({ id }) => void this.#groups.add(id));
+  }
+
+  isInGroup(id: string): boolean {
+    return this.#groups.has(id);
+  }
+
+  groupLeft(id: string): void {
+    this.#groups.delete(id);
   }
 
   /** Forgets what an earlier opening of the gate received; the root sends again what is not in the ledger. */
@@ -57,6 +76,20 @@ export class Mailbox {
 
   sealed(gate: string, batches: number): void {
     this.#sealed.set(gate, batches);
+  }
+
+  /** Forgets that an earlier opening of the form ended without an answer. */
+  openForm(path: string): void {
+    if (this.#answers.get(path) === null) this.#answers.delete(path);
+  }
+
+  answerForm(path: string, given: GivenAnswer | null): void {
+    this.#answers.set(path, given);
+  }
+
+  /** Undefined while there is none; null where the form was closed without one. */
+  answerOf(path: string): GivenAnswer | null | undefined {
+    return this.#answers.get(path);
   }
 
   retry(path: string): void {
@@ -110,6 +143,7 @@ export function openMailbox(given: StandingOrders): Mailbox {
     mailbox.orders.take(orders);
     mailbox.retry(path);
   });
+  setHandler(formAnswerSignal, ({ path, given }) => mailbox.answerForm(path, given));
   return mailbox;
 }
 
@@ -122,6 +156,8 @@ export function distantRoot(run: string): Root {
     gateOpened: (gate, undecided) => root.signal(gateOpenedSignal, { gate, workflowId, undecided }),
     gateProgress: (progress) => root.signal(gateProgressSignal, progress),
     gateClosing: (gate) => root.signal(gateClosingSignal, { gate }),
+    formOpened: (path) => root.signal(formOpenedSignal, { path, workflowId }),
+    formClosing: (path) => root.signal(formClosingSignal, { path }),
   };
 }
 

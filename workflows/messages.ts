@@ -120,11 +120,49 @@ export interface GatesAnswer {
   readonly refused: readonly RefusedDecision[];
 }
 
+/**
+ * The answer to the form of an `approve` step. An update, because the sender wants to know whether it counts; the
+ * signal of the same name serves people who have only the Temporal CLI. It may come before the gate opens.
+ */
+export interface AnswerMessage {
+  /** Path of the `approve` step: `ok`, `rounds[2].ok`. */
+  readonly gate: string;
+  readonly by: string;
+  /** Values of the form's fields; those with a default may be left out. */
+  readonly answer: { readonly [field: string]: Json };
+  readonly reason?: string;
+}
+
+export interface AnswerReceipt {
+  /** False where the same answer was there already. */
+  readonly accepted: boolean;
+}
+
+export const answerName = 'answer';
 export const decideName = 'decide';
 export const retryName = 'retry';
 export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
 export type OperationName = (typeof operationNames)[number];
 export const gatesName = 'gates';
+
+/** Who wants to be alone in a concurrency group. */
+export interface GroupTicket {
+  /** The run and, where it is a step, its path. */
+  readonly id: string;
+  readonly run: string;
+  /** The workflow that waits, and its first run id: one that begins anew under its id is another. */
+  readonly workflowId: string;
+  readonly firstRunId: string;
+  /** The runs that are inside or wait are cancelled. */
+  readonly cancelInProgress: boolean;
+}
+
+export const groupEnterName = 'group-enter';
+export const groupLeaveName = 'group-leave';
+
+/** `workflowsQueue` keeps installations of one server apart. */
+export const groupWorkflowId = (workflowsQueue: string, group: string): string =>
+  `hardcase-group:${workflowsQueue}:${group}`;
 
 /** Workflow id of a run, and of the child that a round or a capacity search is. */
 export const workflowIdOf = (run: string, path = ''): string =>

@@ -27,12 +27,14 @@ import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { retryStepSignal, stepHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
 
-/** Tells which gates an operation ends or opens anew. */
+/** A desk that must know which gates an operation ends or opens anew. */
 interface Gates {
   /** Decisions for it are refused from now on. */
   stepSkipped(path: string): void;
   /** Decisions for gates of these steps of the root wait until the gates open again. */
   stepsReset(ids: ReadonlySet<string>): void;
+  /** A held gate opens again. */
+  stepRetried?(path: string): void;
 }
 
 export class OperationsDesk {
@@ -40,7 +42,7 @@ export class OperationsDesk {
   readonly #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #outbox: Outbox;
-  readonly #gates: Gates;
+  readonly #gates: readonly Gates[];
   /** Ids of the workflows that hold steps, by path. */
   readonly #held = new Map<string, string>();
   /** What a cancellation ends. */
@@ -48,7 +50,7 @@ export class OperationsDesk {
   #taken = 0;
   #cancelled = false;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: Gates) {
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
     this.#run = run;
     this.#scope = scope;
     this.#mailbox = mailbox;
@@ -128,6 +130,7 @@ export class OperationsDesk {
     for (const step of steps) {
       const holder = this.#held.get(step)!;
       this.#held.delete(step);
+      for (const gates of this.#gates) gates.stepRetried?.(step);
       if (holder === workflowInfo().workflowId) this.#mailbox.retry(step);
       else this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(retryStepSignal, { path: step, orders }));
     }
@@ -137,14 +140,14 @@ export class OperationsDesk {
   #skip(operation: OperationRecord, path: string): OperateAnswer {
     this.#held.delete(path);
     for (const held of this.#held.keys()) if (isWithin(held, path)) this.#held.delete(held);
-    this.#gates.stepSkipped(path);
+    for (const gates of this.#gates) gates.stepSkipped(path);
     return this.#order({ ...operation, steps: [path] }, path);
   }
 
   #reset(operation: OperationRecord, { path, set }: ResetMessage): OperateAnswer {
     const ids = dependentsOf(this.#scope, rootStepOf(path));
     for (const held of this.#held.keys()) if (ids.has(rootStepOf(held))) this.#held.delete(held);
-    this.#gates.stepsReset(ids);
+    for (const gates of this.#gates) gates.stepsReset(ids);
     const answer = this.#order({ ...operation, steps: [path], set }, path);
     this.#mailbox.orders.reset(path);
     return answer;

@@ -1,8 +1,10 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
-import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { ApprovalDesk } from './approval-desk.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
+import { inGroup } from './in-group.ts';
 import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
 import { OperationsDesk } from './operations-desk.ts';
@@ -24,16 +26,23 @@ export async function runPipeline({ run, pipeline, planDigest, seed, ...given }:
     receiveChildStates(state, mailbox);
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     const desk = new DecisionDesk(run, scope, mailbox, outbox);
-    const operations = new OperationsDesk(run, scope, mailbox, outbox, desk);
+    const approvals = new ApprovalDesk(run, scope, mailbox, outbox);
+    const operations = new OperationsDesk(run, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
     desk.open();
+    approvals.open();
     operations.open(work);
     const environment = await control('open-run', { run, planDigest });
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
-    const root = rootOf(desk, operations);
+    const root = rootOf(desk, approvals, operations);
     const context = { run, pipeline, seed, environment, orders, path: '', mailbox, root, state };
-    await work.run(() => runToItsEnd(scope, context));
+    const { concurrency } = scope;
+    await work.run(() =>
+      concurrency === undefined
+        ? runToItsEnd(scope, context)
+        : inGroup(context, concurrency, () => runToItsEnd(scope, context)),
+    );
 
     state.close();
     await outbox.close();
@@ -53,11 +62,13 @@ export async function runPipeline({ run, pipeline, planDigest, seed, ...given }:
   }
 }
 
-function rootOf(desk: DecisionDesk, operations: OperationsDesk): Root {
+function rootOf(desk: DecisionDesk, approvals: ApprovalDesk, operations: OperationsDesk): Root {
   return {
     stepHeld: async (path) => operations.stepHeld(path),
     gateOpened: (gate, undecided) => desk.gateOpened(gate, undecided),
     gateProgress: (progress) => desk.gateProgress(progress),
     gateClosing: (gate) => desk.gateClosing(gate),
+    formOpened: async (path) => approvals.opened(path, workflowInfo().workflowId),
+    formClosing: async (path) => approvals.closing(path),
   };
 }

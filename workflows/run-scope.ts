@@ -2,7 +2,16 @@
 
 import { type ApplicationFailure, CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import { kindOf, stepPath } from '../plan/paths.ts';
-import type { ActivityStep, GateStep, PlannedScope, PlannedStep, SearchStep, StepResult } from '../plan/types.ts';
+import type {
+  ActivityStep,
+  GateStep,
+  KindStep,
+  PlannedScope,
+  PlannedStep,
+  SearchStep,
+  StepResult,
+} from '../plan/types.ts';
+import { approveGate } from './approve-gate.ts';
 import { control } from './control.ts';
 import {
   callStep,
@@ -12,11 +21,13 @@ import {
   scopeFailure,
   stepRequest,
 } from './execute-step.ts';
+import { inGroup } from './in-group.ts';
 import { StepSkipped } from './orders.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { reviewGate } from './review-gate.ts';
 import { runFanOut } from './run-fan-out.ts';
+import { runForeign } from './run-foreign.ts';
 import { runImport } from './run-import.ts';
 import { runLoop } from './run-loop.ts';
 import type { Bindings, Values } from './scope-messages.ts';
@@ -144,7 +155,12 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
     if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
     const inputs = merged(resolved.value, context.mailbox.orders.changesOf(path) ?? {});
-    return { outputs: (await runKind(step, path, inputs, holds, context)).outputs };
+    const run = () => outputsOf(step, path, inputs, holds, context);
+    if (!('group' in step) || step.group === undefined) return { outputs: await run() };
+    const named = resolveValues({ group: step.group }, bindings);
+    if ('absent' in named) return { skipped: true, absent: named.absent };
+    const use = { group: String(named.value.group), cancelInProgress: false, step: { path, kind } };
+    return { outputs: await inGroup(context, use, run) };
   };
   let end: StepEnd;
   try {
@@ -170,6 +186,18 @@ function resolveInputs(step: PlannedStep, bindings: Bindings): Resolved<Values> 
     return resolveValues('forEach' in step.legs ? { forEach: step.legs.forEach } : {}, bindings);
   }
   return resolveValues(step.type === 'pipeline' ? step.params : step.with, bindings);
+}
+
+async function outputsOf(
+  step: KindStep,
+  path: string,
+  inputs: Values,
+  holds: number,
+  context: ScopeContext,
+): Promise<Values> {
+  if (step.type === 'foreign') return (await runForeign(step, path, inputs, context)).outputs;
+  if (step.type === 'approve') return approveGate(step, path, inputs, context);
+  return (await runKind(step, path, inputs, holds, context)).outputs;
 }
 
 async function runKind(

@@ -1,6 +1,7 @@
 /** What the workflows of one run tell each other: arguments of children, and signals between root, parents and children. */
 
 import { defineSignal } from '@temporalio/workflow';
+import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { Decision } from '../detection/types.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { Standing } from '../plan/plateau.ts';
@@ -185,10 +186,16 @@ export const slotsGivenSignal = defineSignal<[{ count: number }]>('slots-given')
 export const stepHeldSignal = defineSignal<[{ path: string; workflowId: string }]>('step-held');
 export const gateOpenedSignal = defineSignal<[{ gate: string; workflowId: string; undecided: number }]>('gate-opened');
 export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');
+export const formOpenedSignal = defineSignal<[{ path: string; workflowId: string }]>('form-opened');
+export const formClosingSignal = defineSignal<[{ path: string }]>('form-closing');
 export const gateClosingSignal = defineSignal<[{ gate: string }]>('gate-closing');
 
 /** From the root to the workflow that holds the gate or the step. */
 export const batchSignal = defineSignal<[QueuedBatch]>('batch');
+/** From a concurrency group to the workflow that waits for it. */
+export const groupGrantedSignal = defineSignal<[{ id: string }]>('group-granted');
+/** The answer to a form; null where its time ran out before the root had one. */
+export const formAnswerSignal = defineSignal<[{ path: string; given: GivenAnswer | null }]>('form-answer');
 /** No batch follows; `batches` were sent in all, so that none is lost between the two workflows. */
 export const sealedSignal = defineSignal<[{ gate: string; batches: number }]>('gate-sealed');
 export const retryStepSignal = defineSignal<[{ path: string; orders: StandingOrders }]>('retry-step');

@@ -12,6 +12,7 @@ import { linkCommand, packagesStage } from './packages.mjs';
 import { cacheFolder } from './parts.mjs';
 import { explain, renderError } from './remedies.mjs';
 import { addonStage, libraryStage } from './tensorflow.mjs';
+import { testServerStage } from './time-skipping.mjs';
 import { discard, stopTools } from './tools.mjs';
 
 const usage = 'usage: node deploy/setup.mjs [build] [--test]';
@@ -80,7 +81,9 @@ function lanesOf(root, words) {
   if (words.includes('build')) return [compiling];
   const library = libraryStage();
   const addon = addonStage(root);
-  const servers = words.includes('--test') ? [temporalStage(), minioStage(), chromiumStage()] : [temporalStage()];
+  const servers = words.includes('--test')
+    ? [temporalStage(), minioStage(), testServerStage(), chromiumStage()]
+    : [temporalStage()];
   return [[packagesStage(root), ...compiling, { ...addon, after: library }], [library], servers];
 }
 

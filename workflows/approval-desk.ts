@@ -1,0 +1,147 @@
+/** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
+
+import { defineSignal, defineUpdate, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import { type Answer, completeAnswer, problemOfAnswer } from '../plan/form.ts';
+import { findStep } from '../plan/paths.ts';
+import type { ApproveStep, PlannedScope } from '../plan/types.ts';
+import { approvePaths } from './approve-paths.ts';
+import { control } from './control.ts';
+import type { Mailbox } from './mailbox.ts';
+import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
+import { isWithin } from './orders.ts';
+import type { Outbox } from './outbox.ts';
+import { rootStepOf } from './plan-paths.ts';
+import { formAnswerSignal, formClosingSignal, formOpenedSignal } from './scope-messages.ts';
+
+// An update, because the sender wants to know whether the answer counts; a signal for the bare Temporal CLI.
+const answerUpdate = defineUpdate<AnswerReceipt, [AnswerMessage]>(answerName);
+const answerSignal = defineSignal<[AnswerMessage]>(answerName);
+
+/** Plain data, so that it can go along where the workflow continues as new. */
+interface Form {
+  /** Id of the workflow that holds it open; null before it opens. */
+  holder: string | null;
+  /** Why it takes no answers, where it does not. */
+  closed: string | null;
+  given: GivenAnswer | null;
+}
+
+export class ApprovalDesk {
+  readonly #run: string;
+  readonly #scope: PlannedScope;
+  readonly #mailbox: Mailbox;
+  readonly #forms = new Map<string, Form>();
+  readonly #outbox: Outbox;
+
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
+    this.#run = run;
+    this.#scope = scope;
+    this.#mailbox = mailbox;
+    this.#outbox = outbox;
+  }
+
+  open(): void {
+    setHandler(answerUpdate, (message) => this.#take(message, 'update'), {
+      validator: (message) => {
+        const problem = this.#problemOf(message);
+        if (problem !== null) throw new Error(problem);
+      },
+    });
+    setHandler(answerSignal, (message) => {
+      const problem = this.#problemOf(message);
+      if (problem === null) this.#take(message, 'signal');
+      else {
+        const message = `An answer signal was refused. ${problem}`;
+        this.#outbox.push(() => control('record-notice', { run: this.#run, message }));
+      }
+    });
+    setHandler(formOpenedSignal, ({ path, workflowId }) => this.opened(path, workflowId));
+    setHandler(formClosingSignal, ({ path }) => this.closing(path));
+  }
+
+  opened(path: string, workflowId: string): void {
+    const form = this.#formOf(path);
+    form.holder = workflowId;
+    form.closed = null;
+    if (form.given !== null) this.#tell(path, form);
+  }
+
+  // A gate that was held after its time ran out is retried; answers that come before it is open wait.
+  stepRetried(path: string): void {
+    const form = this.#forms.get(path);
+    if (form !== undefined) Object.assign(form, { closed: null, holder: null });
+  }
+
+  stepSkipped(path: string): void {
+    for (const [gate, form] of this.#forms) if (isWithin(gate, path)) form.closed = 'its step was skipped';
+  }
+
+  stepsReset(ids: ReadonlySet<string>): void {
+    for (const [path, form] of this.#forms) {
+      if (ids.has(rootStepOf(path))) Object.assign(form, { closed: null, holder: null, given: null });
+    }
+  }
+
+  closing(path: string): void {
+    const form = this.#formOf(path);
+    if (form.given === null) form.closed = 'its time ran out';
+    this.#tell(path, form);
+  }
+
+  #tell(path: string, { holder, given }: Form): void {
+    if (holder === workflowInfo().workflowId) this.#mailbox.answerForm(path, given);
+    else if (holder !== null) {
+      this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(formAnswerSignal, { path, given }));
+    }
+  }
+
+  #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {
+    const form = this.#formOf(gate);
+    if (form.given !== null) return { accepted: false };
+    const complete = completeAnswer(this.#stepAt(gate)!.form, answer);
+    const at = new Date().toISOString();
+    form.given = { answer: complete, by, at, via, ...(reason === undefined ? {} : { reason }) };
+    if (form.holder !== null) this.#tell(gate, form);
+    return { accepted: true };
+  }
+
+  #formOf(path: string): Form {
+    let form = this.#forms.get(path);
+    if (form === undefined) {
+      form = { holder: null, closed: null, given: null };
+      this.#forms.set(path, form);
+    }
+    return form;
+  }
+
+  #stepAt(path: string): ApproveStep | null {
+    const step = findStep(this.#scope, path);
+    return step?.type === 'approve' ? step : null;
+  }
+
+  /** Why the message cannot be taken, or null. It may come from any client, so nothing about it is taken for granted. */
+  #problemOf(message: unknown): string | null {
+    if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+      return 'An answer message is an object with "gate", "by" and "answer".';
+    }
+    const { gate, by, answer, reason } = message as { readonly [name: string]: unknown };
+    if (typeof by !== 'string' || by === '') return '"by" is missing; it names who answers.';
+    if (reason !== undefined && typeof reason !== 'string') return '"reason" is no text.';
+    const step = typeof gate === 'string' ? this.#stepAt(gate) : null;
+    if (step === null) {
+      const known = approvePaths(this.#scope).join(', ') || 'none';
+      return `The run ${this.#run} has no approve step ${JSON.stringify(gate) ?? 'without a name'}. Its approve steps: ${known}.`;
+    }
+    const problem = problemOfAnswer(step.form, answer);
+    if (problem !== null) return problem;
+    const form = this.#forms.get(gate as string);
+    const { given } = form ?? { given: null };
+    if (given !== null && canonicalJson(completeAnswer(step.form, answer as Answer)) !== canonicalJson(given.answer)) {
+      return `${String(gate)} was answered by ${given.by} at ${given.at} with ${JSON.stringify(given.answer)}. The first answer counts.`;
+    }
+    if (given === null && form?.closed) return `${String(gate)} takes no more answers: ${form.closed}.`;
+    return null;
+  }
+}
