@@ -45,6 +45,12 @@ export function foldNorms(architecture: Architecture, weights: readonly NamedTen
   });
 }
 
+/**
+ * A batch goes through the network in so many parts, which TensorFlow runs side by side on the cores that it has: within one pass,
+ * each op would wait for the one before. A fixed number, so that the bits do not depend on the cores.
+ */
+const PARTS = 2;
+
 /** The signature `infer` ("pixels" uint8 to "rows" [B, N, 5 + C], raw) and the variable `folded`. */
 export function buildInferGraph(architecture: Architecture, batchSize: number): GraphDefinition {
   const layout = foldedLayout(architecture);
@@ -53,8 +59,17 @@ export function buildInferGraph(architecture: Architecture, batchSize: number): 
     const pixels = tracer.input('pixels', [batchSize, imageSize, imageSize, 3], 'uint8');
     const flat = tracer.variable('folded', [layout.reduce((sum, { size }) => sum + size, 0)]);
     const named = new Map(splitFlat(flat, layout).map((tensor, i) => [layout[i]!.name, tensor]));
-    tracer.signature('infer', { rows: inferenceForward(architecture, pixels, named) });
+    const sizes = partSizes(batchSize);
+    const parts = sizes.length === 1 ? [pixels] : tf.split(pixels, sizes);
+    const rows = parts.map((part) => inferenceForward(architecture, part, named));
+    tracer.signature('infer', { rows: rows.length === 1 ? rows[0]! : tf.concat(rows) });
   });
+}
+
+/** Images of each part, the larger one first: 8 and 8 of 16, 2 and 1 of 3, 1 of 1. */
+export function partSizes(batchSize: number): number[] {
+  const parts = Math.min(PARTS, batchSize);
+  return Array.from({ length: parts }, (_, i) => Math.ceil((batchSize - i) / parts));
 }
 
 /** The same with the weights as constants and float pixels 0..255: what `export-tfjs.ts` writes for other programs. */

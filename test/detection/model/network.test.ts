@@ -110,8 +110,9 @@ test.each([
     const side = architecture.imageSize;
     const isCsp = architecture.structure === 'csp';
     const random = createRandom(8);
-    const pixels = Uint8Array.from({ length: 2 * side * side * 3 }, () => random.int(256));
-    const session = new GraphSession(buildInferGraph(architecture, 2));
+    // Of three images, two go through the network together and one beside them.
+    const pixels = Uint8Array.from({ length: 3 * side * side * 3 }, () => random.int(256));
+    const session = new GraphSession(buildInferGraph(architecture, 3));
     session.load({ folded: joinFolded(foldNorms(architecture, weights)) });
     const { rows } = session.run('infer', { pixels });
     session.dispose();
@@ -149,11 +150,11 @@ test.each([
           maxPool: (x, size, stride) => tf.maxPool(x as Tensor4D, size, stride, 'same'),
           upsample: (x) => tf.image.resizeNearestNeighbor(x as Tensor4D, [x.shape[1]! * 2, x.shape[2]! * 2]),
         },
-        tf.div(tf.tensor4d(Float32Array.from(pixels), [2, side, side, 3]), 255),
+        tf.div(tf.tensor4d(Float32Array.from(pixels), [3, side, side, 3]), 255),
       );
       return tf
         .concat(
-          outputs.map((o) => tf.reshape(o, [2, -1, 6])),
+          outputs.map((o) => tf.reshape(o, [3, -1, 6])),
           1,
         )
         .dataSync();
