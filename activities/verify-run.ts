@@ -34,7 +34,7 @@ export async function verifyRun(store: Store, { header, state: { state } }: RunR
     state,
     ok: checks.every(({ problems }) => problems.length === 0),
     checks: checks.map(({ result }) => result),
-    remarks: remarksOn(state, records),
+    remarks: [...remarksOn(state, records), ...(await remarksOnLedgers(store, header.run))],
   };
 }
 
@@ -61,12 +61,14 @@ async function checkPlan(store: Store, header: RunHeader, check: Checking): Prom
 async function checkSteps(store: Store, plan: Plan, records: readonly StepRecord[]): Promise<Checking> {
   const check = new Checking('steps', 'fingerprints and results of finished steps');
   const versions = kindVersions(plan as unknown as Json);
-  await mapInParallel(records, async ({ path, kind, state, fingerprint, with: inputs, outputs }) => {
+  await mapInParallel(records, async ({ path, kind, state, fingerprint, fresh, with: inputs, outputs }) => {
     if (state !== 'done' || fingerprint === undefined || inputs === undefined) return;
     const result = await peekStepResult(store, fingerprint);
     // The record of a trial that was stopped early is that of its rung, whose kind stands in the result.
     const identity = { kind: result?.kind ?? kind, version: result?.version ?? versions.get(kind) ?? 0 };
-    const request = { ...identity, path, with: inputs, seed: plan.seed } as Parameters<typeof fingerprintOfStep>[0];
+    const request = { ...identity, path, with: inputs, seed: plan.seed, fresh } as Parameters<
+      typeof fingerprintOfStep
+    >[0];
     check.expect(
       fingerprintOfStep(request) === fingerprint,
       path,
@@ -219,7 +221,9 @@ async function checkDecisions(store: Store, run: string, records: readonly StepR
   for (const gate of await listGates(store, run)) {
     const where = `gate ${gate.path}`;
     const asked = new Set((await loadJson(store, 'candidates', gate.candidates).catch(() => [])).map(({ id }) => id));
-    const broken = brokenBatch(run, gate.path, await readBatches(store, run, gate.path), gate.ledger);
+    const batches = await readBatches(store, run, gate.path);
+    const isChained = gate.ledger !== undefined || batches.some(({ batch }) => batch.sequence !== undefined);
+    const broken = isChained ? brokenBatch(run, gate.path, batches, gate.ledger) : null;
     if (broken !== null) check.problem(broken.key, `the ledger is broken at batch ${broken.sequence}: ${broken.what}`);
     // Questions whose answers are known are asked, but applied to nothing.
     const known = new Set((await readKnown(store, gate).catch(() => [])).map(({ candidateId }) => candidateId));
@@ -282,6 +286,17 @@ function remarksOn(state: StepState, records: readonly StepRecord[]): string[] {
     if (outputs?.model !== undefined && outputs.curves !== undefined && outputs.chain === undefined) {
       remarks.push(`${path} has no hash chain: it was trained by an earlier release.`);
     }
+  }
+  return remarks;
+}
+
+async function remarksOnLedgers(store: Store, run: string): Promise<string[]> {
+  const remarks: string[] = [];
+  for (const { path, ledger } of await listGates(store, run)) {
+    const batches = await readBatches(store, run, path);
+    if (ledger !== undefined || batches.length === 0 || batches.some(({ batch }) => batch.sequence !== undefined))
+      continue;
+    remarks.push(`The decisions of ${path} are no chain: they were recorded by an earlier release.`);
   }
   return remarks;
 }

@@ -240,6 +240,35 @@ test('a decision made twice, and one that was not applied, are found', async () 
   ]);
 });
 
+test('a step that a fork ran anew has a fingerprint of its own, and is checked by it', async () => {
+  const request = { run, path: 'data', kind: 'synthesize', version: 2, with: { images: 1 }, seed: 4, fresh: 'f1' };
+  const fingerprint = fingerprintOfStep({ ...request, environment: testEnvironment });
+  const { outputs } = (await readStepRecord(store, run, 'data'))!;
+  await createStepResult(store, fingerprint, {
+    kind: 'synthesize',
+    version: 2,
+    outputs: outputs!,
+    run,
+    path: 'data',
+    at: 'now',
+  });
+  await tamper('data', { fingerprint, fresh: 'f1' });
+  expect(await problems()).toEqual([]);
+  await tamper('data', { fresh: 'f2' });
+  expect(await problems()).toEqual([{ where: 'data', what: expect.stringContaining('have another fingerprint') }]);
+});
+
+test('decisions from before there was a chain are remarked on, and no fault', async () => {
+  const key = [...store.records.keys()].find((each) => each.includes('/decisions/'))!;
+  const { sequence: _, previous: __, ...batch } = JSON.parse(store.records.get(key)!.toString());
+  store.records.set(key, Buffer.from(canonicalJson(batch)));
+  const gate = JSON.parse(store.records.get(`runs/${run}/gates/review.json`)!.toString());
+  delete gate.ledger;
+  store.records.set(`runs/${run}/gates/review.json`, Buffer.from(canonicalJson(gate)));
+  const { ok, remarks } = await verify();
+  expect([ok, remarks]).toEqual([true, [expect.stringContaining('The decisions of review are no chain')]]);
+});
+
 test('a batch of decisions that was changed afterwards is found by its chain', async () => {
   const key = [...store.records.keys()].find((each) => each.includes('/decisions/'))!;
   const batch = JSON.parse(store.records.get(key)!.toString());
