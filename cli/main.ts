@@ -182,6 +182,7 @@ hardcase run pipelines/hard-cases.yaml -p data=./cherries --run cherries-1    go
       .argument('<file>', 'pipeline file')
       .option('--run <id>', 'the id of the run: joined where it exists with the same plan, else created')
       .option('--new', 'a new run, even where an unfinished one has the same plan')
+      .option('--review', 'also serve the review page, as long as this command lives')
       .option('--no-wait', 'end with status 3 when only a human can go on');
     act(command, async ([file], flags) => {
       const { runRun } = await import('./run.ts');
@@ -189,6 +190,7 @@ hardcase run pipelines/hard-cases.yaml -p data=./cherries --run cherries-1    go
         params: list(flags.param),
         run: text(flags.run),
         forceNew: flags.new === true,
+        review: flags.review === true,
         wait: flags.wait !== false,
         json: flags.json === true,
       });
@@ -712,9 +714,10 @@ add(
       'which of workflows, cpu, train, and the queues that steps name',
       'workflows,cpu,train',
     );
+    command.option('--review', 'also serve the review page, on this machine alone');
     act(command, async (_, flags) => {
       const { runWorker } = await import('./worker.ts');
-      return await runWorker(settingsOf(flags), { queues: text(flags.queues)! });
+      return await runWorker(settingsOf(flags), { queues: text(flags.queues)!, review: flags.review === true });
     });
   },
 );

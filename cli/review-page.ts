@@ -14,7 +14,7 @@ import type { Store } from '../artifacts/store.ts';
 import { isLoopback, type Reviewer, readReviewers, tokenLengthMin } from '../review/access.ts';
 import type { ReviewServer } from '../review/server.ts';
 import type { DecisionSender } from '../review/take-decisions.ts';
-import { openExistingStore } from './connect.ts';
+import { openExistingStore, type TemporalConnection } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { listenForInterruption } from './interruption.ts';
 import { CommandError, type ExitCode, exitCodes, note, print } from './output.ts';
@@ -156,6 +156,27 @@ async function readInput(flag: string, file: string): Promise<Buffer> {
   return await readFile(file).catch((error: unknown) => {
     throw new CommandError(`${flag}: ${file} cannot be read: ${(error as Error).message}`, exitCodes.usage, error);
   });
+}
+
+/** The page beside a worker of this process, on this machine alone; for `run --review` and `worker --review`. */
+export async function servePageBeside(
+  settings: Settings,
+  store: Store,
+  temporal: TemporalConnection,
+  run?: string,
+): Promise<{ readonly link: string; close(): Promise<void> }> {
+  const { openDecisionSender } = await import('./decision-sender.ts');
+  const options = { open: false };
+  const access = await readAccess(settings, options);
+  const sender = await openDecisionSender(settings, store, temporal);
+  const { server, link } = await servePage(settings, store, sender, access, options, run);
+  return {
+    link: link ?? `${server.url} (with the token of HARDCASE_REVIEW_TOKEN)`,
+    close: async () => {
+      await server.close();
+      await sender.close();
+    },
+  };
 }
 
 /** Starts the server where it was before, or on a free port, and remembers where. */

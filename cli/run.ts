@@ -18,6 +18,7 @@ import { pauseOf } from './operations.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
 import { writeReport } from './report.ts';
+import { servePageBeside } from './review-page.ts';
 import { isFinal, isHeldByInput, type RunView, readPlan, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
 import { startWorkflow } from './start-workflow.ts';
@@ -29,6 +30,8 @@ export interface RunOptions {
   readonly params: readonly string[];
   readonly run?: string;
   readonly forceNew: boolean;
+  /** Serves the review page as long as the command lives. */
+  readonly review?: boolean;
   /** False with `--no-wait`. */
   readonly wait: boolean;
   readonly json?: boolean;
@@ -105,6 +108,7 @@ async function keepGoing(
   let temporal: TemporalConnection | null = null;
   let release: (() => void) | null = null;
   let worker: OwnWorker | null = null;
+  let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;
   // Workers of a server that is not ours, or of another command here, go on without this process.
   const runsElsewhere = () =>
     temporal !== null && release === null && (temporal.engine === null || workerOwner(settings.folder) !== null);
@@ -135,6 +139,10 @@ async function keepGoing(
     if (interruption.signal.aborted) return { run, end: 'stopped' };
     const handle = await startWorkflow(settings, store, connected, header, plan);
     if (release !== null) await sayOthers(store, connected, run, say);
+    if (options.review) {
+      page = await servePageBeside(settings, store, connected, run);
+      say(`Review page: ${page.link}`);
+    }
     let checkedAt = Date.now();
     const startedAt = Date.now();
     let unservedSaid = false;
@@ -176,6 +184,7 @@ async function keepGoing(
     if (!interruption.signal.aborted || isFinal(view.state)) return { run, end: view };
     return { run, end: runsElsewhere() ? 'elsewhere' : 'stopped' };
   } finally {
+    await (page as Awaited<ReturnType<typeof servePageBeside>> | null)?.close();
     // In this order: steps save their checkpoints while the server is there to be told.
     await (worker as OwnWorker | null)?.stop();
     (release as (() => void) | null)?.();

@@ -4,9 +4,13 @@ import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
 import { startWorker, workerQueues } from './own-worker.ts';
+import { servePageBeside } from './review-page.ts';
 import type { Settings } from './settings.ts';
 
-export async function runWorker(settings: Settings, options: { readonly queues: string }): Promise<ExitCode> {
+export async function runWorker(
+  settings: Settings,
+  options: { readonly queues: string; readonly review?: boolean },
+): Promise<ExitCode> {
   const queues = readQueues(options.queues);
   const target = await temporalTarget(settings);
   if (target === null) {
@@ -30,12 +34,18 @@ export async function runWorker(settings: Settings, options: { readonly queues: 
   try {
     const worker = await startWorker(settings, temporal, store, queues);
     print(`Working for ${address} (${target.namespace}) on ${queues.join(', ')}; store ${store.url}. Ctrl-C stops it.`);
+    let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;
     try {
+      if (options.review) {
+        page = await servePageBeside(settings, store, temporal);
+        print(`Review page: ${page.link}`);
+      }
       while (!interruption.signal.aborted) {
         worker.check();
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
     } finally {
+      await page?.close();
       await worker.stop();
     }
   } finally {

@@ -3,6 +3,8 @@
  * server restarts: the run gets every decision once, and as it was made.
  */
 
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadJson } from '../../artifacts/codecs.ts';
@@ -11,7 +13,8 @@ import { readStepRecord } from '../../artifacts/run-record.ts';
 import { openDecisionSender } from '../../cli/decision-sender.ts';
 import { findChromium } from '../../deploy/setup/parts.mjs';
 import { type ReviewServer, startReviewServer } from '../../review/server.ts';
-import { makeCandidates, pageFolder, reviewers, tokens } from '../review/gate-rig.ts';
+import { startCommand } from '../cli/command.ts';
+import { makeCandidates, openGateRig, pageFolder, reviewers, tokens } from '../review/gate-rig.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { gate } from '../small-plans.ts';
 
@@ -166,3 +169,45 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   await server.close();
   await sender.close();
 }, 240_000);
+
+test('the command prints a link that opens the page, keeps it for the next time, and ends with Ctrl-C', async () => {
+  const waiting = await openGateRig({ candidates: 3 });
+  try {
+    const words = [
+      'review',
+      'latest',
+      '--store',
+      join(waiting.folder, 'store'),
+      '--no-open',
+      '--port',
+      '0',
+      '--by',
+      'ada',
+    ];
+    const command = startCommand(waiting.folder, [...words, '--json']);
+    const { link, run } = JSON.parse(await command.until(/"run":.*\n/)) as { link: string; run: string };
+    expect(run).toBe('cherries-1');
+    const [url, token] = link.split('/#token=') as [string, string];
+    const answer = await fetch(`${url}/api/gates`, { headers: { authorization: `Bearer ${token}` } });
+    expect(await answer.json()).toMatchObject([{ run: 'cherries-1', asked: 3 }]);
+    expect(await (await fetch(url)).text()).toContain('<div id="app">');
+    // The engine of this folder knows no such run: decisions are kept, and the page is told so.
+    const { id } = waiting.candidates[0]!;
+    const sent = await fetch(`${url}/api/runs/cherries-1/gates/review/decisions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ batch: 'one', decisions: [{ candidateId: id, verdict: 'accept' }] }),
+    });
+    expect(sent.status).toBe(503);
+    expect(((await sent.json()) as { error: string }).error).toMatch(/does not know the run cherries-1 \(any more\)/);
+    const place = join(waiting.folder, '.hardcase', 'review.json');
+    expect(JSON.parse(readFileSync(place, 'utf8'))).toMatchObject({ token });
+    expect(statSync(place).mode & 0o077).toBe(0);
+    command.child.kill('SIGINT');
+    const { code, stderr } = await command.outcome;
+    expect(code).toBe(130);
+    expect(stderr).toContain('Closing the review page; what was decided is kept.');
+  } finally {
+    await waiting.close();
+  }
+});

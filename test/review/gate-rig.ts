@@ -166,7 +166,7 @@ export async function makeCandidates(
         id: candidateId,
         type,
         chance: 0.5,
-        ...(type === 'missing' ? { cluster: 'kind-missing' } : { annotation: label }),
+        ...(type === 'missing' ? { cluster: `kind-${categoryId}` } : { annotation: label }),
         ...(type === 'missing' ? { detection: { categoryId, box, score } } : {}),
         ...(type === 'badly-located'
           ? { detection: { categoryId, box: shifted(box, width, height), score }, iou: 0.5 }

@@ -111,13 +111,13 @@ describe('for those with a token', () => {
   });
 
   test('leases a whole cluster, and says how many errors are expected', async () => {
-    const body = { client: 'client-cluster', keep: [], count: 60, cluster: 'kind-missing' };
+    const body = { client: 'client-cluster', keep: [], count: 60, cluster: 'kind-1' };
     const { candidates, progress } = (await (await post(`${gatePath}/leases`, body)).json()) as LeaseAnswer;
-    const members = rig.candidates.filter(({ cluster }) => cluster === 'kind-missing').map(({ id }) => id);
+    const members = rig.candidates.filter(({ cluster }) => cluster === 'kind-1').map(({ id }) => id);
     // All but those that the two clients above have.
     expect(candidates.length).toBeGreaterThan(1);
     expect(members).toEqual(expect.arrayContaining(candidates.map(({ id }) => id)));
-    expect(candidates.every(({ cluster }) => cluster === 'kind-missing')).toBe(true);
+    expect(candidates.every(({ cluster }) => cluster === 'kind-1')).toBe(true);
     expect(progress.errorsLeft).toBe(12);
     await post(`${gatePath}/leases`, { client: 'client-cluster', keep: [], count: 0 });
   });
