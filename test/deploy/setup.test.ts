@@ -51,6 +51,11 @@ beforeEach(() => {
   for (const name of ['setup.mjs', 'bundle-workflows.ts']) {
     copyFileSync(join(checkout, 'deploy', name), join(project, 'deploy', name));
   }
+  // The real one bundles commands, which this project has none of.
+  writeFileSync(
+    join(project, 'deploy', 'bundle-check.ts'),
+    "import { writeFileSync } from 'node:fs';\nwriteFileSync(new URL('../check-command.js', import.meta.url), '');\n",
+  );
   const settings = JSON.parse(readFileSync(join(checkout, 'tsconfig.json'), 'utf8')) as object;
   writeFileSync(
     join(project, 'tsconfig.json'),
@@ -183,6 +188,7 @@ test('a set-up that failed twice goes on where it stopped, and then has nothing 
     'TypeScript',
     'detector for browsers',
     'npm packages',
+    'quick check',
     'review page',
     'workflow bundle',
   ]);
@@ -271,6 +277,7 @@ test('build compiles what was edited, removes what was deleted, and reports type
   expect(stagesOf(await setUp('build'))).toEqual([
     'TypeScript',
     'detector for browsers',
+    'quick check',
     'review page',
     'workflow bundle',
   ]);
