@@ -4,14 +4,15 @@ import { sha256Hex } from '../artifacts/digest.ts';
 import { readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import type { AnswerSender } from '../review/approvals.ts';
 import { type DecisionSender, DecisionsRefusedError } from '../review/take-decisions.ts';
-import { type DecideAnswer, type DecideMessage, decideName, workflowIdOf } from '../workflows/messages.ts';
+import { type AnswerReceipt, answerName, type DecideAnswer, decideName, workflowIdOf } from '../workflows/messages.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ownCommand } from './output.ts';
 import { startWorker } from './own-worker.ts';
 import type { Settings } from './settings.ts';
 
-export interface OpenDecisionSender extends DecisionSender {
+export interface OpenDecisionSender extends DecisionSender, AnswerSender {
   /** Frees what would outlive a process that ends at once. */
   leaveNow(): void;
   close(): Promise<void>;
@@ -79,37 +80,41 @@ export async function openDecisionSender(
     return temporal;
   };
 
-  return {
-    decide: async (run, message) => {
-      const engine = await connected();
-      const own = await ensureWorker(engine);
-      const handle = engine.client.workflow.getHandle(workflowIdOf(run));
-      try {
-        const answer = await engine.connection.withDeadline(Date.now() + answerMs, () =>
-          handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, {
-            args: [message],
-            // The same decisions sent again, because the answer was lost, are the same update. Of the name of the
-            // batch alone it must not be made: another list under the same name would count as taken.
-            updateId: sha256Hex(canonicalJson(message)).slice(0, 32),
-          }),
-        );
-        const file = own ? (await readRun(store, run))?.header.file : undefined;
-        return file === undefined ? answer : { ...answer, goOn: ownCommand('run', file, '--run', run) };
-      } catch (error) {
-        const { WorkflowNotFoundError, WorkflowUpdateFailedError } = await import('@temporalio/client');
-        if (error instanceof WorkflowUpdateFailedError) {
-          throw new DecisionsRefusedError(error.cause?.message ?? error.message, { cause: error });
-        }
-        if (error instanceof WorkflowNotFoundError) {
-          const file = (await readRun(store, run))?.header.file ?? 'FILE';
-          throw new Error(
-            `The engine does not know the run ${run} (any more). Decisions are kept and sent once it goes on: ${ownCommand('run', file, '--run', run)}`,
-            { cause: error },
-          );
-        }
-        throw new Error('The engine does not answer just now. Decisions are kept, and sent again.', { cause: error });
+  /** An update of the run's workflow, and its answer. */
+  const update = async <Answer extends object>(run: string, name: string, message: object) => {
+    const engine = await connected();
+    const own = await ensureWorker(engine);
+    const handle = engine.client.workflow.getHandle(workflowIdOf(run));
+    try {
+      const answer = await engine.connection.withDeadline(Date.now() + answerMs, () =>
+        handle.executeUpdate<Answer, [object]>(name, {
+          args: [message],
+          // The same message sent again, because the answer was lost, is the same update. Of the name of a batch alone
+          // its id must not be made: another list under the same name would count as taken.
+          updateId: sha256Hex(canonicalJson([name, message])).slice(0, 32),
+        }),
+      );
+      const file = own ? (await readRun(store, run))?.header.file : undefined;
+      return file === undefined ? answer : { ...answer, goOn: ownCommand('run', file, '--run', run) };
+    } catch (error) {
+      const { WorkflowNotFoundError, WorkflowUpdateFailedError } = await import('@temporalio/client');
+      if (error instanceof WorkflowUpdateFailedError) {
+        throw new DecisionsRefusedError(error.cause?.message ?? error.message, { cause: error });
       }
-    },
+      if (error instanceof WorkflowNotFoundError) {
+        const file = (await readRun(store, run))?.header.file ?? 'FILE';
+        throw new Error(
+          `The engine does not know the run ${run} (any more). Decisions are kept and sent once it goes on: ${ownCommand('run', file, '--run', run)}`,
+          { cause: error },
+        );
+      }
+      throw new Error('The engine does not answer just now. Decisions are kept, and sent again.', { cause: error });
+    }
+  };
+
+  return {
+    decide: (run, message) => update<DecideAnswer>(run, decideName, message),
+    answer: (run, message) => update<AnswerReceipt>(run, answerName, message),
     leaveNow: () => {
       if (connection === undefined) temporal?.engine?.leaveNow();
     },

@@ -12,6 +12,7 @@ import { parse } from 'yaml';
 import { sha256Hex } from '../artifacts/digest.ts';
 import type { Store } from '../artifacts/store.ts';
 import { isLoopback, type Reviewer, readReviewers, tokenLengthMin } from '../review/access.ts';
+import type { AnswerSender } from '../review/approvals.ts';
 import type { ReviewServer } from '../review/server.ts';
 import type { DecisionSender } from '../review/take-decisions.ts';
 import { openExistingStore, type TemporalConnection } from './connect.ts';
@@ -183,7 +184,7 @@ export async function servePageBeside(
 export async function servePage(
   settings: Settings,
   store: Store,
-  sender: DecisionSender,
+  sender: DecisionSender & AnswerSender,
   { reviewers, token, tls, place }: PageAccess,
   options: ReviewPageOptions,
   run: string | undefined,

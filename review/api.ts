@@ -1,6 +1,8 @@
 /** The JSON that server and page exchange. Programs may rely on it: docs/review-page.md describes every field. */
 
 import type { Box, CandidateType, Category, Decision, Split } from '../detection/types.ts';
+import type { Answer, Form } from '../plan/form.ts';
+import type { Json } from '../plan/types.ts';
 
 /** A viewer looks, a reviewer decides, a lead also sees who decided what. */
 export type Role = 'viewer' | 'reviewer' | 'lead';
@@ -112,6 +114,30 @@ export interface DecisionsAnswer {
   readonly progress: GateSummary;
   /** The command that lets the run go on, where nothing runs it now. */
   readonly goOn?: string;
+}
+
+/** GET /api/approvals: those that wait, as an array; GET /api/runs/RUN/approvals/GATE: one. */
+export interface ApprovalJson {
+  readonly run: string;
+  readonly gate: string;
+  readonly state: 'open' | 'answered' | 'expired' | 'closed';
+  readonly openedAt: string;
+  readonly expiresAt?: string;
+  /** What follows at `expiresAt`. */
+  readonly expired?: 'hold' | 'fail' | Answer;
+  readonly message: string;
+  readonly form: Form;
+  readonly show?: { readonly [name: string]: Json };
+  readonly assignees?: readonly string[];
+  readonly given?: { readonly answer: Answer; readonly by: string; readonly at: string };
+  /** Whether the one who asks may answer. */
+  readonly mine: boolean;
+}
+
+/** POST /api/runs/RUN/approvals/GATE/answer; the answer is `{accepted, goOn?}`. */
+export interface ApprovalAnswerRequest {
+  readonly answer: { readonly [field: string]: Json };
+  readonly reason?: string;
 }
 
 /** Every answer with a status of 400 and above. */

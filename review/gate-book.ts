@@ -95,7 +95,7 @@ export function createGateBook(store: Store): GateBook {
 
   async function listNow(run: string | undefined): Promise<GateSummary[]> {
     const runs = run === undefined ? await listRuns(store) : [await readRun(store, run)];
-    const going = runs.filter((record) => record !== null && !ended.includes(record.state.state));
+    const going = runs.filter((record) => record !== null && !endedStates.includes(record.state.state));
     const summaries: GateSummary[] = [];
     for (const { header } of going as NonNullable<(typeof going)[number]>[]) {
       for (const gate of await listGates(store, header.run)) {
@@ -128,9 +128,9 @@ export function createGateBook(store: Store): GateBook {
   };
 }
 
-const ended: readonly string[] = ['done', 'failed', 'cancelled', 'skipped'];
+export const endedStates: readonly string[] = ['done', 'failed', 'cancelled', 'skipped'];
 /** A path becomes part of a record's key: nothing in it may leave the run's folder. */
-const gatePattern = /^(?!.*\.\.)[A-Za-z0-9][\w.,=[\]-]{0,299}$/;
+export const gatePattern = /^(?!.*\.\.)[A-Za-z0-9][\w.,=[\]-]{0,299}$/;
 
 /** What is asked never changes while a gate is open; a gate that opens again under the same path may ask other things. */
 const sameQuestions = (before: GateRecord | undefined, now: GateRecord): boolean =>

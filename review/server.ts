@@ -7,6 +7,7 @@ import { problemOfDecisions } from '../detection/decisions.ts';
 import type { Box, Decision } from '../detection/types.ts';
 import { isLoopback, type Reviewer } from './access.ts';
 import type { DecisionsAnswer, GateSummary, LeaseAnswer, LeaseRequest, Role, SessionJson } from './api.ts';
+import { type AnswerSender, serveApprovals } from './approvals.ts';
 import { createGateBook, type GateEntry } from './gate-book.ts';
 import { guard, HttpError, namesOf, reviewerOf } from './guard.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -16,7 +17,7 @@ import { type DecisionSender, takeDecisions } from './take-decisions.ts';
 
 export interface ReviewServerOptions {
   readonly store: Store;
-  readonly sender: DecisionSender;
+  readonly sender: DecisionSender & AnswerSender;
   readonly reviewers: readonly Reviewer[];
   /** The built page: `index.html` and what it loads. */
   readonly pageFolder: string;
@@ -63,6 +64,7 @@ export async function startReviewServer(options: ReviewServerOptions): Promise<R
   guard(server, options.reviewers, scheme, () => names);
   servePage(server, page);
   serveApi(server, options);
+  serveApprovals(server, options);
   await server.listen({ host, port: options.port ?? 0 });
   const { port } = server.server.address() as AddressInfo;
   names = namesOf(host, port, options.publicName);

@@ -41,7 +41,7 @@ const directions: { readonly [folder: string]: Directions } = {
     types: ['plan', 'activities', 'detection', 'artifacts'],
   },
   activities: { code: ['plan', 'spec', 'detection', 'artifacts', 'report'], types: ['workflows'] },
-  review: { code: ['artifacts', 'detection', 'workflows/messages.ts'], types: ['plan'] },
+  review: { code: ['artifacts', 'detection', 'plan/form.ts', 'workflows/messages.ts'], types: ['plan'] },
   deploy: { code: anyOfOurs, types: [] },
   // Nothing imports cli/ but its tests.
   cli: { code: anyOfOurs, types: [] },

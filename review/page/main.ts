@@ -1,6 +1,7 @@
 /** Boots the page: token, session, and which screen is shown. */
 
-import type { GateJson, SessionJson } from '../api.ts';
+import type { ApprovalJson, GateJson, SessionJson } from '../api.ts';
+import { createApprovalScreen } from './approval-screen.ts';
 import { AwayError, Connection, LockedError } from './connection.ts';
 import { announce, find, h, icon, signs } from './dom.ts';
 import { createHelp } from './help.ts';
@@ -68,16 +69,20 @@ function tools(): HTMLElement {
   );
 }
 
-// The address names the gate, so that a reload comes back to it: #/RUN/GATE.
+// The address names the gate, so that a reload comes back to it: #/RUN/GATE, and #/RUN/GATE/answer of a form.
 
-function routeOf(): { run: string; gate: string } | null {
+function routeOf(): { run: string; gate: string; isApproval: boolean } | null {
   const parts = location.hash.split('/').slice(1).map(decodeURIComponent);
-  const [run, gate] = parts;
-  return run === undefined || gate === undefined || run === '' || gate === '' ? null : { run, gate };
+  const [run, gate, form] = parts;
+  return run && gate ? { run, gate, isApproval: form === 'answer' } : null;
 }
 
 const toGate = (run: string, gate: string): void => {
   location.hash = `#/${encodeURIComponent(run)}/${encodeURIComponent(gate)}`;
+};
+
+const toApproval = (run: string, gate: string): void => {
+  location.hash = `#/${encodeURIComponent(run)}/${encodeURIComponent(gate)}/answer`;
 };
 
 const toQueue = (): void => {
@@ -94,10 +99,18 @@ async function route(): Promise<void> {
     const where = routeOf();
     if (where === null) {
       document.title = 'hardcase review';
-      show(createQueueScreen(connection, session, toGate, tools()));
+      show(createQueueScreen(connection, session, toGate, toApproval, tools()));
       return;
     }
     const { run, gate } = where;
+    if (where.isApproval) {
+      const place = `/api/runs/${encodeURIComponent(run)}/approvals/${encodeURIComponent(gate)}`;
+      const approval = await connection.json<ApprovalJson>(place);
+      if (started !== routing) return;
+      document.title = `${gate} · ${run} · hardcase`;
+      show(createApprovalScreen({ connection, approval, toQueue, tools: tools() }));
+      return;
+    }
     const path = `/api/runs/${encodeURIComponent(run)}/gates/${encodeURIComponent(gate)}`;
     const json = await connection.json<GateJson>(path);
     if (started !== routing) return;

@@ -1,7 +1,7 @@
 /** The first screen: the gates that wait for people. */
 
 import type { CandidateType } from '../../detection/types.ts';
-import type { GateSummary, SessionJson } from '../api.ts';
+import type { ApprovalJson, GateSummary, SessionJson } from '../api.ts';
 import { typeWords } from '../wording.ts';
 import type { Connection } from './connection.ts';
 import { h } from './dom.ts';
@@ -16,6 +16,7 @@ export function createQueueScreen(
   connection: Connection,
   session: SessionJson,
   open: (run: string, gate: string) => void,
+  openApproval: (run: string, gate: string) => void,
   tools: HTMLElement,
 ): Screen {
   const list = h('div.gates', { 'aria-live': 'polite' });
@@ -27,7 +28,7 @@ export function createQueueScreen(
       'main',
       { id: 'main' },
       h('h1', {}, 'Waiting for you'),
-      h('p.lead', {}, 'The training has come to labels that a person must look at. It goes on when they are decided.'),
+      h('p.lead', {}, 'The training has come to a point where a person must look. It goes on when you have answered.'),
       list,
       h('p.who', {}, `You are ${session.name} (${session.role}).`),
     ),
@@ -35,13 +36,13 @@ export function createQueueScreen(
   let shown = '';
   let focused = false;
 
-  const show = (gates: readonly GateSummary[]) => {
-    const text = JSON.stringify(gates);
+  const show = ([gates, approvals]: readonly [readonly GateSummary[], readonly ApprovalJson[]]) => {
+    const text = JSON.stringify([gates, approvals]);
     if (text === shown) return;
     shown = text;
     const active = document.activeElement?.getAttribute('data-gate');
     list.replaceChildren(
-      ...(gates.length === 0
+      ...(gates.length + approvals.length === 0
         ? [
             h(
               'div.empty',
@@ -50,7 +51,10 @@ export function createQueueScreen(
               h('p', {}, 'As soon as a run comes to a review, it appears here. This page looks by itself.'),
             ),
           ]
-        : gates.map((gate) => card(gate, session.role !== 'viewer', open))),
+        : [
+            ...approvals.map((approval) => approvalCard(approval, openApproval)),
+            ...gates.map((gate) => card(gate, session.role !== 'viewer', open)),
+          ]),
     );
     const button = list.querySelector<HTMLElement>(active ? `[data-gate="${CSS.escape(active)}"]` : 'button');
     if (button !== null && (!focused || active)) button.focus();
@@ -60,7 +64,11 @@ export function createQueueScreen(
   let closed = false;
   const poll = async () => {
     while (!closed) {
-      await connection.json<GateSummary[]>('/api/gates').then(show, () => undefined);
+      const asked = [
+        connection.json<GateSummary[]>('/api/gates'),
+        connection.json<ApprovalJson[]>('/api/approvals'),
+      ] as const;
+      await Promise.all(asked).then(show, () => undefined);
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
   };
@@ -72,6 +80,29 @@ export function createQueueScreen(
     },
     key: () => false,
   };
+}
+
+function approvalCard(approval: ApprovalJson, open: (run: string, gate: string) => void): HTMLElement {
+  const { run, gate, message, expiresAt, assignees, mine } = approval;
+  return h(
+    'article.card',
+    {},
+    h(
+      'div',
+      {},
+      h('h2', {}, gate),
+      h('p.sub', {}, run),
+      h('p', {}, message),
+      assignees !== undefined && assignees.length > 0 && h('p.sub', {}, `asks ${assignees.join(', ')}`),
+      expiresAt !== undefined && h('p.sub', {}, `open until ${new Date(expiresAt).toLocaleString()}`),
+    ),
+    h(
+      'div.card-side',
+      {},
+      h('p.count', {}, 'One answer'),
+      h('button.primary', { 'data-gate': `${run} ${gate}`, onclick: () => open(run, gate) }, mine ? 'Answer' : 'Look'),
+    ),
+  );
 }
 
 function card(gate: GateSummary, mayDecide: boolean, open: (run: string, gate: string) => void): HTMLElement {

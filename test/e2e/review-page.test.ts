@@ -7,6 +7,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
 import { readDecisions } from '../../artifacts/gate-record.ts';
 import { readStepRecord } from '../../artifacts/run-record.ts';
@@ -179,6 +180,46 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   await server.close();
   await sender.close();
 }, 240_000);
+
+test('the form of an approve step is answered on the page, and a wrong answer is told before it is sent', async () => {
+  const waiting = await openGateRig({ candidates: 1 });
+  try {
+    await writeApproval(waiting.store, waiting.run, {
+      path: 'ok',
+      state: 'open',
+      openedAt: '2026-03-01T10:00:00.000Z',
+      message: 'One epoch reached an AP of <i>41.7</i>. Train on?',
+      form: {
+        properties: {
+          go: { type: 'boolean', title: 'Train on?' },
+          epochs: { type: 'integer', minimum: 1, default: 2 },
+        },
+        required: ['go'],
+      },
+      show: { AP: 41.7 },
+      shown: '0'.repeat(64),
+    });
+    const server = await waiting.serve();
+    const page = await browser.newPage();
+    await page.goto(`${server.url}/#token=${tokens.ada}`);
+    await page.getByRole('button', { name: 'Answer' }).click();
+    expect(await page.locator('.message').last().textContent()).toContain('AP of <i>41.7</i>. Train on?');
+    await page.getByRole('button', { name: 'Send the answer' }).click();
+    expect(await page.getByRole('alert').textContent()).toBe('"go" is missing; expected true or false.');
+    await page.getByLabel('Yes').check();
+    await page.getByLabel('epochs').fill('12');
+    await page.getByLabel('Why').fill('it still rises');
+    await page.keyboard.press('Enter');
+    await page.getByText('Answered. The run goes on with it.').waitFor();
+    expect((await readApproval(waiting.store, waiting.run, 'ok'))?.given).toMatchObject({
+      by: 'ada',
+      answer: { go: true, epochs: 12 },
+    });
+    await page.close();
+  } finally {
+    await waiting.close();
+  }
+});
 
 test('the command prints a link that opens the page, keeps it for the next time, and ends with Ctrl-C', async () => {
   const waiting = await openGateRig({ candidates: 3 });

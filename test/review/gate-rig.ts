@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
@@ -15,6 +16,7 @@ import { generateScene, sceneCategories } from '../../detection/scenes.ts';
 import type { Annotation, Box, Candidate, Category, Decision, ImageEntry } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 import type { Reviewer } from '../../review/access.ts';
+import type { AnswerSender } from '../../review/approvals.ts';
 import { type ReviewServer, type ReviewServerOptions, startReviewServer } from '../../review/server.ts';
 import { type DecisionSender, DecisionsRefusedError } from '../../review/take-decisions.ts';
 
@@ -105,9 +107,15 @@ export async function openGateRig(options: GateRigOptions): Promise<GateRig> {
 }
 
 /** Does with decisions what a run does, without one: the first counts, another is a conflict. */
-export function recordingSender(store: Store): DecisionSender {
+export function recordingSender(store: Store): DecisionSender & AnswerSender {
   let turn: Promise<unknown> = Promise.resolve();
   return {
+    answer: async (run, { gate, by, answer }) => {
+      const approval = (await readApproval(store, run, gate))!;
+      const given = { answer, by, at: new Date().toISOString(), via: 'update' } as const;
+      await writeApproval(store, run, { ...approval, state: 'answered', given });
+      return { accepted: true };
+    },
     decide: (run, { gate, batch, by, decisions = [], shown }) => {
       const work = async () => {
         const before = new Map((await readDecisions(store, run, gate)).map((one) => [one.candidateId, one]));

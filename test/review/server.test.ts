@@ -3,9 +3,11 @@
 import { request as httpRequest } from 'node:http';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ApprovalRecord, writeApproval } from '../../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { writeGate } from '../../artifacts/gate-record.ts';
 import type {
+  ApprovalJson,
   CandidateJson,
   DecisionsAnswer,
   GateJson,
@@ -184,6 +186,7 @@ describe('for those with a token', () => {
   test('a run that does not answer is told as such, and nothing counts as taken', async () => {
     const away = await rig.serve({
       sender: {
+        ...recordingSender(rig.store),
         decide: async () => {
           throw new Error('The engine does not answer just now. Decisions are kept, and sent again.');
         },
@@ -229,6 +232,61 @@ describe('roles', () => {
     expect((await json<GateJson>(gatePath, tokens.lead)).reviewers.length).toBeGreaterThan(0);
     expect((await json<GateJson>(gatePath, tokens.ada)).reviewers).toEqual([]);
     expect((await json<GateSummary[]>('/api/gates', tokens.viewer))[0]!.reviewers).toEqual([]);
+  });
+});
+
+describe('questions of approve steps', () => {
+  const form = {
+    properties: { go: { type: 'boolean', title: 'Train on?' }, epochs: { type: 'integer', minimum: 1, default: 2 } },
+    required: ['go'],
+  } as const;
+  const ask = (path: string, more: Partial<ApprovalRecord> = {}) =>
+    writeApproval(rig.store, 'cherries-1', {
+      path,
+      state: 'open',
+      openedAt: '2026-03-01T10:00:00.000Z',
+      message: 'AP is <b>0.5</b>. Train on?',
+      form,
+      shown: '0'.repeat(64),
+      ...more,
+    });
+  const answer = async (path: string, body: unknown, token?: string) => {
+    const sent = await post(`/api/runs/cherries-1/approvals/${path}/answer`, body, token);
+    return `${sent.status} ${JSON.stringify(await sent.json())}`;
+  };
+
+  test('are listed with their form, and answered once by those whom they ask', async () => {
+    await ask('ok', { assignees: ['ben'] });
+    const [first] = await json<ApprovalJson[]>('/api/approvals', tokens.ada);
+    expect(first).toMatchObject({ run: 'cherries-1', gate: 'ok', message: 'AP is <b>0.5</b>. Train on?', mine: false });
+    expect(first!.form).toEqual(form);
+    expect((await json<ApprovalJson[]>('/api/approvals', tokens.ben))[0]!.mine).toBe(true);
+    expect(await answer('ok', { answer: { go: true } }, tokens.ada)).toBe(
+      '403 {"error":"ok asks ben; a lead may answer too."}',
+    );
+    expect(await answer('ok', { answer: { go: true } }, tokens.viewer)).toMatch(/^403/);
+    expect(await answer('ok', { answer: { go: true, epochs: 3 }, reason: 'looks good' }, tokens.ben)).toMatch(/^200/);
+    const { given, state } = await json<ApprovalJson>('/api/runs/cherries-1/approvals/ok');
+    expect({ given, state }).toMatchObject({
+      state: 'answered',
+      given: { by: 'ben', answer: { go: true, epochs: 3 } },
+    });
+    expect(await json<ApprovalJson[]>('/api/approvals')).toEqual([]);
+    expect(await answer('ok', { answer: { go: false } }, tokens.lead)).toBe(
+      '409 {"error":"The question ok is answered."}',
+    );
+  });
+
+  test('take no answer that does not fit the form, and none to a question that is not there', async () => {
+    await ask('rounds[1].ok');
+    const path = encodeURIComponent('rounds[1].ok');
+    expect(await answer(path, { answer: { epochs: 0 } })).toMatch(/^400 .*\\"go\\" is missing/);
+    expect(await answer(path, { answer: { go: 'yes' } })).toMatch(/^400/);
+    expect(await answer(path, { answer: { go: true, extra: 1 } })).toMatch(/^400 .*no field \\"extra\\"/);
+    expect(await answer(path, { answer: [] })).toMatch(/^400/);
+    expect(await answer('nothing', { answer: { go: true } })).toMatch(/^404/);
+    expect(await answer('..%2F..%2Frun', { answer: { go: true } })).toMatch(/^404/);
+    expect(await answer(path, { answer: { go: true } }, tokens.lead)).toMatch(/^200/);
   });
 });
 
