@@ -338,7 +338,8 @@ function knownDifference(
   known: Known,
 ): Pick<Forecast, 'nearest' | 'changes'> {
   const parameters = resolvePartly(values, known.scope, known.open) as { readonly [name: string]: Json };
-  const seed = stepKinds.get(kind)!.seeded ? stepSeed(plan.seed, path) : undefined;
+  // An activity of another program has no row, and is given a seed.
+  const seed = (stepKinds.get(kind)?.seeded ?? true) ? stepSeed(plan.seed, path) : undefined;
   const nearest = nearestWork(earlier, { kind, version, with: parameters, seed }, path, plan.pipeline);
   // Other work at another place is no earlier form of this step.
   if (nearest === null || nearest.record.path !== path || nearest.header.pipeline !== plan.pipeline) return {};

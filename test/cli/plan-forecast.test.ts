@@ -205,3 +205,35 @@ test('trainings side by side take as long as one after the other, because one wo
   const estimate = estimatePlan(plan, earlier, await forecastPlan(plan, store, earlier));
   expect(estimate).toMatchObject({ workMs: 120_000, elapsedMs: 120_000 });
 });
+
+test('people, other programs and what runs at the end have their lines, and a program that did the work is not asked again', async () => {
+  const plan = planOf(`
+    name: others
+    steps:
+      data: { uses: synthesize, with: { images: 12 } }
+      ok: { approve: { message: Go on? } }
+      first: { activity: survey, queue: q, with: { n: 1 }, outputs: { score: number } }
+      next: { activity: survey, queue: q, when: steps.first.score > 0.5, with: { dataset: "\${{ steps.data.dataset }}" } }
+      always: { activity: tell, queue: q, reuse: false }
+    finally:
+      last: { activity: tell, queue: q }
+  `);
+  const lines = async () =>
+    (await forecastPlan(plan, store)).map(({ path, outlook, reason }) => `${path} ${outlook} ${reason ?? ''}`.trim());
+  const absent = 'no result of the same inputs and parameters is in the store';
+  const before = [
+    `data run ${absent}`,
+    'ok run asks people in each run',
+    `first run ${absent}`,
+    'next unknown unknown until data has ended',
+    'always run runs anew in each run',
+    'last unknown unknown until the run has ended',
+  ];
+  expect(await lines()).toEqual(before);
+
+  const [kind, seed, outputs] = ['activity:survey', stepSeed(plan.seed, 'first'), { score: 'number' }] as const;
+  const fingerprint = fingerprintOf({ kind, version: 1, with: { n: 1 }, seed, outputs });
+  const made = { kind, version: 1, outputs: { score: 0.9 }, run: 'r', path: 'first', at: '2026-03-01T10:00:00.000Z' };
+  await createStepResult(store, fingerprint, made);
+  expect((await lines())[2]).toBe('first reuse');
+});
