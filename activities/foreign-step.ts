@@ -31,8 +31,9 @@ export async function beginForeign(
     const result = await reuseStep(deps, step);
     if (result !== null) return { result };
   } else {
-    const { run, path, kind, with: inputs } = step;
+    const { run, path, kind, with: inputs, fresh } = step;
     const record = {
+      fresh,
       path,
       kind,
       state: 'running',
@@ -60,7 +61,7 @@ export async function finishForeign(
   { step, reuse, given, attempts }: FinishedForeign,
 ): Promise<StepResult> {
   const { store } = deps;
-  const { run, path, kind, with: inputs } = step;
+  const { run, path, kind, with: inputs, fresh } = step;
   const problem = await problemOfOutputs(store, step.outputs ?? {}, given);
   if (problem !== null) {
     throw ApplicationFailure.nonRetryable(
@@ -73,7 +74,9 @@ export async function finishForeign(
   const own = (given ?? {}) as { readonly [name: string]: Json };
   const outputs = Object.fromEntries(declared.map((name) => [name, own[name]!]));
   const before = await readStepRecord(store, run, path);
-  const record = { path, kind, startedAt: before?.startedAt ?? now(), with: inputs, fingerprint, attempts };
+  const startedAt = before?.startedAt ?? now();
+  const seed = stepSeed(step.seed, path);
+  const record = { path, kind, startedAt, with: inputs, fingerprint, seed, fresh, attempts };
   const end = reuse
     ? endOf(step, await keepResult(deps, step, fingerprint, outputs, attempts.at(-1)?.startedAt))
     : { result: { outputs, reused: false }, record: { state: 'done', endedAt: now(), outputs } as const };

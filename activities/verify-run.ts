@@ -12,6 +12,7 @@ import { markOf } from '../detection/decisions.ts';
 import { decodeCheckpoint } from '../detection/model/checkpoint.ts';
 import { brokenLink, digestState } from '../detection/model/training-chain.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import { findStep } from '../plan/paths.ts';
 import { isArtifactRef, type Json, type Plan, type RunHeader, type StepRecord, type StepState } from '../plan/types.ts';
 import type { CheckpointRecord } from './checkpoints.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
@@ -61,20 +62,20 @@ async function checkPlan(store: Store, header: RunHeader, check: Checking): Prom
 async function checkSteps(store: Store, plan: Plan, records: readonly StepRecord[]): Promise<Checking> {
   const check = new Checking('steps', 'fingerprints and results of finished steps');
   const versions = kindVersions(plan as unknown as Json);
-  await mapInParallel(records, async ({ path, kind, state, fingerprint, fresh, with: inputs, outputs }) => {
+  await mapInParallel(records, async ({ path, kind, state, fingerprint, with: inputs, outputs, fresh }) => {
     if (state !== 'done' || fingerprint === undefined || inputs === undefined) return;
     const result = await peekStepResult(store, fingerprint);
     // The record of a trial that was stopped early is that of its rung, whose kind stands in the result.
     const identity = { kind: result?.kind ?? kind, version: result?.version ?? versions.get(kind) ?? 0 };
-    const request = { ...identity, path, with: inputs, seed: plan.seed, fresh } as Parameters<
-      typeof fingerprintOfStep
-    >[0];
+    const step = findStep(plan.root, path);
+    const foreign = step?.type === 'foreign' ? step : null;
+    const request = { ...identity, path, with: inputs, seed: plan.seed, fresh, outputs: foreign?.outputs };
     check.expect(
-      fingerprintOfStep(request) === fingerprint,
+      fingerprintOfStep(request as Parameters<typeof fingerprintOfStep>[0]) === fingerprint,
       path,
       `its inputs and parameters have another fingerprint than the recorded ${fingerprint}`,
     );
-    if (!isReusable(identity.kind)) return;
+    if (!isReusable(identity.kind) || foreign?.reuse === false) return;
     check.expect(
       result !== null && canonicalJson({ ...result.outputs }) === canonicalJson({ ...outputs }),
       path,

@@ -8,6 +8,7 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { withSecrets } from '../../activities/secrets.ts';
+import { verifyRun } from '../../activities/verify-run.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { ForeignStep, Json } from '../../plan/types.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
@@ -114,6 +115,8 @@ describe('an activity of another program', () => {
       attempts: [{ outcome: 'done' }],
     });
     expect((await rig.step('calls', 'c'))?.outputs?.value).toBe(1);
+    const verified = await verifyRun(rig.store, (await readRun(rig.store, 'calls'))!);
+    expect(verified.checks.find(({ name }) => name === 'steps')).toMatchObject({ problems: [] });
   });
 
   test('is not called again for the same inputs, and is for other outputs, another version, or without reuse', async () => {
