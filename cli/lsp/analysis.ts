@@ -1,10 +1,11 @@
 /** A pipeline file in an editor: checked as `hardcase check` does, and kept with what completion, hover and rename ask for. */
 
 import type { Compilation, ParsedPipeline } from '../../plan/compile.ts';
+import { resolveImport } from '../../plan/imports.ts';
 import type { FoundRead } from '../../plan/slots.ts';
 import type { ParsedSpec, Range } from '../../spec/types.ts';
 import { loadPipelineText } from '../load-pipeline.ts';
-import { needsOf, targetOf } from './scopes.ts';
+import { needsOf, targetOf, valueAt } from './scopes.ts';
 
 export interface Analysis {
   readonly text: string;
@@ -71,4 +72,13 @@ export function pointerAt(
     if (deeper && (onKey || contains(value, offset))) found = { pointer, onKey };
   }
   return found;
+}
+
+/** The file that `pipeline:` names at the offset; null elsewhere. */
+export function importAt(analysis: Analysis, offset: number): string | null {
+  const { parsed, source } = analysis.pipeline;
+  const place = pointerAt(analysis, offset);
+  if (parsed === undefined || place === null || place.onKey || !place.pointer.endsWith('/pipeline')) return null;
+  const written = valueAt(parsed.value, place.pointer);
+  return typeof written === 'string' ? resolveImport(source.file, written) : null;
 }

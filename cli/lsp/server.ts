@@ -1,6 +1,6 @@
 /** `hardcase lsp`: the language server of pipeline files, on standard input and output. */
 
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import {
   type CodeAction,
   CodeActionKind,
@@ -19,7 +19,7 @@ import { createConnection } from 'vscode-languageserver/node';
 import { TextDocument } from 'vscode-languageserver-textdocument';
 import type { Diagnostic, Place } from '../../spec/diagnostic.ts';
 import type { Range } from '../../spec/types.ts';
-import { type Analysis, analyse, targetAt } from './analysis.ts';
+import { type Analysis, analyse, importAt, targetAt } from './analysis.ts';
 import { complete } from './completion.ts';
 import { hoverAt } from './hover.ts';
 import { renamable, renameAt } from './rename.ts';
@@ -70,6 +70,8 @@ class PipelineServer {
     });
     connection.onDefinition(async ({ textDocument, position }) => {
       const known = await this.#known(textDocument.uri);
+      const imported = known && importAt(known.analysis, known.document.offsetAt(position));
+      if (imported) return { uri: pathToFileURL(imported).href, range: startOfFile };
       const found = known && targetAt(known.analysis, known.document.offsetAt(position));
       const key = found && known.analysis.pipeline.parsed?.places.get(found.target)?.key;
       return key ? { uri: textDocument.uri, range: rangeIn(known.document, key) } : null;
@@ -145,6 +147,8 @@ const capabilities: InitializeResult = {
     codeActionProvider: { codeActionKinds: [CodeActionKind.QuickFix] },
   },
 };
+
+const startOfFile = { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } };
 
 /** Folders of params are looked for from the file's own; an unsaved file has none. */
 function fileOf(uri: string): string {

@@ -293,6 +293,12 @@ describe('names', () => {
     expect(await definition(yaml)).toBe(expected);
   });
 
+  test('definition of an imported pipeline is its file', async () => {
+    const { uri, position } = await open('name: a\nsteps:\n  fit: { pipeline: parts/f‸it.yaml }\n');
+    const answer = await connection.sendRequest(DefinitionRequest.type, { textDocument: { uri }, position });
+    expect(answer).toMatchObject({ uri: 'file:///tmp/parts/fit.yaml', range: { start: { line: 0, character: 0 } } });
+  });
+
   const rename = async (yaml: string, newName: string) => {
     const { uri, position, text } = await open(yaml);
     const place = await connection.sendRequest(PrepareRenameRequest.type, { textDocument: { uri }, position });
@@ -386,4 +392,13 @@ describe('quick fixes', () => {
     expect(first?.title).toBe('Allow UNUSED_STEP here');
     expect(first?.text).toContain('  # hardcase: allow UNUSED_STEP\n  more: { uses: synthesize }\n');
   });
+});
+
+test('a server whose editor is gone ends, with the status that the protocol has for it', async () => {
+  const child = spawn(process.execPath, [join(root, 'dist/cli/main.js'), 'lsp'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  const code = new Promise((resolve) => child.on('close', resolve));
+  child.stdin.end();
+  expect(await code).toBe(1);
 });
