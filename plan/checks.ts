@@ -4,7 +4,7 @@ import type { Problem } from '../spec/diagnostic.ts';
 import { type Reference, referencesOf } from '../spec/expression-references.ts';
 import { type ExpressionType, isAssignable, typeName } from '../spec/expression-types.ts';
 import { nameFix } from '../spec/fixes.ts';
-import { suggestion } from '../spec/suggest.ts';
+import { isWorthLooking, suggestion } from '../spec/suggest.ts';
 import type { Range } from '../spec/types.ts';
 import type { ScopeView } from './compile-scope.ts';
 import type { Draft } from './drafts.ts';
@@ -15,14 +15,15 @@ import type { ValueType } from './step-kinds.ts';
 export function checkNeeds(compiling: Compiling, draft: Draft, ids: readonly string[]): void {
   for (const { id, pointer } of draft.needs) {
     if (ids.includes(id)) continue;
+    const look = isWorthLooking(compiling.problems.length, ids.length);
     const others = ids.filter((other) => other !== draft.id);
     const range = placeOf(compiling, pointer);
     compiling.problems.push({
       code: 'UNKNOWN_STEP',
       range,
       message: `"${draft.id}" needs "${id}", but no step of its scope is named so.`,
-      hint: suggestion(id, others, 'Steps here'),
-      ...nameFix(id, others, range),
+      hint: suggestion(id, others, 'Steps here', look),
+      ...(look ? nameFix(id, others, range) : {}),
     });
   }
 }

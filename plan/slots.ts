@@ -205,7 +205,7 @@ export function checkSlot(
       type = anyType;
       continue;
     }
-    const checked = checkExpression(expression.node, expression.source, names, reader);
+    const checked = checkExpression(expression.node, expression.source, names, reader, compiling.problems.length);
     for (const problem of checked.problems) {
       compiling.problems.push(problemInSlot(compiling, slot, expression, problem));
     }

@@ -23,7 +23,7 @@ import {
   typeName,
 } from './expression-types.ts';
 import { nameFix } from './fixes.ts';
-import { suggestion } from './suggest.ts';
+import { isWorthLooking, suggestion } from './suggest.ts';
 import type { Range } from './types.ts';
 
 /** Types by name: `steps`, `params`, `carry`, `round`, as far as they are known where the expression stands. */
@@ -35,14 +35,18 @@ export interface ExpressionCheck {
   readonly problems: readonly Problem[];
 }
 
-/** `reader`: what the expression belongs to, for messages: `"mine"` or `rounds.until`. */
+/**
+ * `reader`: what the expression belongs to, for messages: `"mine"` or `rounds.until`. `problemsBefore`: how many the file
+ * has already; after very many, names are no longer guessed.
+ */
 export function checkExpression(
   node: ASTNode,
   source: string,
   names: ExpressionNames,
   reader: string,
+  problemsBefore = 0,
 ): ExpressionCheck {
-  const checker = new Checker(source, reader);
+  const checker = new Checker(source, reader, problemsBefore);
   return { type: checker.check(node, names), problems: checker.problems };
 }
 
@@ -50,10 +54,16 @@ class Checker {
   readonly problems: Problem[] = [];
   readonly #source: string;
   readonly #reader: string;
+  readonly #problemsBefore: number;
 
-  constructor(source: string, reader: string) {
+  constructor(source: string, reader: string, problemsBefore: number) {
     this.#source = source;
     this.#reader = reader;
+    this.#problemsBefore = problemsBefore;
+  }
+
+  #suggestion(name: string, known: readonly string[], label: string): string {
+    return suggestion(name, known, label, isWorthLooking(this.#problemsBefore, known.length));
   }
 
   /** `chain`: the whole of a `a.b.c` of which the node is a part, for messages. */
@@ -185,7 +195,8 @@ class Checker {
   }
 
   /** For a mistyped name at this place, which has quotes in `steps["name"]`. */
-  #nameFix(name: string, known: Iterable<string>, { range }: { readonly range: Range }): Pick<Problem, 'fix'> {
+  #nameFix(name: string, known: readonly string[], { range }: { readonly range: Range }): Pick<Problem, 'fix'> {
+    if (!isWorthLooking(this.#problemsBefore, known.length)) return {};
     const first = this.#source[range.start] ?? '';
     return nameFix(name, known, range, first === '"' || first === "'" ? first : '');
   }
@@ -211,13 +222,13 @@ class Checker {
       run: 'run is there only in the steps of `finally`.',
       round: 'round is there only inside the steps, `until` and `next` of a `repeat`.',
     };
-    const reason = elsewhere[node.args] ?? suggestion(node.args, [...names.keys()], 'Names here');
+    const reason = elsewhere[node.args] ?? this.#suggestion(node.args, [...names.keys()], 'Names here');
     return this.#problem(
       node,
       'UNKNOWN_NAME',
       `${this.#reader} reads "${node.args}", which is not known here.`,
       reason,
-      node.args in elsewhere ? {} : this.#nameFix(node.args, names.keys(), node),
+      node.args in elsewhere ? {} : this.#nameFix(node.args, [...names.keys()], node),
     );
   }
 
@@ -247,7 +258,7 @@ class Checker {
           place,
           'UNKNOWN_STEP',
           `${reads}, but no step is named "${name}".`,
-          suggestion(name, known, 'Steps here'),
+          this.#suggestion(name, known, 'Steps here'),
           this.#nameFix(name, known, place),
         );
       case 'params':
@@ -255,7 +266,7 @@ class Checker {
           place,
           'UNKNOWN_PARAM',
           `${reads}, but no param is named "${name}".`,
-          suggestion(name, known, 'Params'),
+          this.#suggestion(name, known, 'Params'),
           this.#nameFix(name, known, place),
         );
       case 'outputs':
@@ -263,7 +274,7 @@ class Checker {
           place,
           'UNKNOWN_OUTPUT',
           `${reads}, but ${left.owner} has no output "${name}".`,
-          suggestion(name, known, 'Its outputs'),
+          this.#suggestion(name, known, 'Its outputs'),
           this.#nameFix(name, known, place),
         );
       default:
@@ -271,7 +282,7 @@ class Checker {
           place,
           'UNKNOWN_NAME',
           `${reads}, but ${left.owner} has no "${name}".`,
-          suggestion(name, known, 'It has'),
+          this.#suggestion(name, known, 'It has'),
           this.#nameFix(name, known, place),
         );
     }
@@ -404,7 +415,7 @@ class Checker {
         );
         return false;
       }
-      const hint = suggestion(name, Object.keys(known), what === 'method' ? 'Methods' : 'Functions');
+      const hint = this.#suggestion(name, Object.keys(known), what === 'method' ? 'Methods' : 'Functions');
       const start = this.#source.indexOf(name, node.op === 'rcall' ? node.args[1].end : node.start);
       const range = { start, end: start + name.length };
       const fix = this.#nameFix(name, Object.keys(known), { range });

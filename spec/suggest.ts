@@ -20,22 +20,43 @@ export function nearestName(word: string, names: Iterable<string>): string | nul
 
 /** The one name that can be meant, or null: the nearest where no other is as near. Case and separators do not count. */
 export function clearName(word: string, names: Iterable<string>): string | null {
-  const known = [...new Set(names)];
-  const alike = known.filter((name) => plainForm(name) === plainForm(word));
-  if (alike.length > 0) return alike.length === 1 ? alike[0]! : null;
-  const nearest = nearestName(word, known);
-  if (nearest === null) return null;
-  const others = known.filter((name) => name !== nearest);
-  const slips = slipsBetween(word.toLowerCase(), nearest.toLowerCase());
-  return others.some((name) => slipsBetween(word.toLowerCase(), name.toLowerCase()) <= slips) ? null : nearest;
+  const plain = plainForm(word);
+  const lower = word.toLowerCase();
+  let fewest = Math.max(1, Math.floor(word.length / 3));
+  const alike = new Set<string>();
+  let nearest = new Set<string>();
+  for (const name of names) {
+    if (Math.abs(name.length - plain.length) <= separatorsMax && plainForm(name) === plain) alike.add(name);
+    if (alike.size > 0 || Math.abs(name.length - word.length) > fewest) continue;
+    const slips = slipsBetween(lower, name.toLowerCase());
+    if (slips < fewest) nearest = new Set();
+    if (slips <= fewest) {
+      nearest.add(name);
+      fewest = slips;
+    }
+  }
+  const [only, ...others] = alike.size > 0 ? alike : nearest;
+  return only === undefined || others.length > 0 ? null : only;
 }
+
+/** More than so many of them make another word. */
+const separatorsMax = 8;
+
+/**
+ * So many names are looked at for the mistakes of one file. With thousands of steps and a mistake in each, nobody reads
+ * what the last of them may have meant, and to find out would take minutes.
+ */
+const looksMax = 500_000;
+
+/** Whether to look for what a name may have meant, after so many problems. */
+export const isWorthLooking = (problemsBefore: number, names: number): boolean => problemsBefore * names <= looksMax;
 
 /** `batch_size`, `batch-size` and `BatchSize` are one word. */
 const plainForm = (word: string): string => word.replaceAll(/[-_ ]/g, '').toLowerCase();
 
-/** "Did you mean "train"? Steps here: data, train." */
-export function suggestion(word: string, names: readonly string[], label: string): string {
-  const nearest = clearName(word, names) ?? nearestName(word, names);
+/** "Did you mean "train"? Steps here: data, train." `look`: false leaves the question out. */
+export function suggestion(word: string, names: readonly string[], label: string, look = true): string {
+  const nearest = look ? (clearName(word, names) ?? nearestName(word, names)) : null;
   const question = nearest === null ? '' : `Did you mean "${nearest}"? `;
   if (names.length === 0) return `${question}${label}: none.`;
   const shown = names.slice(0, 40).join(', ');

@@ -353,3 +353,18 @@ test('a file of 2,000 steps in a chain compiles', () => {
   const { plan } = compileText(`name: long\nsteps:\n${steps.join('\n')}\n`);
   expect(plan?.root.steps).toHaveLength(2000);
 });
+
+test('a mistake in every one of 1,500 steps is told, and what the first ones may have meant', () => {
+  const steps = Array.from(
+    { length: 1500 },
+    (_, i) => `  s${i}: { uses: train, with: { dataset: "\${{ steps.dat${i}.dataset }}" } }`,
+  );
+  const before = process.cpuUsage();
+  const { diagnostics } = compileText(`name: a\nsteps:\n  data: { uses: synthesize }\n${steps.join('\n')}`);
+  const { user } = process.cpuUsage(before);
+  expect(diagnostics.map(({ code }) => code)).toEqual(Array(1500).fill('UNKNOWN_STEP'));
+  expect(diagnostics[0]!.hint).toContain('Did you mean "data"?');
+  // To look for what the last ones may have meant, too, would take as long as the square of the file.
+  expect(diagnostics.at(-1)!.hint).toMatch(/^Steps here: data, s0, /);
+  expect(user / 1000).toBeLessThan(10_000);
+});
