@@ -10,12 +10,14 @@ import {
 } from '../spec/expression-types.ts';
 import { suggestion } from '../spec/suggest.ts';
 import { isRecord, type MatrixSpec, type PlainValue, pointerTo, type Range } from '../spec/types.ts';
+import { checkLegs } from './check-legs.ts';
 import { checkGuards } from './checks.ts';
 import { beforeRun, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import type { FanOutDraft } from './drafts.ts';
 import { legsMax } from './limits.ts';
 import { type Combination, combinationsOf, duplicateOf, expandMatrix, nameLegs } from './matrix.ts';
+import { plannedScope } from './parts.ts';
 import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue } from './slots.ts';
 import type { FanOutStep, Json, PlannedLeg } from './types.ts';
 import { commonOf, typeOf, typeOfJson, typesOf } from './value-types.ts';
@@ -50,6 +52,10 @@ export function compileFanOut(
   const mayBeAbsent = new Set([...outer.mayBeAbsent, ...planned.mayBeAbsent]);
   const compiled = compileScope(compiling, draft.body, { steps, mayBeEmpty: outer.mayBeEmpty, mayBeAbsent, names });
   const { view } = compiled;
+  const [only] = draft.body;
+  if (only?.id === '' && only.type === 'kind' && planned.legs !== null && 'matrix' in planned.legs) {
+    checkLegs(compiling, only, planned.legs.matrix);
+  }
   for (const slot of draft.inner.values()) checkGuards(compiling, slot, view, undefined);
 
   // The condition of a leg stands outside of its steps.
@@ -73,7 +79,7 @@ export function compileFanOut(
     legs: planned.legs,
     concurrency,
     ...(legWhen?.when === undefined ? {} : { legWhen: legWhen.when }),
-    scope: { steps: compiled.steps },
+    scope: plannedScope(compiled.steps),
     // Where a leg is one step, it is that step which gives up.
     ...(alone || spec.onFailure === undefined ? {} : { onFailure: spec.onFailure }),
     ...(outputs === undefined

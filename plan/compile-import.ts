@@ -12,6 +12,7 @@ import { draftScope, type ImportDraft } from './drafts.ts';
 import { resolveImport } from './imports.ts';
 import { locateFile } from './locate-file.ts';
 import { expectedOf, paramType, paramValue } from './params.ts';
+import { plannedScope } from './parts.ts';
 import { type Compiling, expressionsOf, isConstant, placeInSlot, planValue, readSlots, type Slot } from './slots.ts';
 import type { Json, PipelineStep } from './types.ts';
 import { typeOf, typesOf } from './value-types.ts';
@@ -81,7 +82,7 @@ export function compileImport(
     ...frame,
     pipeline: spec.name,
     params: given.fromRun,
-    scope: { steps: scope.steps },
+    scope: plannedScope(scope.steps),
     outputs,
     ...(onFailure === undefined ? {} : { onFailure }),
   };

@@ -16,6 +16,7 @@ import { beforeRun, durationMs, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import { type Draft, type InsertedDraft, type RepeatDraft, stepsRead } from './drafts.ts';
 import { roundsMax } from './limits.ts';
+import { plannedScope } from './parts.ts';
 import {
   type Compiling,
   checkSlot,
@@ -88,7 +89,7 @@ export function compileRepeat(
     ...(plateau === null ? {} : { plateau }),
     ...(budgetMs === null ? {} : { budgetMs }),
     carry: gain === null ? planned : { ...planned, ...gain.carry },
-    scope: { steps: compiled.steps },
+    scope: plannedScope(compiled.steps),
     next: planValue(compiling, spec.next ?? {}, nextPointer, draft.inner) as { [name: string]: Json },
     ...(gain === null ? {} : { gain: gain.step.id }),
     ...(emptyKey === null ? {} : { endWhenEmpty: emptyKey }),

@@ -16,6 +16,7 @@ import { draftScope } from './drafts.ts';
 import { importsIn, type ReadFile, resolveImport } from './imports.ts';
 import { eachOnce } from './locate-file.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
+import { plannedScope } from './parts.ts';
 import { digestPlan } from './plan-digest.ts';
 import { type Compiling, type FoundRead, readSlots, type Slot } from './slots.ts';
 import type { Plan } from './types.ts';
@@ -144,7 +145,11 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     pipeline: spec.name,
     seed: spec.seed ?? 1,
     params: params.values,
-    root: { ...concurrency, steps: scope.steps, ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }) },
+    root: {
+      ...concurrency,
+      ...plannedScope(scope.steps),
+      ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }),
+    },
   };
   return Object.assign(found, { plan, planDigest: digestPlan(plan) });
 }

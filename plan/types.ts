@@ -256,6 +256,8 @@ export type PlannedStep =
 export interface PlannedScope {
   /** Sorted topologically; ties in file order. */
   readonly steps: readonly PlannedStep[];
+  /** Of a scope with too many steps for one workflow: where each part begins, which is a child workflow of its own. */
+  readonly parts?: readonly number[];
   /** Of the root alone: steps that run when all others have ended, however that was. */
   readonly finally?: readonly PlannedStep[];
   /** Of the root alone: the run waits until it is alone in the group, across runs. */

@@ -38,6 +38,7 @@ function describeType(type: string, schema: Schema): string {
     }
     case 'string':
       if (schema.pattern?.includes('ms|s|m|h|d|w') === true) return durationForm;
+      if (schema.pattern?.includes('ya?ml') === true) return 'the path of a YAML file, such as parts/fit.yaml';
       if (schema.pattern?.startsWith('^[A-Za-z]') === true)
         return 'a word of letters, digits, - and _ that begins with a letter';
       if (schema.pattern?.startsWith('^(?!workflows$)') === true)

@@ -33,6 +33,7 @@ const directions: { readonly [folder: string]: Directions } = {
       'plan/legs.ts',
       'plan/loop-body.ts',
       'plan/limits.ts',
+      'plan/step-events.ts',
       'plan/plateau.ts',
       'plan/canonical.ts',
       'spec/expression.ts',

@@ -5,11 +5,13 @@ import { runBatch } from './run-batch.ts';
 import { type GroupArguments, runGroup } from './run-group.ts';
 import { runLeg } from './run-leg.ts';
 import { runRoundsChild } from './run-loop.ts';
+import { runPart } from './run-parts.ts';
 import { runPipeline } from './run-pipeline.ts';
 import { runRound } from './run-round.ts';
 import type {
   BatchArguments,
   LegArguments,
+  PartArguments,
   RoundArguments,
   RoundsArguments,
   SearchArguments,
@@ -24,6 +26,7 @@ export default async function interpret(
     | RoundsArguments
     | BatchArguments
     | LegArguments
+    | PartArguments
     | SearchArguments
     | GroupArguments,
 ): Promise<unknown> {
@@ -35,6 +38,8 @@ export default async function interpret(
       return runRoundsChild(args);
     case 'batch':
       return runBatch(args);
+    case 'part':
+      return runPart(args);
     case 'leg':
     case 'pipeline':
       return runLeg(args);

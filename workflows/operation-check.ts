@@ -80,6 +80,9 @@ function problemOfReset(message: Message, situation: Situation): string | null {
   if (!scope.steps.some(({ id }) => id === rootStepOf(path))) {
     return `${path} runs when the run ${run} has ended, and cannot be reset.`;
   }
+  if (scope.parts !== undefined) {
+    return `The ${scope.steps.length} steps of ${run} are run in ${scope.parts.length} parts, in which none can begin again while the run goes on. Fork the run from there: hardcase fork ${run} --from ${path}; or reset it when it has ended.`;
+  }
   // Its end is being recorded, or the steps of `finally` run.
   if (scope.steps.every(({ id }) => hasEnded(id))) return `The run ${run} is ending. Reset it when it has ended.`;
   return problemOfSet(message, situation);

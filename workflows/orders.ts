@@ -147,9 +147,9 @@ export class Orders {
   }
 }
 
-/** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`. */
+/** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`; everything is within the root. */
 export function isWithin(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+  return outer === '' || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
 /** The orders of a child: its parent passes on what concerns it, and so does the child. */

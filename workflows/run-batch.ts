@@ -74,8 +74,8 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
       await condition(() => state.running() < slots);
       begin(at);
     }
-    // In few steps, because each is a message to the parent.
-    const quantum = Math.ceil(given / 4);
+    // In four steps, because each is a message to the parent, and perhaps one from it to another batch.
+    const quantum = Math.ceil(slots / 4);
     while (shares && ended < legs.length) {
       await condition(() => ended === legs.length || slots - state.running() >= (state.running() === 0 ? 1 : quantum));
       const count = slots - state.running();

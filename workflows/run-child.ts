@@ -12,6 +12,7 @@ import { tellOrders } from './orders.ts';
 import type {
   BatchArguments,
   LegArguments,
+  PartArguments,
   RoundArguments,
   RoundsArguments,
   RunFacts,
@@ -37,7 +38,13 @@ export async function inPlaceOf<Result>(
 export async function runChild<Result>(
   context: ScopeContext,
   path: string,
-  own: Own<RoundArguments> | Own<RoundsArguments> | Own<SearchArguments> | Own<BatchArguments> | Own<LegArguments>,
+  own:
+    | Own<RoundArguments>
+    | Own<RoundsArguments>
+    | Own<SearchArguments>
+    | Own<BatchArguments>
+    | Own<LegArguments>
+    | Own<PartArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state } = context;
   const { orders } = context.mailbox;

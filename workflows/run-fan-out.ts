@@ -132,8 +132,9 @@ async function runBatches(
 
   try {
     while (batches.some(({ ended }) => !ended)) {
-      await give();
+      // Counted before slots are given: what ends meanwhile has slots for others, too.
       const ended = batches.filter((batch) => batch.ended).length;
+      await give();
       await condition(
         () =>
           batches.filter((batch) => batch.ended).length > ended ||

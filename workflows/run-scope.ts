@@ -30,6 +30,7 @@ import { runFanOut } from './run-fan-out.ts';
 import { runForeign } from './run-foreign.ts';
 import { runImport } from './run-import.ts';
 import { runLoop } from './run-loop.ts';
+import { runParts } from './run-parts.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
 import { merged } from './standing-orders.ts';
@@ -55,6 +56,7 @@ export async function runScope(
   outer: Bindings,
   made: { [id: string]: Values } = {},
 ): Promise<Bindings> {
+  if (scope.parts !== undefined) return runParts(scope, context, outer, made);
   const ends = new Map<string, Promise<StepEnd>>();
   const steps: { [id: string]: Values } = { ...outer.steps };
   // An outer step of the same name must not be seen, also where the inner one is skipped.

@@ -5,7 +5,16 @@ import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { Decision } from '../detection/types.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { Standing } from '../plan/plateau.ts';
-import type { FanOutStep, Json, LoopBody, RepeatStep, RunEnvironment, SearchStep, StepResult } from '../plan/types.ts';
+import type {
+  FanOutStep,
+  Json,
+  LoopBody,
+  PlannedScope,
+  RepeatStep,
+  RunEnvironment,
+  SearchStep,
+  StepResult,
+} from '../plan/types.ts';
 import type { RefusedDecision } from './messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -131,6 +140,22 @@ export interface LegArguments extends RunFacts {
   readonly path: string;
   readonly step: Pick<FanOutStep, 'scope' | 'outputs'>;
   readonly bindings: Bindings;
+}
+
+/** A part of a scope that has too many steps for one workflow. */
+export interface PartArguments extends RunFacts {
+  readonly role: 'part';
+  /** `#2`, `rounds[1]#2`. */
+  readonly path: string;
+  /** Path of the scope; empty for the root. */
+  readonly owner: string;
+  readonly scope: PlannedScope;
+  readonly bindings: Bindings;
+}
+
+export interface PartResult {
+  /** Outputs of its steps, by id. */
+  readonly made: { readonly [id: string]: Values };
 }
 
 /** The trials of one capacity search. */

@@ -106,6 +106,21 @@ describe('a matrix', () => {
     expect(problemsOf(yaml)).toEqual(['8 MAYBE_ABSENT matrix.epochs']);
   });
 
+  test('is checked in every leg as if it were written out', () => {
+    const yaml = (epochs: string) => `${head}
+        tune:
+          matrix: { size: [1, 0, -1], include: [{ size: 5, name: x }] }
+          uses: train
+          with: { ${dataset}, epochs: "${epochs}" }`;
+    expect(messagesOf(yaml('${{ matrix.size }}'))).toEqual([
+      'epochs is 0; expected a whole number from 1 to 100000. It comes from ${{ matrix.size }} in the leg size=0. ',
+    ]);
+    expect(problemsOf(yaml('${{ matrix.size + 2 }}'))).toEqual([]);
+    expect(problemsOf(yaml('${{ has(matrix.name) ? 0 : 1 }}'))).toEqual([
+      '8 INVALID_VALUE ${{ has(matrix.name) ? 0 : 1 }}',
+    ]);
+  });
+
   test('knows the axes that exclude may name', () => {
     const yaml = `${head}
         tune: { matrix: { width: [0.125, 0.25], exclude: [{ widht: 0.25 }] }, uses: train, with: { ${dataset} } }`;

@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
-import type { FanOutStep, PipelineStep } from '../../plan/types.ts';
+import { eventsOfStep, partsOfScope } from '../../plan/step-events.ts';
+import type { FanOutStep, PipelineStep, PlannedStep } from '../../plan/types.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, cel, fanOut, repeat, search } from '../small-plans.ts';
@@ -28,6 +29,7 @@ const steps = {
   'choose-capacity': async (_: StepContext, { trials }: { trials: { AP: number }[] }) => ({ AP: trials[0]!.AP }),
 };
 
+const eventsOf = (steps: readonly PlannedStep[]) => steps.reduce((sum, step) => sum + eventsOfStep(step), 0);
 const retry = { max: 1, initialMs: 20, factor: 1, maxMs: 20 };
 const note = (changes = {}) => activity('', 'note', { with: { value: cel('item') }, retry, ...changes });
 const allOf = (id: string) => activity('all', 'note', { needs: [id], with: { value: cel(`steps.${id}.all`) } });
@@ -310,4 +312,38 @@ describe('a loop', () => {
     const batch = await rig.client.workflow.getHandle(workflowIdOf('many-rounds', 'rounds[5..8]')).describe();
     expect(batch.type).toBe('test-pipeline.rounds');
   });
+});
+
+test('a scope in parts runs as if it had none, and no history is longer than its bound', async () => {
+  const value = (source: string) => ({ with: { value: cel(source) } });
+  const steps = [
+    activity('a', 'note', { with: { value: 61 } }),
+    activity('b', 'note', { needs: ['a'], ...value('steps.a.value + 1') }),
+    fanOut('legs', [activity('', 'note', value('item'))], { legs: { forEach: [63, 64, 65] }, concurrency: 2 }),
+    activity('c', 'note', { needs: ['a', 'b'], ...value('steps.a.value + steps.b.value') }),
+    repeat('rounds', [activity('d', 'note', value('round.index + 65'))], {
+      max: 2,
+      next: { value: cel('steps.d.value') },
+    }),
+    activity('skipped', 'note', { needs: ['b'], when: 'steps.b.value > 100' }),
+    activity('all', 'note', {
+      needs: ['c', 'legs', 'rounds'],
+      ...value('[steps.c.value, steps.legs.legs, steps.rounds.rounds]'),
+    }),
+  ];
+  const root = { steps, parts: [0, 2, 5] };
+  await (await rig.startRun('parts', root)).result();
+  expect((await rig.step('parts', 'all'))?.outputs?.value).toEqual([123, 3, 2]);
+  expect((await rig.step('parts', 'skipped'))?.state).toBe('skipped');
+
+  // What a workflow begins and ends with, and for the root what opens and closes a run.
+  const bounds = [60, 5, 5, 5].map((own, at) => own + (at === 0 ? 3 * 17 : eventsOf(partsOfScope(root)[at - 1]!)));
+  const paths = ['', '#1', '#2', '#3'];
+  const lengths = await Promise.all(
+    paths.map((path) => rig.client.workflow.getHandle(workflowIdOf('parts', path)).describe()),
+  );
+  const tooLong = lengths.flatMap(({ historyLength }, at) =>
+    historyLength > bounds[at]! ? [`${paths[at]}: ${historyLength} of ${bounds[at]}`] : [],
+  );
+  expect(tooLong).toEqual([]);
 });
