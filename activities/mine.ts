@@ -1,14 +1,18 @@
 /** `mine`: what a model got wrong, as candidates for a reviewer and as the images or crops of the next training set. */
 
-import { loadDataset, loadJson, saveJson } from '../artifacts/codecs.ts';
+import { ApplicationFailure } from '@temporalio/common';
+import { loadDataset, loadJson, loadModel, saveJson } from '../artifacts/codecs.ts';
 import type { Selection } from '../artifacts/types.ts';
+import { detectionsOfImages, joinDetections } from '../detection/detections.ts';
 import { type ErrorWeights, errorsOfTargets, type TargetError, weightsByError } from '../detection/error-weights.ts';
+import { foldOf } from '../detection/folds.ts';
 import { findHardCases, type HardCaseOptions, type HardCases } from '../detection/hard-cases.ts';
 import { isWithin } from '../detection/hard-windows.ts';
 import { findCandidates } from '../detection/label-issues.ts';
 import { type Matches, matchDetections } from '../detection/match.ts';
-import type { Annotation, Box, Detections, Split } from '../detection/types.ts';
+import type { Annotation, Box, Dataset, Detections, Split } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
+import type { StepContext } from './context.ts';
 import { imagesOf } from './detect.ts';
 import { detectionsOf } from './detections.ts';
 import { groundTruthOf } from './ground-truth.ts';
@@ -16,6 +20,8 @@ import { inTfProcess } from './tf-process.ts';
 
 export type MineParameters = {
   readonly model: ArtifactRef;
+  /** Model i was trained without fold i: for candidates, it is asked about the images of that fold. */
+  readonly crossFit?: readonly ArtifactRef[];
   readonly dataset: ArtifactRef;
   readonly select?: ArtifactRef;
   readonly splits?: readonly Split[];
@@ -50,7 +56,11 @@ export const mine = inTfProcess<MineParameters, MineOutputs>('mine', async (cont
 
   const matches = matchDetections(groundTruthOf(dataset, imageIds), detections, { confidence, iou });
   const { annotations } = dataset.labels;
-  const candidates = findCandidates({ ...dataset, annotations }, detections, { confidence, iou });
+  // A model that has memorised a wrong label does not contradict it; one that has never seen it does.
+  const unbiased = parameters.crossFit
+    ? await outOfFold(context, parameters.crossFit, dataset, imageIds, detections)
+    : detections;
+  const candidates = findCandidates({ ...dataset, annotations }, unbiased, { confidence, iou });
 
   // Hard cases are trained on, so they come from the train split alone.
   const looked = new Set(imageIds);
@@ -81,6 +91,38 @@ export const mine = inTfProcess<MineParameters, MineOutputs>('mine', async (cont
     falseNegatives,
   };
 });
+
+/** Images of the train split as the model saw them that was trained without their fold; others as given. */
+async function outOfFold(
+  context: StepContext,
+  models: readonly ArtifactRef[],
+  dataset: Dataset,
+  imageIds: readonly number[],
+  given: Detections,
+): Promise<Detections> {
+  const of = models.length;
+  for (const [i, ref] of models.entries()) {
+    const { fold } = (await loadModel(context.store, ref)).training;
+    if (fold?.of === of && fold.without === i + 1) continue;
+    const was = fold === undefined ? 'on all of its folds' : `without fold ${fold.without} of ${fold.of}`;
+    throw ApplicationFailure.nonRetryable(
+      `Model ${i + 1} of the ${of} in \`crossFit\` was trained ${was}, expected without fold ${i + 1} of ${of}. ` +
+        `Train ${of} models with \`fold: { without: 1, of: ${of} }\` to \`{ without: ${of}, of: ${of} }\`, and list them in that order.`,
+      'BadData',
+    );
+  }
+  const entries = new Map(dataset.images.map((image) => [image.id, image]));
+  const byFold = new Map<number, number[]>();
+  const others: number[] = [];
+  for (const id of imageIds) {
+    const image = entries.get(id)!;
+    if (image.split !== 'train') others.push(id);
+    else byFold.set(foldOf(image, of), [...(byFold.get(foldOf(image, of)) ?? []), id]);
+  }
+  const parts: Detections[] = [detectionsOfImages(given, others)];
+  for (const [fold, ids] of byFold) parts.push(await detectionsOf(context, models[fold - 1]!, dataset, ids));
+  return joinDetections(parts);
+}
 
 function hardWords({ images, crops, share }: HardCases, looked: number): string {
   const percent = `${Math.round(100 * share)} %`;

@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { loadDataset, loadModel, saveDynamics, saveJson, saveModel } from '../artifacts/codecs.ts';
 import type { Curves, Model } from '../artifacts/types.ts';
 import { evaluateCoco } from '../detection/average-precision.ts';
+import { foldUnseen } from '../detection/folds.ts';
 import { defaultTrainOptions } from '../detection/model/default-options.ts';
 import { stepsPerEpoch } from '../detection/model/sampler.ts';
 import type { EpochReport, PreparedImage, TrainJob, TrainResult } from '../detection/model/types.ts';
@@ -158,6 +159,8 @@ export async function trainModel(
   const seconds = watch();
 
   const { countParameters } = await import('../detection/model/network.ts');
+  // Imported weights come from other images.
+  const unseen = foldUnseen(parameters.fold, init === null || init.training.stepsInAll === 0 ? null : init.training);
   const model: Model = {
     architecture,
     weights: mixed?.weights ?? result.weights,
@@ -167,6 +170,7 @@ export async function trainModel(
       images: new Set(selected.select.map(({ image }) => image)).size,
       seed: context.seed,
       parameters: countParameters(architecture),
+      ...(unseen === undefined ? {} : { fold: unseen }),
     },
   };
   const quarantined = countQuarantined(dataset, [...images.train.keys()]);

@@ -3,6 +3,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { loadJson } from '../artifacts/codecs.ts';
 import type { Selection } from '../artifacts/types.ts';
+import { foldOf } from '../detection/folds.ts';
 import type { PreparedImage, SampleItem } from '../detection/model/types.ts';
 import type { Architecture, Dataset } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
@@ -53,8 +54,18 @@ export async function selectedImages(
     }
     return selection;
   };
+  const { fold } = parameters;
+  if (fold !== undefined && fold.without > fold.of) {
+    throw ApplicationFailure.nonRetryable(
+      `\`fold\` leaves out fold ${fold.without} of ${fold.of}; expected a number from 1 to ${fold.of}.`,
+      'BadData',
+    );
+  }
+  const entries = new Map(dataset.images.map((image) => [image.id, image]));
+  const outsideFold = (items: readonly SampleItem[]): readonly SampleItem[] =>
+    fold === undefined ? items : items.filter(({ image }) => foldOf(entries.get(image)!, fold.of) !== fold.without);
   const chosen: Selection = parameters.select ? await read(parameters.select, 'select') : { images: trainSplit };
-  const select = itemsOf(chosen);
+  const select = outsideFold(itemsOf(chosen));
   if (select.length === 0) {
     throw ApplicationFailure.nonRetryable(
       parameters.select
@@ -65,7 +76,7 @@ export async function selectedImages(
   }
   const { weights } = chosen;
   if (!parameters.replay) return { select, weights };
-  const from = itemsOf(await read(parameters.replay.from, 'replay.from'));
+  const from = outsideFold(itemsOf(await read(parameters.replay.from, 'replay.from')));
   return { select, weights, replay: { from, share: parameters.replay.share ?? replayShareDefault } };
 }
 

@@ -1,5 +1,6 @@
 /** The parameters of `train`, with every default filled in, and how long they make the training. */
 
+import type { Fold } from '../detection/folds.ts';
 import type { DarknetStructure } from '../detection/model/darknet-networks.ts';
 import type { TrainOptions } from '../detection/model/types.ts';
 import type { Architecture } from '../detection/types.ts';
@@ -13,6 +14,8 @@ export type TrainParameters = {
   readonly dataset: ArtifactRef;
   readonly init?: ArtifactRef;
   readonly select?: ArtifactRef;
+  /** Leaves out the images of this fold; see detection/folds.ts. */
+  readonly fold?: Fold;
   readonly replay?: { readonly from: ArtifactRef; readonly share?: number; readonly stratify?: Stratify };
   /** Between `init` and the new weights, once trained; `off` unless given. */
   readonly interpolate?: InterpolateParameter;

@@ -1,6 +1,7 @@
 /** What each artifact kind holds once decoded; `codecs.ts` turns them into bytes and back. */
 
 import type { TargetCategory } from '../detection/dynamics.ts';
+import type { Fold } from '../detection/folds.ts';
 import type { Fate, TargetHistory } from '../detection/forgetting.ts';
 import type { EpochLink } from '../detection/model/training-chain.ts';
 import type { ClipSwitch, EpochReport, NonFiniteReturn, TrainOptions } from '../detection/model/types.ts';
@@ -83,6 +84,8 @@ export interface Model {
     readonly images: number;
     readonly seed: number;
     readonly parameters: number;
+    /** The fold of the train split that it has not seen; absent: none was left out. */
+    readonly fold?: Fold;
   };
 }
 

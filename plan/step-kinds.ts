@@ -118,7 +118,12 @@ const kinds: readonly StepKind[] = [
     kind: 'mine',
     version: 3,
     type: 'activity',
-    inputs: { model: artifact('model'), dataset: artifact('dataset'), select: artifact('selection') },
+    inputs: {
+      model: artifact('model'),
+      crossFit: list(artifact('model')),
+      dataset: artifact('dataset'),
+      select: artifact('selection'),
+    },
     outputs: {
       candidates: artifact('candidates'),
       hardImages: artifact('selection'),
