@@ -20,7 +20,8 @@ export function clusterWords(view: GateView, { type, by, candidates }: Cluster):
     type === 'wrong-class'
       ? `${named(annotation?.categoryId)}, detected as ${named(detection?.categoryId)}`
       : named((annotation ?? detection)?.categoryId);
-  return `${subject}, ${by === 'place' ? 'at the same place' : 'of about one size, wrong in the same way'}`;
+  if (by === 'place') return `${subject}, at the same place`;
+  return `${subject}, of about one size${type === 'badly-located' ? ', off in the same direction' : ''}`;
 }
 
 export function clusterJson(view: GateView, cluster: Cluster): object {

@@ -59,7 +59,8 @@ export interface Ranking {
  *
  * The chance that the label is at fault, where a detection speaks against it: among the surest detections, the share that
  * disagrees in this way is put down to the labels; what more there is among less sure ones is the model's. So the chance is the
- * first share divided by that at the detection's score. A label that nothing supports: the share of labels that are
+ * first share divided by that at the detection's score; less where not even half of the surest detections agree with a label,
+ * because then the model is no witness. A label that nothing supports: the share of labels that are
  * expected to stand for nothing, divided by the share that has no more support.
  */
 export function rankBy(evidence: Evidence): (disagreement: Disagreement) => Ranking {
@@ -124,12 +125,17 @@ function chanceByScore(detections: Evidence['detections'], type: Outcome): (scor
       Math.round((band * falling.length) / count),
       Math.round(((band + 1) * falling.length) / count),
     );
-    const against = own.filter(({ outcome }) => outcome === type).length;
+    const countOf = (wanted: Outcome) => own.filter(({ outcome }) => outcome === wanted).length;
     // Half a detection more of each kind, so that none counts as never or always.
-    return { score: own[own.length >> 1]?.score ?? 0, share: (against + 0.5) / (own.length + 1) };
+    return {
+      score: own[own.length >> 1]?.score ?? 0,
+      share: (countOf(type) + 0.5) / (own.length + 1),
+      agreeing: (countOf('agrees') + 0.5) / (own.length + 1),
+    };
   });
   const [surest] = bands;
-  const points = bands.map(({ score, share }) => ({ score, chance: Math.min(1, surest!.share / share) }));
+  const trust = Math.min(1, 2 * surest!.agreeing);
+  const points = bands.map(({ score, share }) => ({ score, chance: trust * Math.min(1, surest!.share / share) }));
   // A less sure detection is no better evidence, whatever a few of them say.
   for (let i = 1; i < points.length; i++) points[i]!.chance = Math.min(points[i]!.chance, points[i - 1]!.chance);
   return (score) => {

@@ -116,7 +116,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'mine',
-    version: 3,
+    version: 4,
     type: 'activity',
     inputs: {
       model: artifact('model'),

@@ -57,6 +57,17 @@ describe('the rank of a candidate', () => {
     );
   });
 
+  it('does not believe a model that hardly any label agrees with', () => {
+    const chance = (agrees: number) => {
+      const detections = at(0.9, { agrees, missing: 19 - agrees });
+      return rankBy({ detections, labels: [] })({ type: 'missing', detection: detection(1) }).chance;
+    };
+    // nothing agrees: twice (0 + 1/2) of 20; from half of them on it is a witness
+    expect(chance(0)).toBeCloseTo(0.05, 12);
+    expect(chance(4)).toBeCloseTo(0.45, 12);
+    expect(chance(10)).toBe(1);
+  });
+
   it('judges a category by its own detections where there are enough of them', () => {
     // one in ten is missing, of the poor category nine in ten of the less sure half
     const falling = (categoryId: number, isMissing: (index: number) => boolean) =>
