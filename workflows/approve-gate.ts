@@ -1,11 +1,12 @@
 /** Holds one `approve` gate open: reminds, escalates, and ends with a person's answer or when time is up. */
 
-import { ApplicationFailure, CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, type CancellationScope, condition } from '@temporalio/workflow';
 import type { OpenedApproval } from '../activities/approvals.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { ApproveStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
+import { climbLadder, durationWords } from './ladder.ts';
 import type { Values } from './scope-messages.ts';
 
 /** Type of the failure of a gate that nobody answered in time. */
@@ -67,38 +68,8 @@ function startTimers({ approval, escalateTo }: OpenedApproval, run: string, expi
     const message = `"${path}" has waited for ${waited(at)} for an answer, and now asks ${to.join(', ')} too. ${how}`;
     return control('escalate-approval', { run, path, to, message });
   };
-  const timers = new CancellationScope();
-  const wait = () =>
-    Promise.all([
-      at(remindAt, remind),
-      at(escalateAt, escalate),
-      at(expiresAt, async () => {
-        expire();
-      }),
-    ]);
-  timers.run(wait).catch((error: unknown) => {
-    if (!isCancellation(error)) throw error;
-  });
-  return timers;
-}
-
-/** A moment that has passed while nothing ran is made up for at once. */
-async function at(moment: string | undefined, act: (moment: string) => Promise<void>): Promise<void> {
-  if (moment === undefined) return;
-  await sleep(Math.max(1, Date.parse(moment) - Date.now()));
-  await act(moment);
+  return climbLadder({ remindAt, escalateAt, expiresAt }, { remind, escalate, expire });
 }
 
 /** By the workflow's clock. */
 const now = (): string => new Date().toISOString();
-
-function durationWords(ms: number): string {
-  for (const [unit, size] of [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-  ] as const) {
-    if (ms >= size) return `${Number((ms / size).toFixed(1))} ${unit}`;
-  }
-  return `${Number((ms / 1_000).toFixed(1))} s`;
-}
