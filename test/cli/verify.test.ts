@@ -258,6 +258,30 @@ test('a step that a fork ran anew has a fingerprint of its own, and is checked b
   expect(await problems()).toEqual([{ where: 'data', what: expect.stringContaining('have another fingerprint') }]);
 });
 
+test('an activity of another program is checked with the outputs that the plan declares for it', async () => {
+  const outputs = { score: 'number' } as const;
+  const header = JSON.parse(store.records.get(`runs/${run}/run.json`)!.toString());
+  const plan = JSON.parse(store.objects.get(header.planDigest)!.toString());
+  const foreign = { type: 'foreign', id: 'score', kind: 'their-scorer', version: 1, outputs, reuse: false, with: {} };
+  plan.root.steps.push(foreign);
+  store.records.set(`runs/${run}/run.json`, Buffer.from(JSON.stringify({ ...header, planDigest: await put(plan) })));
+  const request = { run, path: 'score', kind: 'their-scorer', version: 1, with: {}, seed: 4, outputs };
+  const fingerprint = fingerprintOfStep({ ...request, environment: testEnvironment });
+  const record = {
+    path: 'score',
+    kind: 'their-scorer',
+    state: 'done',
+    reused: false,
+    with: {},
+    outputs: { score: 1 },
+  } as const;
+  // What it gives is recorded as a result only where it may be reused.
+  await writeStepRecord(store, run, { ...record, fingerprint });
+  expect(await problems()).toEqual([]);
+  await tamper('score', { with: { threshold: 2 } });
+  expect(await problems()).toEqual([{ where: 'score', what: expect.stringContaining('have another fingerprint') }]);
+});
+
 test('decisions from before there was a chain are remarked on, and no fault', async () => {
   const key = [...store.records.keys()].find((each) => each.includes('/decisions/'))!;
   const { sequence: _, previous: __, ...batch } = JSON.parse(store.records.get(key)!.toString());
