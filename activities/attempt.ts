@@ -34,7 +34,8 @@ export interface Attempt {
   readonly fingerprint: string;
 }
 
-const heartbeatEveryMs = 5_000;
+// A pause "now" and a cancellation are heard of with the answer to a heartbeat.
+const heartbeatEveryMs = 3_000;
 const progressEveryMs = 2_000;
 const storeAwayMaxMs = 30_000;
 const lost = 'The worker was lost: it died, or could not reach the Temporal server.';

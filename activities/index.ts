@@ -9,7 +9,7 @@ import type { AnyStepImplementation } from './context.ts';
 import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { notifyWaiting } from './notify-waiting.ts';
-import { appendBatch, applyDecisions, openGate } from './review-labels.ts';
+import { appendBatches, applyDecisions, openGate } from './review-labels.ts';
 import {
   closeRun,
   countImages,
@@ -61,7 +61,7 @@ export function createActivities(
     'count-waiting': countWaiting,
     'reuse-step': reuseStep,
     'finish-step': finishStep,
-    'append-decisions': appendBatch,
+    'append-decisions': appendBatches,
     'notify-waiting': notifyWaiting,
   };
   for (const [name, control] of Object.entries(controls)) {

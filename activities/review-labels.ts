@@ -97,11 +97,28 @@ export interface IncomingBatch {
   readonly proceed?: true;
 }
 
-/** What became of a batch of decisions. */
-export interface AppendedBatch {
+/** What became of batches of decisions. */
+export interface AppendedBatches {
   readonly undecided: number;
-  readonly refused: readonly { readonly candidateId: string; readonly why: string }[];
+  readonly written: readonly WrittenBatch[];
+  /** The first of each batch; that there are more is told in words. */
+  readonly refused: readonly RefusedOfBatch[];
 }
+
+interface WrittenBatch {
+  readonly batch: string;
+  readonly accepted: number;
+  readonly repeated: number;
+}
+
+interface RefusedOfBatch {
+  readonly candidateId: string;
+  readonly why: string;
+}
+
+/** A list with a fault in every entry must not make tens of thousands of notices. */
+const refusedToldMax = 500;
+const noticesMax = 20;
 
 const defaultErrorRate = 0.05;
 
@@ -219,11 +236,24 @@ async function askOracle(
   await appendDecisions(store, run, path, { batch: 'oracle', by: 'oracle', at: now(), decisions });
 }
 
-/** Takes what is right and new of a batch into the ledger; says what was refused, also to people. */
-export async function appendBatch(
+/** Takes what is right and new of the batches into the ledger, in their order; says what was refused, also to people. */
+export async function appendBatches(
   { store }: ActivityDeps,
-  { run, batch: incoming }: { run: string; batch: IncomingBatch },
-): Promise<AppendedBatch> {
+  { run, batches }: { run: string; batches: readonly IncomingBatch[] },
+): Promise<AppendedBatches> {
+  const written: WrittenBatch[] = [];
+  const refused: RefusedOfBatch[] = [];
+  let undecided = 0;
+  for (const incoming of batches) {
+    const appended = await appendBatch(store, run, incoming);
+    undecided = appended.undecided;
+    written.push(appended.written);
+    refused.push(...appended.refused.slice(0, refusedToldMax));
+  }
+  return { undecided, written, refused };
+}
+
+async function appendBatch(store: Store, run: string, incoming: IncomingBatch) {
   const { gate: path, batch, by, at, shown } = incoming;
   const gate = await readGate(store, run, path);
   if (gate === null) throw new Error(`Internal error: the gate ${path} of ${run} has no record.`);
@@ -234,7 +264,8 @@ export async function appendBatch(
   const dataset = await loadDataset(store, gate.dataset);
   const images = new Map(dataset.images.map((image) => [image.id, image]));
 
-  const refused: { candidateId: string; why: string }[] = [];
+  const refused: RefusedOfBatch[] = [];
+  let repeated = 0;
   const fresh = new Map<string, Decision>();
   const { decisions, problem } = await decisionsOf(store, incoming);
   if (problem !== null) refused.push({ candidateId: '', why: problem });
@@ -242,7 +273,10 @@ export async function appendBatch(
     const { candidateId } = decision;
     const before = decided.get(candidateId) ?? earlier.get(candidateId);
     if (before !== undefined) {
-      if (markOf(before) === markOf(decision)) continue;
+      if (markOf(before) === markOf(decision)) {
+        repeated++;
+        continue;
+      }
       refused.push({
         candidateId,
         why: `${before.by} decided it as "${markOf(before)}" on ${before.at}; that counts.`,
@@ -278,11 +312,18 @@ export async function appendBatch(
   if (fresh.size === 0 && incoming.proceed) {
     await appendDecisions(store, run, path, { batch, by, at, shown, decisions: [], proceed: true });
   }
-  for (const { candidateId, why } of refused) {
+  for (const { candidateId, why } of refused.slice(0, noticesMax)) {
     await addNotice(
       store,
       run,
       `A decision by ${by} about candidate ${candidateId || '(batch)'} of ${path} was refused. ${why}`,
+    );
+  }
+  if (refused.length > noticesMax) {
+    await addNotice(
+      store,
+      run,
+      `${refused.length} decisions by ${by} about candidates of ${path} were refused (batch ${batch}); the first ${noticesMax} are told each.`,
     );
   }
   const undecided = asked.length - decided.size - fresh.size;
@@ -291,7 +332,7 @@ export async function appendBatch(
   if (record?.state === 'waiting') {
     await writeStepRecord(store, run, { ...record, waitingFor: waitingFor(run, path, undecided) });
   }
-  return { undecided, refused };
+  return { undecided, refused, written: { batch, accepted: fresh.size, repeated } };
 }
 
 async function decisionsOf(

@@ -25,10 +25,10 @@ import {
   type RefusedDecision,
   workflowIdOf,
 } from '../workflows/messages.ts';
-import { connectTemporal } from './connect.ts';
+import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { endOnInterruption } from './interruption.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
-import { startWorker } from './own-worker.ts';
+import { type OwnWorker, startWorker } from './own-worker.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
@@ -43,6 +43,10 @@ export interface DecisionsSent extends DecideAnswer {
 
 // The ledger is written right after the answer; waiting a moment lets refusals be told at once.
 const ledgerWaitMs = 20_000;
+// A list of thousands takes the ledger a while; a moment after its gate was closed its outcome is still told.
+const listsWaitMs = 300_000;
+/** Some megabytes, which every worker that writes them to the ledger reads at once. */
+const decisionsPerListMax = 20_000;
 
 export async function sendDecisions(
   settings: Settings,
@@ -54,27 +58,26 @@ export async function sendDecisions(
 ): Promise<DecisionsSent> {
   if (decisions.length === 0) return { accepted: 0, repeated: 0, refused: [] };
   return await withWorkflow(settings, store, header, async (handle) => {
-    let accepted = 0;
-    let repeated = 0;
+    const send = (message: Omit<DecideMessage, 'gate' | 'by' | 'shown' | 'batch'>) => {
+      const shown = who.shown === undefined ? {} : { shown: who.shown };
+      // The same decisions sent twice, because the answer was lost, are the same batch.
+      const batch = sha256(canonicalJson([gate, who.by, message])).slice(0, 16);
+      const whole: DecideMessage = { gate, batch, by: who.by, ...shown, ...message };
+      return handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, { args: [whole] });
+    };
     const ids = new Set(decisions.map(({ candidateId }) => candidateId));
-    for (let start = 0; start < decisions.length; start += decisionsPerMessageMax) {
-      const part = decisions.slice(start, start + decisionsPerMessageMax);
-      const message: DecideMessage = {
-        gate,
-        // The same decisions sent twice, because the answer was lost, are the same batch.
-        batch: createHash('sha256')
-          .update(canonicalJson([gate, who.by, part]))
-          .digest('hex')
-          .slice(0, 16),
-        by: who.by,
-        decisions: part,
-        ...(who.shown === undefined ? {} : { shown: who.shown }),
-      };
-      const answer = await handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, { args: [message] });
-      accepted += answer.accepted;
-      repeated += answer.repeated;
+    if (decisions.length <= decisionsPerMessageMax) {
+      const answer = await send({ decisions });
+      return { ...answer, refused: await refusals(handle, gate, ids) };
     }
-    return { accepted, repeated, refused: await refusals(handle, gate, ids) };
+    const references = new Set<string>();
+    for (let start = 0; start < decisions.length; start += decisionsPerListMax) {
+      const part = decisions.slice(start, start + decisionsPerListMax);
+      const reference = await store.putObject(Buffer.from(JSON.stringify(part)));
+      references.add(reference);
+      await send({ reference });
+    }
+    return await outcomes(handle, gate, references, ids);
   });
 }
 
@@ -94,6 +97,31 @@ export async function sendProceed(
   return await withWorkflow(settings, store, header, (handle) =>
     handle.executeUpdate<DecideAnswer, [DecideMessage]>(decideName, { args: [message] }),
   );
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** What became of lists in the store. Of a gate that is not open yet, all that was sent waits there. */
+async function outcomes(
+  handle: WorkflowHandle,
+  gate: string,
+  references: ReadonlySet<string>,
+  ids: ReadonlySet<string>,
+): Promise<Omit<DecisionsSent, 'goOn'>> {
+  const deadline = Date.now() + listsWaitMs;
+  for (;;) {
+    // The last decision may have ended the run, and its workflow with it.
+    const answer = await handle.query<GatesAnswer>(gatesName).catch(() => null);
+    const lists = (answer?.lists ?? []).filter((list) => list.gate === gate && references.has(list.reference));
+    const isOpen = answer?.open.some((item) => item.gate === gate && item.undecided > 0) === true;
+    if (lists.length === references.size || !isOpen || Date.now() > deadline) {
+      const refused = (answer?.refused ?? []).filter((item) => item.gate === gate && ids.has(item.candidateId));
+      if (lists.length < references.size) return { accepted: ids.size - refused.length, repeated: 0, refused };
+      const total = (name: 'accepted' | 'repeated') => lists.reduce((sum, list) => sum + list[name], 0);
+      return { accepted: total('accepted'), repeated: total('repeated'), refused };
+    }
+    await sleep(500);
+  }
 }
 
 /** Refusals come when the open gate has looked the candidates up; a gate that is not open yet is not waited for. */
@@ -196,22 +224,46 @@ async function withWorkflow<T extends object>(
   const temporal = await connectTemporal(settings);
   const interruption = endOnInterruption(() => temporal.engine?.leaveNow());
   try {
-    const release = temporal.engine?.claimWorker() ?? null;
-    // Without the queue `train`, nothing heavy begins that this command would have to break off.
-    const worker = release === null ? null : await startWorker(settings, temporal, store, ['workflows', 'cpu']);
+    const serving = await serveMeanwhile(settings, store, temporal);
     try {
       const answer = await send(temporal.client.workflow.getHandle(workflowIdOf(header.run)));
-      return release === null ? answer : { ...answer, goOn: ownCommand('run', header.file, '--run', header.run) };
+      if (!serving.here()) return answer;
+      return { ...answer, goOn: ownCommand('run', header.file, '--run', header.run) };
     } catch (error) {
       throw await explain(error, header);
     } finally {
-      await worker?.stop();
-      release?.();
+      await serving.stop();
     }
   } finally {
     await temporal.close();
     interruption.restore();
   }
+}
+
+/** Runs the embedded engine's worker here where no other process does, and as soon as the one that did has died. */
+async function serveMeanwhile(settings: Settings, store: Store, temporal: TemporalConnection) {
+  let release: (() => void) | null = null;
+  let worker: OwnWorker | null = null;
+  const take = async () => {
+    release ??= temporal.engine?.claimWorker() ?? null;
+    // Without the queue `train`, nothing heavy begins that this command would have to break off.
+    if (release !== null) worker ??= await startWorker(settings, temporal, store, ['workflows', 'cpu']);
+  };
+  await take();
+  let taking: Promise<void> = Promise.resolve();
+  const look = setInterval(() => {
+    if (release !== null) return;
+    taking = taking.then(take).catch(() => undefined);
+  }, 1_000);
+  return {
+    here: () => release !== null,
+    stop: async () => {
+      clearInterval(look);
+      await taking;
+      await (worker as OwnWorker | null)?.stop();
+      (release as (() => void) | null)?.();
+    },
+  };
 }
 
 async function explain(error: unknown, header: RunHeader): Promise<unknown> {

@@ -5,7 +5,7 @@ import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
-import type { AppendedBatch, OpenedGate } from '../activities/review-labels.ts';
+import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
@@ -42,7 +42,7 @@ export interface ControlActivities {
   'finish-step'(request: { step: StepRequest; result: StepResult }): Promise<StepResult>;
   'open-gate'(request: StepRequest): Promise<OpenedGate>;
   'notify-waiting'(request: WaitingNotice): Promise<void>;
-  'append-decisions'(request: { run: string; batch: QueuedBatch }): Promise<AppendedBatch>;
+  'append-decisions'(request: { run: string; batches: readonly QueuedBatch[] }): Promise<AppendedBatches>;
   'apply-decisions'(request: { step: StepRequest; ended: 'decided' | 'expired' | 'proceeded' }): Promise<StepResult>;
 }
 

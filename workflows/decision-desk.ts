@@ -1,6 +1,7 @@
 /** The root's desk for decisions: takes them from people, and passes them on to the workflow that waits for them. */
 
 import {
+  ApplicationFailure,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -18,13 +19,16 @@ import {
   decideName,
   type GatesAnswer,
   gatesName,
+  gatherMore,
   type RefusedDecision,
+  type WrittenList,
 } from './messages.ts';
-import { isWithin } from './orders.ts';
+import { isWithin, rethrowUnlessCancelled, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
+import { countOf, leastDecisions, linger, takeFitting } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
 import {
-  batchSignal,
+  batchesSignal,
   type GateProgress,
   gateClosingSignal,
   gateOpenedSignal,
@@ -52,10 +56,16 @@ interface Gate {
   unwritten: QueuedBatch[];
   /** Batches sent to the present holder. */
   sent: number;
+  /** Of those that are not written yet, the ones on their way to another workflow. */
+  toSend: QueuedBatch[];
+  /** Whether those are being gathered. */
+  gathering: boolean;
 }
 
 /** How many refused decisions the query shows; all of them are notices of the run. */
 const refusedShownMax = 100;
+/** And of lists in the store that were written. */
+const listsShownMax = 100;
 
 export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 'gateClosing'> {
   readonly #run: string;
@@ -63,6 +73,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #mailbox: Mailbox;
   readonly #gates = new Map<string, Gate>();
   readonly #refused: RefusedDecision[] = [];
+  readonly #lists: WrittenList[] = [];
   readonly #outbox: Outbox;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
@@ -77,6 +88,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
       validator: (message) => {
         const problem = this.#problemOf(message);
         if (problem !== null) throw new Error(problem);
+        const few = this.#tooFew(message);
+        if (few !== null) throw ApplicationFailure.nonRetryable(few, gatherMore);
       },
     });
     setHandler(decideSignal, (message) => {
@@ -128,6 +141,15 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     return null;
   }
 
+  /** Only of updates: a signal has been recorded by the time it comes, so that nothing is gained by refusing it. */
+  #tooFew({ gate, decisions, proceed }: DecideMessage): string | null {
+    if (decisions === undefined || proceed === true) return null;
+    const undecided = this.#gates.get(gate)?.undecided ?? 0;
+    const least = leastDecisions(workflowInfo().historyLength, undecided);
+    if (decisions.length >= Math.min(least, undecided)) return null;
+    return `The run ${this.#run} has taken so many messages that one must now bring at least ${least} decisions, or all that are missing; this one brings ${decisions.length}. Gather them, or put them into a list in the store and send its digest as "reference".`;
+  }
+
   #take(message: DecideMessage, via: 'update' | 'signal'): DecideAnswer {
     const gate = this.#gateOf(message.gate);
     const { decisions, reference, shown, by } = message;
@@ -169,6 +191,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
         taken: 0,
         unwritten: [],
         sent: 0,
+        toSend: [],
+        gathering: false,
       };
       this.#gates.set(path, gate);
     }
@@ -181,13 +205,19 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     gate.undecided = undecided;
     gate.closed = false;
     gate.sent = 0;
+    gate.toSend = [];
     for (const batch of gate.unwritten) this.#send(gate, batch);
   }
 
-  #progress({ gate: path, batch, undecided, refused }: GateProgress): void {
+  #progress({ gate: path, written, undecided, refused }: GateProgress): void {
     const gate = this.#gateOf(path);
     gate.undecided = undecided;
-    gate.unwritten = gate.unwritten.filter((waiting) => waiting.batch !== batch);
+    for (const { batch, ...counts } of written) {
+      const at = gate.unwritten.findIndex((waiting) => waiting.batch === batch);
+      const [found] = at < 0 ? [] : gate.unwritten.splice(at, 1);
+      if (found?.reference !== undefined) this.#lists.push({ gate: path, reference: found.reference, ...counts });
+    }
+    this.#lists.splice(0, this.#lists.length - listsShownMax);
     // A refused decision counts as never made, so that a right one for the same candidate is no conflict.
     for (const { candidateId } of refused) gate.decided.delete(candidateId);
     this.#refused.push(...refused);
@@ -200,6 +230,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     const { holder, sent } = gate;
     if (holder === workflowInfo().workflowId) this.#mailbox.sealed(path, sent);
     else if (holder !== null) {
+      // After the batches that are still gathered.
       this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(sealedSignal, { gate: path, batches: sent }));
     }
   }
@@ -209,14 +240,32 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     if (holder === null) return;
     gate.sent++;
     if (holder === workflowInfo().workflowId) this.#mailbox.batch(batch);
-    else this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(batchSignal, batch));
+    else {
+      gate.toSend.push(batch);
+      if (!gate.gathering) this.#gather(gate).catch(rethrowUnlessCancelled);
+    }
+  }
+
+  /** Passes batches on to the workflow that holds the gate, as many at a time as have come. */
+  async #gather(gate: Gate): Promise<void> {
+    gate.gathering = true;
+    await linger(() => gate.closed || countOf(gate.toSend) >= gate.undecided);
+    gate.gathering = false;
+    this.#outbox.push(async () => {
+      while (gate.toSend.length > 0 && gate.holder !== null) {
+        const batches = takeFitting(gate.toSend);
+        await toLiving(
+          getExternalWorkflowHandle(gate.holder).signal(batchesSignal, { gate: batches[0]!.gate, batches }),
+        );
+      }
+    });
   }
 
   #answer(): GatesAnswer {
     const open = [...this.#gates]
       .filter(([, gate]) => !gate.closed)
       .map(([path, gate]) => ({ gate: path, undecided: gate.undecided, queued: gate.unwritten.length }));
-    return { open, refused: this.#refused };
+    return { open, refused: this.#refused, lists: this.#lists };
   }
 
   // Operations.

@@ -4,8 +4,9 @@ import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
+import { countOf, takeFitting } from './pace.ts';
 import {
-  batchSignal,
+  batchesSignal,
   formAnswerSignal,
   formClosingSignal,
   formOpenedSignal,
@@ -100,8 +101,14 @@ export class Mailbox {
     return (this.#batches.get(gate)?.length ?? 0) > 0;
   }
 
-  takeBatch(gate: string): QueuedBatch | undefined {
-    return this.#batches.get(gate)?.shift();
+  /** Decisions that wait to be written; of a list in the store, which may hold any number, all that could be. */
+  decisionsIn(gate: string): number {
+    return countOf(this.#batches.get(gate) ?? []);
+  }
+
+  /** The oldest ones, as many as go into one message. */
+  takeBatches(gate: string): QueuedBatch[] {
+    return takeFitting(this.#batches.get(gate) ?? []);
   }
 
   /** Every batch that the root will ever send for the gate has arrived. */
@@ -137,7 +144,9 @@ export class Mailbox {
 /** The mailbox of a child, filled by signals from the root. */
 export function openMailbox(given: StandingOrders): Mailbox {
   const mailbox = new Mailbox(receiveOrders(given));
-  setHandler(batchSignal, (batch) => mailbox.batch(batch));
+  setHandler(batchesSignal, ({ batches }) => {
+    for (const batch of batches) mailbox.batch(batch);
+  });
   setHandler(sealedSignal, ({ gate, batches }) => mailbox.sealed(gate, batches));
   setHandler(retryStepSignal, ({ path, orders }) => {
     mailbox.orders.take(orders);

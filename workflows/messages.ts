@@ -114,10 +114,20 @@ export interface RefusedDecision {
   readonly why: string;
 }
 
+/** What became of a list of decisions in the store. */
+export interface WrittenList {
+  readonly gate: string;
+  readonly reference: string;
+  readonly accepted: number;
+  readonly repeated: number;
+}
+
 /** Answer of the query `gates`. */
 export interface GatesAnswer {
   readonly open: readonly OpenGate[];
   readonly refused: readonly RefusedDecision[];
+  /** Newest last. */
+  readonly lists: readonly WrittenList[];
 }
 
 /**
@@ -140,6 +150,8 @@ export interface AnswerReceipt {
 
 export const answerName = 'answer';
 export const decideName = 'decide';
+/** Type of the failure of an update that brings too few decisions by now: what it brought should come with others. */
+export const gatherMore = 'GatherMore';
 export const retryName = 'retry';
 export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
 export type OperationName = (typeof operationNames)[number];

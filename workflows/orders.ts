@@ -164,11 +164,17 @@ export function receiveOrders(given: StandingOrders): Orders {
   return orders;
 }
 
-/** A child may end while a message is on its way; then nobody needs it. */
 export async function tellOrders(workflowId: string, message: OrdersMessage): Promise<void> {
-  await getExternalWorkflowHandle(workflowId)
-    .signal(ordersSignal, message)
-    .catch((error: unknown) => {
-      if (isCancellation(error)) throw error;
-    });
+  await toLiving(getExternalWorkflowHandle(workflowId).signal(ordersSignal, message));
+}
+
+/** A child may end while a message is on its way; then nobody needs it. */
+export async function toLiving(sent: Promise<void>): Promise<void> {
+  await sent.catch((error: unknown) => {
+    if (isCancellation(error)) throw error;
+  });
+}
+
+export function rethrowUnlessCancelled(error: unknown): void {
+  if (!isCancellation(error)) throw error;
 }

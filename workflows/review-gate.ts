@@ -6,6 +6,7 @@ import type { StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
 import { callStep, failedFailure, type ScopeContext } from './execute-step.ts';
 import { climbLadder, durationWords } from './ladder.ts';
+import { linger } from './pace.ts';
 
 type Call = Parameters<typeof callStep>[2];
 type WaitingGate = Exclude<OpenedGate, { result: StepResult }>;
@@ -32,13 +33,12 @@ async function waitForPeople(
   let expired = false;
   let proceeded = false;
   const append = async () => {
-    const batch = mailbox.takeBatch(path);
-    if (batch === undefined) return;
-    const written = await control('append-decisions', { run, batch });
-    undecided = written.undecided;
-    proceeded ||= batch.proceed === true;
-    const refused = written.refused.map((decision) => ({ gate: path, ...decision }));
-    await root.gateProgress({ gate: path, batch: batch.batch, undecided, refused });
+    const batches = mailbox.takeBatches(path);
+    const appended = await control('append-decisions', { run, batches });
+    undecided = appended.undecided;
+    proceeded ||= batches.some(({ proceed }) => proceed === true);
+    const refused = appended.refused.map((decision) => ({ gate: path, ...decision }));
+    await root.gateProgress({ gate: path, written: appended.written, undecided, refused });
   };
 
   mailbox.openGate(path);
@@ -59,7 +59,8 @@ async function waitForPeople(
   });
   while (undecided > 0 && !expired && !proceeded) {
     await condition(() => expired || mailbox.hasBatch(path));
-    await append();
+    await linger(() => expired || mailbox.decisionsIn(path) >= undecided);
+    if (mailbox.hasBatch(path)) await append();
   }
   timers.cancel();
   if (expired && !proceeded && undecided > 0 && (atEnd === 'hold' || atEnd === 'fail')) {

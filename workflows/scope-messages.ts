@@ -185,10 +185,18 @@ export interface QueuedBatch {
 
 export interface GateProgress {
   readonly gate: string;
-  /** The batch that was written. */
-  readonly batch: string;
+  /** The batches that were written, with what became of each. */
+  readonly written: readonly WrittenBatch[];
   readonly undecided: number;
   readonly refused: readonly RefusedDecision[];
+}
+
+export interface WrittenBatch {
+  readonly batch: string;
+  /** Decisions that are new to the ledger. */
+  readonly accepted: number;
+  /** The same decision was there already. */
+  readonly repeated: number;
 }
 
 export type LiveState = 'running' | 'paused' | 'waiting' | 'held';
@@ -216,7 +224,7 @@ export const formClosingSignal = defineSignal<[{ path: string }]>('form-closing'
 export const gateClosingSignal = defineSignal<[{ gate: string }]>('gate-closing');
 
 /** From the root to the workflow that holds the gate or the step. */
-export const batchSignal = defineSignal<[QueuedBatch]>('batch');
+export const batchesSignal = defineSignal<[{ gate: string; batches: readonly QueuedBatch[] }]>('batches');
 /** From a concurrency group to the workflow that waits for it. */
 export const groupGrantedSignal = defineSignal<[{ id: string }]>('group-granted');
 /** The answer to a form; null where its time ran out before the root had one. */

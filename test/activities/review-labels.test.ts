@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { carryOver } from '../../activities/carry-over.ts';
-import { appendBatch } from '../../activities/review-labels.ts';
+import { appendBatches } from '../../activities/review-labels.ts';
 import { saveDataset, saveJson, saveLabels } from '../../artifacts/codecs.ts';
 import { type LedgerEntry, rememberDecisions } from '../../artifacts/decision-ledger.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
@@ -197,8 +197,9 @@ describe('a batch that came in', () => {
     ];
     const deps = { store, describeEnvironment: async () => testEnvironment };
     const batch = { gate: 'review', batch: 'b1', by: 'Ann', at: openedAt, decisions };
-    expect(await appendBatch(deps, { run: 'r1', batch })).toEqual({
+    expect(await appendBatches(deps, { run: 'r1', batches: [batch] })).toEqual({
       undecided: 2,
+      written: [{ batch: 'b1', accepted: 1, repeated: 0 }],
       refused: [
         { candidateId: 'one', why: 'The box [100, 0, 120, 20] lies wholly outside its image of 100 x 80 pixels.' },
         { candidateId: 'two', why: 'There is no category 9; known are 1 apple, 2 pear.' },

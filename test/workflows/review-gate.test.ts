@@ -85,6 +85,7 @@ describe('a gate', () => {
     expect(await handle.query<GatesAnswer>(gatesName)).toEqual({
       open: [{ gate: 'review', undecided: 2, queued: 0 }],
       refused: [],
+      lists: [],
     });
 
     expect(await decide('all', [accept('spurious-b')])).toEqual({ accepted: 1, repeated: 0 });
@@ -187,6 +188,39 @@ describe('a gate', () => {
     expect(answer).toEqual({ accepted: 0, repeated: 0 });
     await handle.result();
     expect(await reviewedBoxes('reference')).toEqual(['at 0', 'at 60']);
+    expect((await handle.query<GatesAnswer>(gatesName)).lists).toEqual([
+      { gate: 'review', reference, accepted: 2, repeated: 0 },
+    ]);
+  });
+
+  test('takes decisions that come one by one and fast in few messages, also in a round', async () => {
+    const data = await dataset('flood');
+    const [missing] = data.candidates.slice(1);
+    const ids = Array.from({ length: 40 }, (_, i) => `c${i}`);
+    const saved = await saveJson(
+      rig.store,
+      'candidates',
+      ids.map((id) => ({ ...missing!, id })),
+    );
+    const handle = await rig.startRun('flood', { steps: [repeat('rounds', [reviewOf({ ...data, saved })])] });
+    const path = 'rounds[1].review';
+    await waiting('flood', path);
+    // As many at once as Temporal takes of one run.
+    for (let at = 0; at < ids.length; at += 10) {
+      await Promise.all(ids.slice(at, at + 10).map((id) => decide('flood', [reject(id)], { gate: path })));
+    }
+    await handle.result();
+    const corrections = await loadJson(
+      rig.store,
+      'corrections',
+      (await rig.step('flood', path))?.outputs?.corrections as never,
+    );
+    expect(corrections).toMatchObject({ asked: 40, undecided: 0 });
+    expect(new Set(corrections.decisions.map(({ candidateId }) => candidateId)).size).toBe(40);
+    // One by one it would be 14 events a decision for the root, and 15 for the round.
+    const lengthOf = async (id: string) => (await rig.client.workflow.getHandle(id).describe()).historyLength;
+    expect(await lengthOf('hardcase:flood')).toBeLessThan(40 * 10);
+    expect(await lengthOf('hardcase:flood:rounds[1]')).toBeLessThan(40 * 10);
   });
 
   test('keeps the labels of the undecided when it expires, after a reminder', async () => {

@@ -1,0 +1,53 @@
+/**
+ * How decisions are gathered so that no history passes 4,096 events, however many there are and however few come at a
+ * time: the longer the history, the longer they are gathered before they are passed on and written, and the more of them
+ * a message must bring.
+ */
+
+import { condition, workflowInfo } from '@temporalio/workflow';
+import type { QueuedBatch } from './scope-messages.ts';
+
+/** Decisions in one message between workflows or to an activity: a few hundred bytes each, of at most 2 MiB. */
+const decisionsPerBundleMax = 2_000;
+
+/** Up to here everything goes on at once. */
+const freeEvents = 1_000;
+const calmEvents = 2_000;
+/** Beyond, only what ends its gate is taken, so that the run can go on. */
+const lastEvents = 3_800;
+/** An update, its tasks, and what follows of it when nothing else comes with it. */
+const eventsPerMessage = 16;
+
+const lingerMs = { calm: 5_000, late: 30_000 };
+
+/** Removes and answers the first of the batches, as many as fit into one message, at least one. */
+export function takeFitting(batches: QueuedBatch[]): QueuedBatch[] {
+  let count = 0;
+  for (let decisions = 0; count < batches.length; count++) {
+    decisions += batches[count]!.decisions?.length ?? 1;
+    if (decisions > decisionsPerBundleMax && count > 0) break;
+  }
+  return batches.splice(0, count);
+}
+
+/** A list in the store may hold any number, and who asks to go on wants no more: both are as urgent as can be. */
+export function countOf(batches: readonly QueuedBatch[]): number {
+  if (batches.some(({ decisions, proceed }) => decisions === undefined || proceed === true)) {
+    return Number.POSITIVE_INFINITY;
+  }
+  return batches.reduce((sum, { decisions }) => sum + decisions!.length, 0);
+}
+
+/** Waits for more to come, unless `isUrgent`. */
+export async function linger(isUrgent: () => boolean): Promise<void> {
+  const events = workflowInfo().historyLength;
+  if (events < freeEvents || isUrgent()) return;
+  await condition(isUrgent, events < calmEvents ? lingerMs.calm : lingerMs.late);
+}
+
+/** How many decisions a message must bring by now. One that brings all that are missing is always taken. */
+export function leastDecisions(events: number, undecided: number): number {
+  if (events < calmEvents) return 1;
+  const messages = Math.floor((lastEvents - events) / eventsPerMessage);
+  return messages <= 0 ? Math.max(1, undecided) : Math.max(1, Math.ceil(undecided / messages));
+}
