@@ -101,7 +101,7 @@ function cpuFlags(): ReadonlySet<string> {
   }
 }
 
-function packageVersion(): string {
+export function packageVersion(): string {
   const folder = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
   const { version } = JSON.parse(readFileSync(fileURLToPath(new URL(folder, import.meta.url)), 'utf8')) as {
     version: string;

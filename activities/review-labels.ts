@@ -244,8 +244,11 @@ export async function appendBatches(
   const written: WrittenBatch[] = [];
   const refused: RefusedOfBatch[] = [];
   let undecided = 0;
+  let ledger: GateLedger | null = null;
   for (const incoming of batches) {
-    const appended = await appendBatch(store, run, incoming);
+    // All of one gate. A long gate takes seconds to read, and gets its decisions in many batches.
+    ledger ??= await readLedger(store, run, incoming.gate);
+    const appended = await appendBatch(store, run, incoming, ledger);
     undecided = appended.undecided;
     written.push(appended.written);
     refused.push(...appended.refused.slice(0, refusedToldMax));
@@ -253,15 +256,32 @@ export async function appendBatches(
   return { undecided, written, refused };
 }
 
-async function appendBatch(store: Store, run: string, incoming: IncomingBatch) {
-  const { gate: path, batch, by, at, shown } = incoming;
+/** What a batch is checked against. */
+interface GateLedger {
+  readonly gate: GateRecord;
+  readonly candidates: ReadonlyMap<string, Candidate>;
+  /** Grows with each batch. */
+  readonly decided: Map<string, RecordedDecision>;
+  readonly earlier: ReadonlyMap<string, RecordedDecision>;
+  readonly dataset: LoadedDataset;
+}
+
+async function readLedger(store: Store, run: string, path: string): Promise<GateLedger> {
   const gate = await readGate(store, run, path);
   if (gate === null) throw new Error(`Internal error: the gate ${path} of ${run} has no record.`);
   const asked = await askedOf(store, gate);
-  const candidates = new Map(asked.map((candidate) => [candidate.id, candidate]));
-  const decided = decidedIn(asked, await readDecisions(store, run, path));
-  const earlier = new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision]));
-  const dataset = await loadDataset(store, gate.dataset);
+  return {
+    gate,
+    candidates: new Map(asked.map((candidate) => [candidate.id, candidate])),
+    decided: decidedIn(asked, await readDecisions(store, run, path)),
+    earlier: new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision])),
+    dataset: await loadDataset(store, gate.dataset),
+  };
+}
+
+async function appendBatch(store: Store, run: string, incoming: IncomingBatch, ledger: GateLedger) {
+  const { gate: path, batch, by, at, shown } = incoming;
+  const { gate, candidates, decided, earlier, dataset } = ledger;
   const images = new Map(dataset.images.map((image) => [image.id, image]));
 
   const refused: RefusedOfBatch[] = [];
@@ -308,6 +328,7 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch) {
       return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
     });
     await rememberDecisions(store, entries);
+    for (const decision of kept) decided.set(decision.candidateId, { ...decision, batch, by, at, shown });
   }
   if (fresh.size === 0 && incoming.proceed) {
     await appendDecisions(store, run, path, { batch, by, at, shown, decisions: [], proceed: true });
@@ -326,8 +347,8 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch) {
       `${refused.length} decisions by ${by} about candidates of ${path} were refused (batch ${batch}); the first ${noticesMax} are told each.`,
     );
   }
-  const undecided = asked.length - decided.size - fresh.size;
-  await writeGate(store, run, { ...gate, decided: asked.length - undecided, ledger: await readTip(store, run, path) });
+  const undecided = candidates.size - decided.size;
+  await writeGate(store, run, { ...gate, decided: decided.size, ledger: await readTip(store, run, path) });
   const record = await readStepRecord(store, run, path);
   if (record?.state === 'waiting') {
     await writeStepRecord(store, run, { ...record, waitingFor: waitingFor(run, path, undecided) });

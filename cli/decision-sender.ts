@@ -6,7 +6,14 @@ import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { AnswerSender } from '../review/approvals.ts';
 import { type DecisionSender, DecisionsRefusedError } from '../review/take-decisions.ts';
-import { type AnswerReceipt, answerName, type DecideAnswer, decideName, workflowIdOf } from '../workflows/messages.ts';
+import {
+  type AnswerReceipt,
+  answerName,
+  type DecideAnswer,
+  decideName,
+  gatherMore,
+  workflowIdOf,
+} from '../workflows/messages.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ownCommand } from './output.ts';
 import { startWorker } from './own-worker.ts';
@@ -97,8 +104,13 @@ export async function openDecisionSender(
       const file = own ? (await readRun(store, run))?.header.file : undefined;
       return file === undefined ? answer : { ...answer, goOn: ownCommand('run', file, '--run', run) };
     } catch (error) {
-      const { WorkflowNotFoundError, WorkflowUpdateFailedError } = await import('@temporalio/client');
+      const { ApplicationFailure, WorkflowNotFoundError, WorkflowUpdateFailedError } = await import(
+        '@temporalio/client'
+      );
       if (error instanceof WorkflowUpdateFailedError) {
+        if (error.cause instanceof ApplicationFailure && error.cause.type === gatherMore) {
+          throw new Error('Decisions are gathered, and sent with the next ones.', { cause: error });
+        }
         throw new DecisionsRefusedError(error.cause?.message ?? error.message, { cause: error });
       }
       if (error instanceof WorkflowNotFoundError) {

@@ -3,6 +3,8 @@
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
+import type { HeldRun } from '../deploy/move-runs.ts';
+import type { Build } from '../plan/types.ts';
 import type { TemporalConnection } from './connect.ts';
 import { CommandError, exitCodes } from './output.ts';
 import type { Settings } from './settings.ts';
@@ -13,6 +15,10 @@ export const workerQueues = ['workflows', 'cpu', 'train'] as const;
 export interface OwnWorker {
   /** Throws when the worker has failed, and so runs no steps any more. */
   check(): void;
+  /** Runs that another build began and that do not go on with this one. Empty where the server is not ours. */
+  readonly heldRuns: readonly HeldRun[];
+  /** This build. */
+  readonly build: Build;
   /** Steps save and end; resolves within about ten seconds. */
   stop(): Promise<void>;
 }
@@ -26,6 +32,8 @@ export async function startWorker(
   // The native worker takes half a second to load, and reading commands do not need it.
   const { DefaultLogger, Runtime } = await import('@temporalio/worker');
   const worker = await import('../deploy/worker.ts');
+  const { workerIdentity } = await import('./other-workers.ts');
+  const { buildOf, moveOpenRuns } = await import('../deploy/move-runs.ts');
   const logFile = join(settings.folder, 'worker.log');
   mkdirSync(settings.folder, { recursive: true });
   const log = createWriteStream(logFile, { flags: 'a' });
@@ -41,12 +49,17 @@ export async function startWorker(
     }),
     telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
   });
+  const bundlePath = worker.defaultBundlePath();
+  const build = await buildOf(bundlePath);
+  // Before anything of them runs here.
+  const heldRuns = temporal.engine === null ? [] : await moveOpenRuns(temporal.client, store, bundlePath, build);
   const running = await worker.startWorker({
     connection: temporal.target.options,
     namespace: temporal.target.namespace,
     store,
     queuePrefix: settings.queue,
     queues,
+    identity: workerIdentity(store.url),
   });
   let failure: unknown;
   let stopping = false;
@@ -54,6 +67,8 @@ export async function startWorker(
     failure = error;
   });
   return {
+    heldRuns,
+    build,
     check: () => {
       if (failure === undefined || stopping) return;
       throw new CommandError(

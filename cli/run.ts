@@ -5,6 +5,7 @@ import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
+import type { HeldRun } from '../deploy/move-runs.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
@@ -136,6 +137,7 @@ async function keepGoing(
     say(greeting(chosen, found.state));
     if (!isFinal(found.state) && pauseOf(found.operations) !== null) say(pausedWords(found));
     await takeWorker(connected);
+    tellHeldByBuild((worker as OwnWorker | null)?.heldRuns ?? [], header, say);
     if (interruption.signal.aborted) return { run, end: 'stopped' };
     const handle = await startWorkflow(settings, store, connected, header, plan);
     if (release !== null) await sayOthers(store, connected, run, say);
@@ -216,6 +218,21 @@ async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHe
     `The workflow of run ${header.run} was ended from outside (${described.status.name.toLowerCase()}). It begins again, and reuses what is finished, with: ${ownCommand('run', header.file, '--run', header.run)}`,
     exitCodes.engine,
   );
+}
+
+/** Runs of another build whose histories do not replay with this one: this run ends the command, others are named. */
+function tellHeldByBuild(held: readonly HeldRun[], { run, file }: RunHeader, say: (line: string) => void): void {
+  for (const one of held) {
+    const { id, version } = one.build;
+    const words = `was begun by hardcase ${version} (build ${id}), and cannot go on with this one (${one.why})`;
+    if (one.run === run) {
+      throw new CommandError(
+        `Run ${run} ${words}. Install that version and run the same command again; or start a new run, which reuses what is finished: ${ownCommand('run', file, '--new')}`,
+        exitCodes.engine,
+      );
+    }
+    say(`Run ${one.run} ${words}. It waits for that version.`);
+  }
 }
 
 /** The server neither fails nor gets on when it cannot write its database. */

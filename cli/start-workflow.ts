@@ -4,7 +4,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import type { OperationRecord, Plan, RunHeader } from '../plan/types.ts';
+import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
 import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ordersOf } from './operations.ts';
@@ -28,9 +28,9 @@ export async function startWorkflow(
   if (running) return existing;
   const record = await readRun(store, header.run);
   // The record of an earlier attempt would otherwise end the following before the new one writes its own.
-  if (record !== null && isFinal(record.state.state)) {
-    await writeRunState(store, header.run, { state: 'pending', endedAt: undefined, error: undefined });
-  }
+  const again = record !== null && isFinal(record.state.state);
+  const anew = again ? ({ state: 'pending', endedAt: undefined, error: undefined } as const) : {};
+  await writeRunState(store, header.run, { ...anew, ...(await buildHere(temporal)) });
   const operations = await readOperations(store, header.run);
   const orders = ordersOf(reset === undefined ? operations : [...operations, reset]);
   const scopeBytes = Buffer.byteLength(canonicalJson(plan.root));
@@ -50,6 +50,16 @@ export async function startWorkflow(
     workflowIdConflictPolicy: 'USE_EXISTING',
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
   });
+}
+
+/** Workers of a server that others share may be of any build. */
+async function buildHere(temporal: TemporalConnection): Promise<{ build?: Build }> {
+  if (temporal.engine === null) return {};
+  const [{ buildOf }, { defaultBundlePath }] = [
+    await import('../deploy/move-runs.ts'),
+    await import('../deploy/worker.ts'),
+  ];
+  return { build: await buildOf(defaultBundlePath()) };
 }
 
 /** An ended run begins again with a step that is to run anew; its workflow waits for a worker. */

@@ -1,5 +1,6 @@
 /** `hardcase worker`: runs steps for a Temporal server that others share, until Ctrl-C. */
 
+import { queueName } from '../workflows/messages.ts';
 import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
@@ -22,7 +23,7 @@ export async function runWorker(
   const { address } = target.options;
   if (!settings.store.startsWith('s3://') && !/^(localhost|127\.|\[?::1)/.test(address)) {
     note(
-      `Warning: the store is the folder ${settings.store}, and the server is elsewhere (${address}). Workers of other machines do not see that folder, unless it is a network drive; set HARDCASE_STORE to s3://bucket/prefix.`,
+      `Warning: the store is the folder ${settings.store}, and the server is elsewhere (${address}). Workers of other machines are refused beside this one; to share the work, set HARDCASE_STORE to s3://bucket/prefix.`,
     );
   }
   const store = await openSettingsStore(settings);
@@ -32,6 +33,10 @@ export async function runWorker(
     () => stoppingWords,
   );
   try {
+    const { problemOfWorkers, workersOf } = await import('./other-workers.ts');
+    const names = [...new Set([...workerQueues, ...queues])].map((queue) => queueName(settings.queue, queue));
+    const problem = problemOfWorkers(store.url, await workersOf(temporal, names));
+    if (problem !== null) throw new CommandError(problem, exitCodes.usage);
     const worker = await startWorker(settings, temporal, store, queues);
     print(`Working for ${address} (${target.namespace}) on ${queues.join(', ')}; store ${store.url}. Ctrl-C stops it.`);
     let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;

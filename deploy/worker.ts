@@ -21,6 +21,8 @@ export interface WorkerSettings {
   /** `hardcase` unless HARDCASE_QUEUE says otherwise. */
   readonly queuePrefix: string;
   readonly queues: readonly WorkQueue[];
+  /** How Temporal names this worker to others; process and host where it is not given. */
+  readonly identity?: string;
   /** Bundled workflows; the one beside the compiled code where it is not given. */
   readonly bundlePath?: string;
   /** In place of the shipped step kinds and this machine's description, for tests. */
@@ -78,7 +80,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
 }
 
 async function createWorker(
-  { namespace, queuePrefix, bundlePath = defaultBundlePath() }: WorkerSettings,
+  { namespace, queuePrefix, identity, bundlePath = defaultBundlePath() }: WorkerSettings,
   queue: WorkQueue,
   connection: NativeConnection,
   activities: { readonly [name: string]: Activity },
@@ -87,6 +89,7 @@ async function createWorker(
     connection,
     namespace,
     taskQueue: queueName(queuePrefix, queue),
+    ...(identity === undefined ? {} : { identity }),
     shutdownForceTime: graceMs,
     // A run goes on this long after its worker was killed; the default of ten seconds is for slow networks.
     stickyQueueScheduleToStartTimeout: 5_000,
@@ -101,7 +104,7 @@ async function createWorker(
 }
 
 /** Beside the compiled code; from source, where the build has put it. */
-function defaultBundlePath(): string {
+export function defaultBundlePath(): string {
   for (const place of ['../workflow-bundle.js', '../dist/workflow-bundle.js']) {
     const path = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(path)) return path;

@@ -388,6 +388,13 @@ export interface RunHeader {
   readonly createdAt: string;
 }
 
+/** Which workflow code runs a run. */
+export interface Build {
+  /** Digest of the bundle of workflows (hex, 12). */
+  readonly id: string;
+  readonly version: string;
+}
+
 /** `runs/RUN/state.json`, replaced as the run goes on. */
 export interface RunState {
   readonly state: StepState;
@@ -395,6 +402,8 @@ export interface RunState {
   readonly endedAt?: string;
   readonly error?: string;
   readonly environment?: RunEnvironment;
+  /** Of the worker that the embedded engine ran last; absent for runs of a server that others share. */
+  readonly build?: Build;
   /** Warnings and notices for people, oldest first. */
   readonly notices?: readonly string[];
 }

@@ -2,7 +2,7 @@
 
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, test } from 'vitest';
-import { appendBatch, applyDecisions, openGate } from '../../activities/review-labels.ts';
+import { appendBatches, applyDecisions, openGate } from '../../activities/review-labels.ts';
 import { loadDataset, loadJson, saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { recallDecisions } from '../../artifacts/decision-ledger.ts';
 import { readGate, readKnown } from '../../artifacts/gate-record.ts';
@@ -107,7 +107,7 @@ test('known answers measure the reviewers, and are neither applied nor remembere
     return { candidateId: id, verdict: id === missed ? (right === 'accept' ? 'reject' : 'accept') : right };
   });
   const batch = { gate: 'review', batch: 'b1', by: 'anna', at: '2026-01-01T00:00:00.000Z', decisions };
-  expect(await appendBatch(deps, { run: 'r1', batch })).toEqual({ undecided: 0, refused: [] });
+  expect(await appendBatches(deps, { run: 'r1', batches: [batch] })).toMatchObject({ undecided: 0, refused: [] });
   const remembered = await recallDecisions(
     store,
     images.map(({ digest }) => digest),
@@ -152,7 +152,7 @@ test('`reask` asks again what was decided before', async () => {
   await open('r1', false);
   const decisions = asked.map(({ id }): Decision => ({ candidateId: id, verdict: 'reject' }));
   const batch = { gate: 'review', batch: 'b1', by: 'anna', at: '2026-01-01T00:00:00.000Z', decisions };
-  await appendBatch(deps, { run: 'r1', batch });
+  await appendBatches(deps, { run: 'r1', batches: [batch] });
   expect(await open('r2', false)).toMatchObject({ undecided: 0 });
   expect(await open('r3', true)).toMatchObject({ undecided: 12 });
 });

@@ -1,0 +1,90 @@
+/** Recorded histories still replay, so that open runs of an earlier build go on; and a change that breaks them is found. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
+import { buildOf, moveOpenRuns, problemOfReplay } from '../../deploy/move-runs.ts';
+import { bundleWorkflows, eventually, openRig, type Rig } from '../rig.ts';
+import { activity } from '../small-plans.ts';
+import { readHistories, shippedPlans } from './recorded-histories.ts';
+
+let folder: string;
+let bundlePath: string;
+let changedPath: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
+  bundlePath = await bundleWorkflows(folder);
+  // As if a run's first activity had another name in the next release.
+  changedPath = join(folder, 'changed.js');
+  writeFileSync(
+    changedPath,
+    readFileSync(bundlePath, 'utf8').replaceAll("'open-run'", "'begin-run'").replaceAll('"open-run"', '"begin-run"'),
+  );
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('recorded histories', () => {
+  const recorded = readHistories();
+
+  test('are there for every shipped pipeline', () => {
+    const names = new Set(recorded.map(({ name }) => name.split('/').at(-1)));
+    for (const { name } of shippedPlans()) expect(names, name).toContain(name);
+  });
+
+  // If the change of the workflows is meant, and no release has runs like these: record them anew, as recorded-histories.ts
+  // says. If one has, the old way must stay beside the new one (`patched` of @temporalio/workflow).
+  test.each(recorded)('of $name replay', async ({ histories }) => {
+    expect(await problemOfReplay(bundlePath, histories)).toBeNull();
+  });
+
+  test('do not replay with workflows that call another activity', async () => {
+    const { histories } = recorded.find(({ name }) => name.endsWith('repeat'))!;
+    expect(await problemOfReplay(changedPath, histories)).toMatch(/^hardcase:repeat: .*begin-run/);
+  });
+});
+
+describe('an open run of another build', () => {
+  let rig: Rig;
+  afterAll(async () => {
+    await rig?.close();
+  });
+
+  test('is moved over where its history replays, and held with the version to install where not', async () => {
+    rig = await openRig();
+    const worker = await rig.startWorker({
+      weak: () => {
+        throw new Error('not yet');
+      },
+    });
+    const handle = await rig.startRun('open', { steps: [activity('weak', 'weak')] });
+    await eventually(async () => (await readRun(rig.store, 'open'))?.state.state === 'held');
+    await worker.shutdown();
+    const begun = { id: 'aaaaaaaaaaaa', version: '0.0.9' };
+    await writeRunState(rig.store, 'open', { build: begun });
+    // One that only the record knows: nothing to move.
+    await createRun(rig.store, { ...(await readRun(rig.store, 'open'))!.header, run: 'gone' });
+    await writeRunState(rig.store, 'gone', { build: begun });
+
+    const changed = await buildOf(changedPath);
+    expect(await moveOpenRuns(rig.client, rig.store, changedPath, changed)).toMatchObject([
+      { run: 'open', build: begun, why: expect.stringContaining('begin-run') },
+    ]);
+    expect((await readRun(rig.store, 'open'))?.state.build).toEqual(begun);
+
+    const own = await buildOf(bundlePath);
+    expect(own.id).not.toBe(changed.id);
+    expect(await moveOpenRuns(rig.client, rig.store, bundlePath, own)).toEqual([]);
+    expect((await readRun(rig.store, 'open'))?.state.build).toEqual(own);
+    expect(await readNotices(rig.store, 'open')).toEqual([
+      expect.stringMatching(/^The run was begun by hardcase 0\.0\.9 \(build aaaaaaaaaaaa\) and goes on with hardcase /),
+    ]);
+    expect(await readNotices(rig.store, 'gone')).toEqual([]);
+    await handle.terminate();
+  });
+});
