@@ -9,32 +9,45 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { WorkflowHandle } from '@temporalio/client';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import proto from '@temporalio/proto';
 import { sha256Hex } from '../../artifacts/digest.ts';
 import type { WorkflowHistory } from '../../deploy/move-runs.ts';
 import { compilePipeline, parsePipeline } from '../../plan/compile.ts';
 import { stepKinds, type ValueType } from '../../plan/step-kinds.ts';
 import type { ArtifactRef, Json, Plan, StepRequest } from '../../plan/types.ts';
+import { artifactParamTypes } from '../../spec/types.ts';
 import { testEnvironment } from '../small-plans.ts';
 
 /** The sources' root, from the sources and from `dist/`. */
 export const root = join(import.meta.dirname, import.meta.url.endsWith('.ts') ? '../..' : '../../..');
 const folder = join(root, 'test', 'histories');
 
-/** The shipped pipelines, by name. */
+const { History } = proto.temporal.api.history.v1;
+
+interface EncodedHistory {
+  readonly workflowId: string;
+  /** Protocol buffer, base64. */
+  readonly history: string;
+}
+
+/** The shipped pipelines, by name; not those parts that only others can run. */
 export function shippedPlans(): { readonly name: string; readonly plan: Plan }[] {
-  const files = readdirSync(join(root, 'pipelines'), { recursive: true }).map(String);
+  const files = readdirSync(join(root, 'pipelines'), { recursive: true }).map((name) =>
+    join('pipelines', String(name)),
+  );
   return files
     .filter((file) => file.endsWith('.yaml'))
     .sort()
-    .map((file) => {
-      const text = readFileSync(join(root, 'pipelines', file), 'utf8');
-      const pipeline = parsePipeline({ file, text });
+    .flatMap((file) => {
+      const read = (path: string) => ({ text: readFileSync(join(root, path), 'utf8') });
+      const pipeline = parsePipeline({ file, ...read(file) }, read);
+      const types = Object.values(pipeline.params).map(({ type }) => type);
+      if (types.some((type) => artifactParamTypes.some((each) => each === type))) return [];
       const tree: ArtifactRef = { artifact: 'tree', digest: '0'.repeat(64), bytes: 0 };
       const folders = Object.entries(pipeline.params).filter(([, { type }]) => type === 'path');
       const { plan } = compilePipeline(pipeline, { params: Object.fromEntries(folders.map(([name]) => [name, tree])) });
       if (plan === undefined) throw new Error(`${file} does not compile.`);
-      return { name: basename(file, '.yaml'), plan };
+      return [{ name: basename(file, '.yaml'), plan }];
     });
 }
 
@@ -87,7 +100,7 @@ export async function wholeHistory(
   childOf: (workflowId: string, runId: string) => WorkflowHandle,
 ): Promise<WorkflowHistory[]> {
   const history = await handle.fetchHistory();
-  const all: WorkflowHistory[] = [{ workflowId: handle.workflowId, history: JSON.parse(historyToJSON(history)) }];
+  const all: WorkflowHistory[] = [{ workflowId: handle.workflowId, history }];
   for (const event of history.events ?? []) {
     const child = event.childWorkflowExecutionStartedEventAttributes?.workflowExecution;
     if (child?.workflowId && child.runId)
@@ -97,8 +110,12 @@ export async function wholeHistory(
 }
 
 export function writeHistories(version: string, name: string, histories: readonly WorkflowHistory[]): void {
+  const encoded = histories.map(({ workflowId, history }) => ({
+    workflowId,
+    history: Buffer.from(History.encode(history as never).finish()).toString('base64'),
+  }));
   mkdirSync(join(folder, version), { recursive: true });
-  writeFileSync(join(folder, version, `${name}.json.gz`), gzipSync(JSON.stringify(histories), { level: 9 }));
+  writeFileSync(join(folder, version, `${name}.json.gz`), gzipSync(JSON.stringify(encoded), { level: 9 }));
 }
 
 /** All that were recorded, of every version. */
@@ -109,6 +126,8 @@ export function readHistories(): { readonly name: string; readonly histories: Wo
     .sort()
     .map((file) => ({
       name: file.replace('.json.gz', ''),
-      histories: JSON.parse(gunzipSync(readFileSync(join(folder, file))).toString()) as WorkflowHistory[],
+      histories: (JSON.parse(gunzipSync(readFileSync(join(folder, file))).toString()) as EncodedHistory[]).map(
+        ({ workflowId, history }) => ({ workflowId, history: History.decode(Buffer.from(history, 'base64')) }),
+      ),
     }));
 }

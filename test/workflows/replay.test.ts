@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
 import { buildOf, moveOpenRuns, problemOfReplay } from '../../deploy/move-runs.ts';
-import { bundleWorkflows, eventually, openRig, type Rig } from '../rig.ts';
+import { bundleWorkflows, eventually, installRuntimeOnce, openRig, type Rig } from '../rig.ts';
 import { activity } from '../small-plans.ts';
 import { readHistories, shippedPlans } from './recorded-histories.ts';
 
@@ -15,6 +15,7 @@ let bundlePath: string;
 let changedPath: string;
 
 beforeAll(async () => {
+  installRuntimeOnce();
   folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
   bundlePath = await bundleWorkflows(folder);
   // As if a run's first activity had another name in the next release.
