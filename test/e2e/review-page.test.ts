@@ -179,7 +179,7 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   expect(problems).toEqual([]);
   await server.close();
   await sender.close();
-}, 240_000);
+});
 
 test('the form of an approve step is answered on the page, and a wrong answer is told before it is sent', async () => {
   const waiting = await openGateRig({ candidates: 1 });
