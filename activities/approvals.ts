@@ -3,7 +3,7 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { type ApprovalRecord, type GivenAnswer, readApproval, writeApproval } from '../artifacts/approval-record.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
-import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
+import { addNotice, readRun, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Answer, Form } from '../plan/form.ts';
 import type { Json, StepRecord } from '../plan/types.ts';
@@ -19,6 +19,8 @@ export interface ApprovalRequest {
   readonly expired?: 'hold' | 'fail' | Answer;
   /** Resolved: `message`, `show`, `assignees`, `after`. */
   readonly with: { readonly [name: string]: Json };
+  /** Of a gate that a fork asks anew. */
+  readonly fresh?: string;
 }
 
 interface After {
@@ -32,7 +34,7 @@ export interface OpenedApproval {
   readonly escalateTo?: readonly string[];
 }
 
-/** Opens the gate; or finds it open, or answered in an earlier attempt of the run: the same question is not asked twice. */
+/** Opens the gate; or finds it open or answered in the run, or in the one that it was forked from: nobody is asked twice. */
 export async function openApproval({ store }: ActivityDeps, request: ApprovalRequest): Promise<OpenedApproval> {
   const { run, path, form, expired, now } = request;
   const { message, show, assignees, after } = request.with as {
@@ -48,6 +50,12 @@ export async function openApproval({ store }: ActivityDeps, request: ApprovalReq
   if (before !== null && before.shown === shown && (before.state === 'open' || before.state === 'answered')) {
     await recordWaiting(store, run, before, request.with);
     return { approval: before, escalateTo };
+  }
+  const inherited = request.fresh === undefined ? await answerBeforeFork(store, run, path, shown) : null;
+  if (inherited !== null) {
+    await writeApproval(store, run, inherited);
+    await recordWaiting(store, run, inherited, request.with);
+    return { approval: inherited, escalateTo };
   }
   const later = (duration: Json | undefined) =>
     duration === undefined ? undefined : new Date(Date.parse(now) + durationMs(duration, path)).toISOString();
@@ -68,6 +76,19 @@ export async function openApproval({ store }: ActivityDeps, request: ApprovalReq
   await writeApproval(store, run, approval);
   await recordWaiting(store, run, approval, request.with);
   return { approval, escalateTo };
+}
+
+/** The answer to the same question in the run that this one was forked from; null where there is none. */
+async function answerBeforeFork(
+  store: ActivityDeps['store'],
+  run: string,
+  path: string,
+  shown: string,
+): Promise<ApprovalRecord | null> {
+  const fork = (await readRun(store, run))?.header.fork;
+  if (fork === undefined) return null;
+  const approval = await readApproval(store, fork.run, path);
+  return approval?.state === 'answered' && approval.shown === shown ? approval : null;
 }
 
 async function recordWaiting(

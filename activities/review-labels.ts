@@ -204,7 +204,7 @@ async function openedGate(
 }
 
 /** When people are reminded, others are asked, and the wait ends; where there are working hours, counted in these alone. */
-function timesOf(
+export function timesOf(
   { after = {} }: ReviewParameters,
   path: string,
   openedAt: string,

@@ -2,8 +2,9 @@
 
 import { type Diagnostic, hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { toGitHub, toJson, toSarif } from '../spec/diagnostic-formats.ts';
+import type { SourceText } from '../spec/types.ts';
 import { fixFile } from './fix-file.ts';
-import { loadPipeline } from './load-pipeline.ts';
+import { loadPipeline, readPipelineFile } from './load-pipeline.ts';
 import { CommandError, didYouMean, type ExitCode, exitCodes, note, ownCommand, print, printJson } from './output.ts';
 
 export interface CheckOptions {
@@ -15,7 +16,11 @@ export interface CheckOptions {
   readonly dryRun?: boolean;
   /** Count warnings as errors. */
   readonly strict?: boolean;
+  /** Reads files of tests; given from outside, because only they need what it loads. */
+  readonly readTests?: (source: SourceText) => Promise<Pick<Checked, 'texts' | 'diagnostics'>>;
 }
+
+export const isTestFile = (file: string): boolean => /\.test\.ya?ml$/.test(file);
 
 const formats = ['text', 'json', 'sarif', 'github'];
 
@@ -26,7 +31,7 @@ interface Checked {
 }
 
 export async function runCheck(files: readonly string[], options: CheckOptions): Promise<ExitCode> {
-  const { format, params = [], fix = false, dryRun = false, strict = false } = options;
+  const { format, params = [], fix = false, dryRun = false, strict = false, readTests } = options;
   if (!formats.includes(format)) {
     const nearest = didYouMean(format, formats);
     const question = nearest === undefined ? '' : ` Did you mean ${nearest}?`;
@@ -35,7 +40,10 @@ export async function runCheck(files: readonly string[], options: CheckOptions):
   if (dryRun && !fix) throw new CommandError('--dry-run: shows what --fix would change; give both.', exitCodes.usage);
   const checked: Checked[] = [];
   for (const file of files) {
-    if (fix) {
+    if (isTestFile(file) && readTests !== undefined) {
+      const { texts, diagnostics } = await readTests({ file, text: await readPipelineFile(file) });
+      checked.push({ file, texts, diagnostics });
+    } else if (fix) {
       const fixed = await fixFile(file, params, dryRun);
       // For people the change is the result; a program reads the problems that are left.
       if (fixed.summary !== '') (format === 'text' ? print : note)(fixed.summary);

@@ -107,13 +107,15 @@ add(program, 'check', 'find every problem of pipeline files', 'hardcase check pi
     .option('--dry-run', 'with --fix: show the change and write nothing')
     .option('--strict', 'end with status 1 for warnings too');
   act(command, async ([files], flags) => {
-    const { runCheck } = await loadCheck();
+    const { runCheck, isTestFile } = await loadCheck();
+    const tests = list(files).some(isTestFile) ? await import('./test-file.ts') : undefined;
     return await runCheck(list(files), {
       format: formatOf(flags),
       params: list(flags.param),
       fix: flags.fix === true,
       dryRun: flags.dryRun === true,
       strict: flags.strict === true,
+      ...(tests === undefined ? {} : { readTests: tests.readTestFile }),
     });
   });
 });
@@ -166,6 +168,30 @@ hardcase plan pipelines/quickstart.yaml --out plan.svg`,
         out: text(flags.out),
         params: list(flags.param),
         settings: settingsOf(flags),
+      });
+    });
+  },
+);
+
+add(
+  program,
+  'test',
+  'run the tests beside pipelines (NAME.test.yaml), in virtual time and without a server',
+  `hardcase test
+hardcase test pipelines/quickstart.yaml --verbose`,
+  (command) => {
+    withJson(command)
+      .argument('[path...]', 'test files, pipelines that have one, or folders (all under this folder)')
+      .option('--name <text>', 'only tests whose name holds this')
+      .option('--verbose', 'show what ran also in tests that pass')
+      .option('--junit <file>', "write JUnit's XML there");
+    act(command, async ([paths], flags) => {
+      const { runTest } = await import('./test.ts');
+      return await runTest(list(paths), {
+        json: flags.json === true,
+        junit: text(flags.junit),
+        name: text(flags.name),
+        verbose: flags.verbose === true,
       });
     });
   },

@@ -38,9 +38,15 @@ export function toDot(plan: Plan, forecasts: readonly Forecast[]): string {
 type Box = RepeatStep | FanOutStep | PipelineStep;
 
 function boxWords(step: Box): string {
-  if (step.type === 'pipeline') return `steps of ${step.pipeline}\na child workflow`;
+  if (step.type === 'pipeline') return `steps of ${step.pipeline}${step.id === '' ? '' : '\na child workflow'}`;
   if (step.type === 'repeat') return `${loopWords(step)}\neach round is a child workflow`;
   return `${legsWords(step)}\neach leg is a child workflow`;
+}
+
+/** With room at the end, because fonts differ in width. */
+function boxTitle(step: Box): string {
+  const lines = `${step.id === '' ? '' : `${step.id}: `}${boxWords(step)}`.split('\n');
+  return lines.map((line) => line.padEnd(Math.ceil(line.length * 1.25) + 2)).join('\n');
 }
 
 type Outlooks = ReadonlyMap<string, Forecast['outlook']>;
@@ -68,7 +74,7 @@ function dotScope(scope: PlannedScope, within: string, outlooks: Outlooks, inden
     if (!('scope' in step)) return [`${indent}${node(step, path, outlooks)}`, ...edges];
     return [
       `${indent}subgraph ${quote(`cluster ${path}`)} {`,
-      `${indent}  label=${quote(`${step.id}: ${boxWords(step)}    `)}; labeljust=l; fontsize=12;`,
+      `${indent}  label=${quote(boxTitle(step))}; labeljust=l; fontsize=12;`,
       `${indent}  style="rounded"; color="#999999"; fontcolor="#444444"; margin=14;`,
       ...dotScope(step.scope, innerPath(step, path), outlooks, `${indent}  `),
       `${indent}}`,

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
+import { eventsPerMessage, type HistoryBound, historyBounds } from '../plan/history-bound.ts';
 import { innerPath, innerScope, kindOf, parsePath, stepPath } from '../plan/paths.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
@@ -123,6 +124,7 @@ function planJson(
       estimateMs: roundMs(estimate.steps.get(step.path)),
     })),
     forecasts,
+    workflows: historyBounds(plan),
     estimate: {
       workMs: roundMs(estimate.workMs),
       elapsedMs: roundMs(estimate.elapsedMs),
@@ -213,7 +215,7 @@ function toText(plan: Plan, planDigest: string, forecasts: readonly PlacedForeca
       causeOf(forecast),
     ];
   });
-  lines.push(table(outlooks), '', timeWords(estimate));
+  lines.push(table(outlooks), '', timeWords(estimate), '', ...historyWords(plan));
   return lines.join('\n');
 }
 
@@ -228,6 +230,29 @@ function causeOf({ outlook, reason = '', changes = [], nearest }: PlacedForecast
   const more = changes.length > changesShownMax ? `; and ${changes.length - changesShownMax} more` : '';
   const since = nearest === undefined ? '' : ` since ${nearest.path} of ${nearest.run}`;
   return `${outlook === 'unknown' ? `${reason}; ` : ''}${shown}${more}${since}`;
+}
+
+const reasons: { readonly [runs in HistoryBound['runs']]: string } = {
+  run: 'the run itself',
+  round: 'a child workflow for each round',
+  rounds: 'a child workflow for each batch of rounds, because there are many',
+  leg: 'a child workflow for each leg',
+  legs: 'a child workflow for each batch of legs',
+  search: 'a child workflow for the trials',
+  pipeline: 'a child workflow for the steps of another file',
+};
+
+/** Temporal suggests at 4,096 events that a workflow continues as new, and ends it at 51,200. */
+function historyWords(plan: Plan): string[] {
+  const rows = historyBounds(plan).map(({ workflow, runs, events, count }) => [
+    workflow === '' ? plan.pipeline : workflow,
+    `${events} events`,
+    runs === 'run' ? reasons[runs] : `${reasons[runs]}${count > 1 ? `, at most ${count} at a place` : ''}`,
+  ]);
+  return [
+    `Workflows and how long their histories become at most (each message of a reviewer or a retry adds up to ${eventsPerMessage})`,
+    table(rows),
+  ];
 }
 
 function timeWords({ workMs, elapsedMs, unmeasured }: PlanEstimate): string {

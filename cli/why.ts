@@ -115,7 +115,7 @@ export async function explainStep(store: Store, header: RunHeader, step: string)
 
 function ranBecause(
   { fork, run }: RunHeader,
-  { kind, state, error, fresh }: StepRecord,
+  { kind, state, error, fresh, note }: StepRecord,
   { reusable, known, changed }: { reusable: boolean; known: boolean; changed: boolean },
 ): string {
   const done = state === 'done' ? 'It ran' : state === 'held' ? 'It gave up' : `It is ${state}`;
@@ -123,6 +123,7 @@ function ranBecause(
   if (kind === 'repeat' || kind === 'matrix' || kind === 'forEach') {
     return `${done}${failure}. What runs anew is decided for each step inside: ask why of one of those.`;
   }
+  if (kind === 'approve') return `People decide it: ${note ?? 'nobody has answered yet'}.`;
   const so = `${done}${failure}, `;
   if (fresh !== undefined && fork !== undefined) {
     return `${so}because ${run} was forked from ${fork.run} to run anew from ${fork.from} on.`;
@@ -133,8 +134,9 @@ function ranBecause(
   return `${so}because no result of the same work was in the store.`;
 }
 
-function skipReason({ error }: StepRecord, planned: ReturnType<typeof findStep>): string {
+function skipReason({ error, note }: StepRecord, planned: ReturnType<typeof findStep>): string {
   if (error !== undefined) return `It was skipped. ${error}`;
+  if (note !== undefined) return `It was skipped: ${note}.`;
   return `It was skipped, because its condition was false${planned?.when === undefined ? '' : `: ${planned.when}`}.`;
 }
 
@@ -257,5 +259,5 @@ function whyText({ run, step, kind, state, reused, because, nearest, changes, in
 
 function originWords({ step, output, from }: InputOrigin): string {
   if (step === undefined) return 'a folder that the run took in';
-  return `${output} of ${step}${from === undefined ? '' : ` (reused, made by ${from})`}`;
+  return `${step}.${output}${from === undefined ? '' : ` (reused, made by ${from})`}`;
 }

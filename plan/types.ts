@@ -144,6 +144,7 @@ export interface ApproveStep extends StepBase {
   readonly expired?: 'hold' | 'fail' | Answer;
   /** By `expired`. */
   readonly onFailure: OnFailure;
+  readonly fresh?: string;
 }
 
 /** `search-capacity`: a child workflow with one activity a trial. */

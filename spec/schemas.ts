@@ -4,6 +4,7 @@ import expression from '../schemas/expression.schema.json' with { type: 'json' }
 import form from '../schemas/form.schema.json' with { type: 'json' };
 import formField from '../schemas/form-field.schema.json' with { type: 'json' };
 import pipeline from '../schemas/pipeline.schema.json' with { type: 'json' };
+import pipelineTest from '../schemas/pipeline-test.schema.json' with { type: 'json' };
 import detect from '../schemas/steps/detect.schema.json' with { type: 'json' };
 import evaluate from '../schemas/steps/evaluate.schema.json' with { type: 'json' };
 import exportFiles from '../schemas/steps/export.schema.json' with { type: 'json' };
@@ -57,6 +58,7 @@ const files: { readonly [name: string]: unknown } = {
   'form.schema.json': form,
   'form-field.schema.json': formField,
   'pipeline.schema.json': pipeline,
+  'pipeline-test.schema.json': pipelineTest,
   'training.schema.json': training,
   'steps/detect.schema.json': detect,
   'steps/evaluate.schema.json': evaluate,

@@ -73,6 +73,11 @@ function defaultsErrors(value: PlainValue): ErrorObject[] {
   });
 }
 
+/** The problems that errors of a file's own schema are. `file`: what the file is, in words. */
+export function problemsOfErrors(errors: readonly ErrorObject[], parsed: ParsedSpec, file: string): Problem[] {
+  return tellingErrors(errors).map((error) => faultOf(error, parsed, file).problem);
+}
+
 function structureErrors(value: PlainValue): ErrorObject[] {
   const validate = validatorOf('');
   validate(value);
@@ -195,7 +200,8 @@ interface Fault {
   readonly unsound: readonly string[];
 }
 
-function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
+/** `file`: what the file is, in words. */
+function faultOf(error: ErrorObject, parsed: ParsedSpec, file = 'pipeline'): Fault {
   const { instancePath, keyword, params } = error;
   const parent = error.parentSchema as Schema;
   const place = placeOf(parsed, instancePath);
@@ -206,7 +212,7 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
       const key = String(params.additionalProperty);
       const pointer = pointerTo(instancePath, key);
       const known = Object.keys(parent.properties ?? {});
-      const where = instancePath === '' ? 'a pipeline' : pathOf(instancePath);
+      const where = instancePath === '' ? `a ${file}` : pathOf(instancePath);
       const message = `Unknown key "${key}" in ${where}.`;
       const range = keyRange(parsed, pointer);
       const fix = nameFix(key, freeNames(known, error.data), range);
@@ -217,7 +223,7 @@ function faultOf(error: ErrorObject, parsed: ParsedSpec): Fault {
     }
     case 'required': {
       const key = String(params.missingProperty);
-      const where = instancePath === '' ? 'The pipeline' : pathOf(instancePath);
+      const where = instancePath === '' ? `The ${file}` : pathOf(instancePath);
       const message = `${where} has no "${key}".`;
       const hint = missingHint(key, instancePath, parent);
       // What a step lacks in `with` makes the step wrong, but not what the others read from it.

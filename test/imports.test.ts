@@ -12,7 +12,18 @@ interface Directions {
   readonly types: readonly string[];
 }
 
-const anyOfOurs = ['spec', 'plan', 'workflows', 'activities', 'detection', 'artifacts', 'report', 'review', 'deploy'];
+const anyOfOurs = [
+  'spec',
+  'plan',
+  'workflows',
+  'simulate',
+  'activities',
+  'detection',
+  'artifacts',
+  'report',
+  'review',
+  'deploy',
+];
 
 const directions: { readonly [folder: string]: Directions } = {
   detection: { code: [], types: [] },
@@ -41,6 +52,8 @@ const directions: { readonly [folder: string]: Directions } = {
     ],
     types: ['plan', 'activities', 'detection', 'artifacts'],
   },
+  // Answers the interpreter in place of Temporal and of the steps.
+  simulate: { code: ['plan', 'spec', 'activities', 'artifacts', 'workflows/messages.ts'], types: [] },
   activities: { code: ['plan', 'spec', 'detection', 'artifacts', 'report'], types: ['workflows'] },
   review: { code: ['artifacts', 'detection', 'plan/form.ts', 'workflows/messages.ts'], types: ['plan'] },
   deploy: { code: anyOfOurs, types: [] },

@@ -13,13 +13,13 @@ import type { Values } from './scope-messages.ts';
 const unansweredFailure = 'Unanswered';
 
 export async function approveGate(
-  { form, expired }: ApproveStep,
+  { form, expired, fresh }: ApproveStep,
   path: string,
   inputs: Values,
   context: ScopeContext,
 ): Promise<Values> {
   const { run } = context;
-  const opened = await control('open-approval', { run, path, now: now(), form, expired, with: inputs });
+  const opened = await control('open-approval', { run, path, now: now(), form, expired, fresh, with: inputs });
   const given = opened.approval.given ?? (await waitForAnswer(opened, context)) ?? answerOfNobody(expired);
   const outputs = await control('close-approval', { run, path, given, now: now() });
   if (given !== null) return outputs;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 export function readCorpus(root: string): string[] {
   const shipped = readdirSync(join(root, 'pipelines'), { recursive: true })
     .map(String)
-    .filter((name) => name.endsWith('.yaml'))
+    .filter((name) => name.endsWith('.yaml') && !name.endsWith('.test.yaml'))
     .sort()
     .map((name) => readFileSync(join(root, 'pipelines', name), 'utf8'));
   const page = readFileSync(join(root, 'docs', 'diagnostics.md'), 'utf8');

@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type ApprovalRequest, closeApproval, openApproval } from '../../activities/approvals.ts';
+import type { ActivityDeps } from '../../activities/attempt.ts';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { createRun } from '../../artifacts/run-record.ts';
+import { testEnvironment } from '../small-plans.ts';
+
+let folder: string;
+let deps: ActivityDeps;
+const now = '2026-01-01T00:00:00.000Z';
+const request = (run: string, changes: Partial<ApprovalRequest> = {}): ApprovalRequest => ({
+  run,
+  path: 'ok',
+  now,
+  form: { properties: { go: { type: 'boolean' } }, required: ['go'] },
+  with: { message: 'AP is 0.4. Train on?' },
+  ...changes,
+});
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-approvals-'));
+  const store = await openFolderStore(folder);
+  deps = { store, describeEnvironment: async () => testEnvironment };
+  const header = { pipeline: 'p', planDigest: '0', source: '0', file: 'p.yaml', params: {}, createdAt: now };
+  await createRun(store, { ...header, run: 'origin' });
+  for (const run of ['fork', 'later', 'other']) {
+    await createRun(store, { ...header, run, fork: { run: 'origin', from: 'more', params: {} } });
+  }
+  await openApproval(deps, request('origin'));
+  const given = { answer: { go: true }, by: 'ann', at: now, via: 'update' } as const;
+  await closeApproval(deps, { run: 'origin', path: 'ok', given, now });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('what was answered before the step that a fork goes its own way from is not asked again', async () => {
+  const { approval } = await openApproval(deps, request('fork'));
+  expect(approval).toMatchObject({ state: 'answered', given: { by: 'ann', answer: { go: true } } });
+  const outputs = await closeApproval(deps, { run: 'fork', path: 'ok', given: approval.given!, now });
+  expect(outputs).toEqual({ go: true, by: 'ann', expired: false });
+});
+
+test('a gate behind that step is asked anew, and so is another question', async () => {
+  expect((await openApproval(deps, request('later', { fresh: 'salt' }))).approval.state).toBe('open');
+  const question = { with: { message: 'AP is 0.6. Train on?' } };
+  expect((await openApproval(deps, request('other', question))).approval.state).toBe('open');
+});
