@@ -213,7 +213,7 @@ class Simulation {
       case 'open-gate':
         return this.#openGate(request as unknown as StepRequest, policy!);
       case 'append-decisions':
-        return { result: this.#append(request.batch as unknown as Batch) };
+        return { result: this.#append(request.batches as unknown as readonly Batch[]) };
       case 'open-approval':
         return { result: this.#openApproval(request as unknown as ApprovalRequest) };
       case 'escalate-approval':
@@ -391,10 +391,12 @@ class Simulation {
     });
   }
 
-  #append({ gate, decisions = [] }: Batch) {
-    const { candidates, decided } = this.#gates.get(gate)!;
-    for (const { candidateId } of decisions) decided.add(candidateId);
-    return { undecided: candidates.length - decided.size, refused: [] };
+  /** All of one gate. */
+  #append(batches: readonly Batch[]) {
+    const { candidates, decided } = this.#gates.get(batches[0]!.gate)!;
+    for (const { decisions = [] } of batches) for (const { candidateId } of decisions) decided.add(candidateId);
+    const written = batches.map(({ batch, decisions = [] }) => ({ batch, accepted: decisions.length, repeated: 0 }));
+    return { undecided: candidates.length - decided.size, refused: [], written };
   }
 
   #begin({ path, kind, with: parameters }: StepRequest): void {
@@ -500,6 +502,7 @@ interface GivenAnswer {
 
 interface Batch {
   readonly gate: string;
+  readonly batch: string;
   readonly decisions?: readonly { readonly candidateId: string }[];
 }
 
