@@ -180,9 +180,14 @@ test('many legs share few slots over several batches, and go on while one is hel
   const items = numbers(11).map((number) => 1_000 + number);
   const fan = fanOut('sites', [note()], { legs: { forEach: items }, perBatch: 4, concurrency: 2 });
   const handle = await rig.startRun('held', { steps: [fan, allOf('sites')] });
-  await eventually(async () => (await readRun(rig.store, 'held'))?.state.state === 'held', 60_000);
+  // For a moment before the last batch begins nothing runs either.
+  await eventually(
+    async () =>
+      (await rig.step('held', 'sites[11]'))?.state === 'done' &&
+      (await readRun(rig.store, 'held'))?.state.state === 'held',
+    60_000,
+  );
   expect((await rig.step('held', 'sites[2]'))?.state).toBe('held');
-  expect((await rig.step('held', 'sites[11]'))?.state).toBe('done');
   expect(mostWorking.get('held')).toBeLessThanOrEqual(2);
   const batches = ['sites[1..4]', 'sites[5..8]', 'sites[9..11]'].map((path) =>
     rig.client.workflow.getHandle(workflowIdOf('held', path)).describe(),
