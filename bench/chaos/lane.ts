@@ -103,7 +103,11 @@ export async function openLane(): Promise<Lane> {
     };
     let reviving: Promise<unknown> = Promise.resolve();
     const revive = async (): Promise<void> => {
-      reviving = reviving.catch(() => undefined).then(() => Promise.all([servers.revive(), workers.revive()]));
+      // In this order: a worker that finds no server ends.
+      reviving = reviving
+        .catch(() => undefined)
+        .then(() => servers.revive())
+        .then(() => workers.revive());
       await reviving;
     };
     const scene = { workers, servers, http, storeNetwork, store, random: () => random.next(), later, revive };

@@ -30,6 +30,8 @@ export interface WorkerPlace {
 }
 
 /** On an idle machine a second will do. */
+/** A service manager has no end of patience; a server that is down may take a minute to come back on a busy machine. */
+const startsMax = 60;
 const stopMaxMs = 60_000;
 
 export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorkers> {
@@ -58,7 +60,7 @@ export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorker
       });
       if (ready) return;
       // Killed before it was ready, or it came while a server was away: as a service manager, start it again.
-      if (attempt === 8) throw new Error(`A worker does not start: ${said}`);
+      if (attempt === startsMax) throw new Error(`A worker does not start: ${said}`);
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   };
