@@ -29,9 +29,9 @@ export interface WorkerPlace {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** On an idle machine a second will do. */
 /** A service manager has no end of patience; a server that is down may take a minute to come back on a busy machine. */
 const startsMax = 60;
+/** On an idle machine a second will do. */
 const stopMaxMs = 60_000;
 
 export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorkers> {
