@@ -36,21 +36,25 @@ export function shippedPlans(): { readonly name: string; readonly plan: Plan }[]
   const files = readdirSync(join(root, 'pipelines'), { recursive: true }).map((name) =>
     join('pipelines', String(name)),
   );
-  return files
-    // Tests beside them are no pipelines.
-    .filter((file) => file.endsWith('.yaml') && !file.endsWith('.test.yaml'))
-    .sort()
-    .flatMap((file) => {
-      const read = (path: string) => ({ text: readFileSync(join(root, path), 'utf8') });
-      const pipeline = parsePipeline({ file, ...read(file) }, read);
-      const types = Object.values(pipeline.params).map(({ type }) => type);
-      if (types.some((type) => artifactParamTypes.some((each) => each === type))) return [];
-      const tree: ArtifactRef = { artifact: 'tree', digest: '0'.repeat(64), bytes: 0 };
-      const folders = Object.entries(pipeline.params).filter(([, { type }]) => type === 'path');
-      const { plan } = compilePipeline(pipeline, { params: Object.fromEntries(folders.map(([name]) => [name, tree])) });
-      if (plan === undefined) throw new Error(`${file} does not compile.`);
-      return [{ name: basename(file, '.yaml'), plan }];
-    });
+  return (
+    files
+      // Tests beside them are no pipelines.
+      .filter((file) => file.endsWith('.yaml') && !file.endsWith('.test.yaml'))
+      .sort()
+      .flatMap((file) => {
+        const read = (path: string) => ({ text: readFileSync(join(root, path), 'utf8') });
+        const pipeline = parsePipeline({ file, ...read(file) }, read);
+        const types = Object.values(pipeline.params).map(({ type }) => type);
+        if (types.some((type) => artifactParamTypes.some((each) => each === type))) return [];
+        const tree: ArtifactRef = { artifact: 'tree', digest: '0'.repeat(64), bytes: 0 };
+        const folders = Object.entries(pipeline.params).filter(([, { type }]) => type === 'path');
+        const { plan } = compilePipeline(pipeline, {
+          params: Object.fromEntries(folders.map(([name]) => [name, tree])),
+        });
+        if (plan === undefined) throw new Error(`${file} does not compile.`);
+        return [{ name: basename(file, '.yaml'), plan }];
+      })
+  );
 }
 
 /** Activities without a store: steps give values of the types of their kind's outputs. */
