@@ -30,6 +30,9 @@ export const CHROMIUM = {
   sha512: 'jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
 };
 
+/** A package on PyPI that resolves Maven artifacts, for machines without Maven. */
+export const JAR_RESOLVER = 'jgo==3.2.0';
+
 export const TEST_SERVER = {
   // Temporal's own test server, whose clock skips the time in which nobody works.
   artifact: 'io.temporal:temporal-test-server',

@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { findTestServer, JAVA_RUNTIME, onPath, TEST_SERVER, testServerFolder } from './parts.mjs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findTestServer, JAR_RESOLVER, JAVA_RUNTIME, onPath, TEST_SERVER, testServerFolder } from './parts.mjs';
 import { SetupError } from './remedies.mjs';
 import { missingSpace, runTool, withTemporaryFolder } from './tools.mjs';
 
@@ -19,9 +20,10 @@ export function testServerStage() {
         const message = `HARDCASE_TEST_SERVER names ${process.env.HARDCASE_TEST_SERVER}, which is no program that can be run.`;
         return [new SetupError(message, 'Correct it, or unset it.')];
       }
-      if (!onPath('mvn')) {
-        const message = 'Maven was not found on PATH; it fetches the time-skipping Temporal server of the tests.';
-        return [new SetupError(message, `Install it (Debian, Ubuntu: apt-get install maven), ${ownServer}.`)];
+      if (!onPath('mvn') && !onPath('python3')) {
+        const message =
+          'Neither mvn nor python3 was found on PATH; one of them fetches the time-skipping Temporal server of the tests.';
+        return [new SetupError(message, `Install one (Debian, Ubuntu: apt-get install python3-venv), ${ownServer}.`)];
       }
       return [missingSpace(testServerFolder(), 0.3, 'The time-skipping Temporal server')].filter(Boolean);
     },
@@ -45,18 +47,11 @@ export function testServerStage() {
   };
 }
 
-/** The digest is over the names and digests of all jars: Maven resolves the same set for a released version. */
+/** The digest is over the names and digests of all jars: the same set is resolved for a released version. */
 async function fetchJars(folder, lib) {
   const [group, artifact] = TEST_SERVER.artifact.split(':');
-  const dependency = `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${TEST_SERVER.version}</version></dependency>`;
-  writeFileSync(
-    join(folder, 'pom.xml'),
-    `<project><modelVersion>4.0.0</modelVersion><groupId>hardcase</groupId><artifactId>setup</artifactId><version>1</version><dependencies>${dependency}</dependencies></project>`,
-  );
-  const goal = `org.apache.maven.plugins:maven-dependency-plugin:${TEST_SERVER.mavenPlugin}:copy-dependencies`;
-  const repository = join(folder, 'repository');
-  const flags = ['-B', '-f', join(folder, 'pom.xml'), `-DoutputDirectory=${lib}`, `-Dmaven.repo.local=${repository}`];
-  await runTool('mvn dependency:copy-dependencies', 'mvn', [...flags, goal], { cwd: folder, log: 'test-server' });
+  if (onPath('mvn')) await fetchWithMaven(folder, lib, group, artifact);
+  else await fetchWithPython(folder, lib, group, artifact);
   const lines = readdirSync(lib)
     .sort()
     .map((name) => `${name} ${sha256(join(lib, name))}\n`);
@@ -66,6 +61,31 @@ async function fetchJars(folder, lib) {
     `The jars of ${TEST_SERVER.artifact} ${TEST_SERVER.version} have the digest ${found}, expected ${TEST_SERVER.jarsSha256}.`,
     'Something between here and the registry changed a file: try another network or mirror.',
   );
+}
+
+/** Maven knows the mirrors that a user has set. */
+async function fetchWithMaven(folder, lib, group, artifact) {
+  const dependency = `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${TEST_SERVER.version}</version></dependency>`;
+  writeFileSync(
+    join(folder, 'pom.xml'),
+    `<project><modelVersion>4.0.0</modelVersion><groupId>hardcase</groupId><artifactId>setup</artifactId><version>1</version><dependencies>${dependency}</dependencies></project>`,
+  );
+  const goal = `org.apache.maven.plugins:maven-dependency-plugin:${TEST_SERVER.mavenPlugin}:copy-dependencies`;
+  const repository = join(folder, 'repository');
+  const flags = ['-B', '-f', join(folder, 'pom.xml'), `-DoutputDirectory=${lib}`, `-Dmaven.repo.local=${repository}`];
+  await runTool('mvn dependency:copy-dependencies', 'mvn', [...flags, goal], { cwd: folder, log: 'test-server' });
+}
+
+/** For machines without Maven: a package of Python's that resolves as Maven does, in an environment of its own. */
+async function fetchWithPython(folder, lib, group, artifact) {
+  const environment = join(folder, 'jgo');
+  await runTool('python3 -m venv', 'python3', ['-m', 'venv', environment], { log: 'test-server' });
+  const python = join(environment, 'bin', 'python');
+  const quiet = ['--no-cache-dir', '--disable-pip-version-check', '--only-binary=:all:'];
+  await runTool('pip install jgo', python, ['-m', 'pip', 'install', ...quiet, JAR_RESOLVER], { log: 'test-server' });
+  const program = join(dirname(fileURLToPath(import.meta.url)), 'fetch_jars.py');
+  const words = [program, group, artifact, TEST_SERVER.version, join(folder, 'repository'), lib];
+  await runTool('fetching the jars', python, words, { log: 'test-server' });
 }
 
 /** A Java that comes as a Python wheel, for machines that have none. */
