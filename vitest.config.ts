@@ -16,6 +16,8 @@ export default defineConfig({
   test: {
     // TensorFlow's addon is native and not made for worker threads.
     pool: 'forks',
+    // Commands colour what they print where CI is set, and tests compare what they print.
+    env: { NO_COLOR: '1' },
     projects: [
       {
         extends: true,
