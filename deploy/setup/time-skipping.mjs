@@ -23,7 +23,9 @@ export function testServerStage() {
       if (!onPath('mvn') && !onPath('python3')) {
         const message =
           'Neither mvn nor python3 was found on PATH; one of them fetches the time-skipping Temporal server of the tests.';
-        return [new SetupError(message, `Install one (Debian, Ubuntu: apt-get install python3-venv), ${ownServer}.`)];
+        return [
+          new SetupError(message, `Install one (Debian, Ubuntu: apt-get install python3 python3-pip), ${ownServer}.`),
+        ];
       }
       return [missingSpace(testServerFolder(), 0.3, 'The time-skipping Temporal server')].filter(Boolean);
     },
@@ -76,16 +78,15 @@ async function fetchWithMaven(folder, lib, group, artifact) {
   await runTool('mvn dependency:copy-dependencies', 'mvn', [...flags, goal], { cwd: folder, log: 'test-server' });
 }
 
-/** For machines without Maven: a package of Python's that resolves as Maven does, in an environment of its own. */
+/** For machines without Maven: a package of Python's that resolves as Maven does, in a folder of its own. */
 async function fetchWithPython(folder, lib, group, artifact) {
-  const environment = join(folder, 'jgo');
-  await runTool('python3 -m venv', 'python3', ['-m', 'venv', environment], { log: 'test-server' });
-  const python = join(environment, 'bin', 'python');
-  const quiet = ['--no-cache-dir', '--disable-pip-version-check', '--only-binary=:all:'];
-  await runTool('pip install jgo', python, ['-m', 'pip', 'install', ...quiet, JAR_RESOLVER], { log: 'test-server' });
+  const packages = join(folder, 'jgo');
+  const flags = ['--no-cache-dir', '--disable-pip-version-check', '--only-binary=:all:', '--target', packages];
+  await runTool('pip install jgo', 'python3', ['-m', 'pip', 'install', ...flags, JAR_RESOLVER], { log: 'test-server' });
   const program = join(dirname(fileURLToPath(import.meta.url)), 'fetch_jars.py');
   const words = [program, group, artifact, TEST_SERVER.version, join(folder, 'repository'), lib];
-  await runTool('fetching the jars', python, words, { log: 'test-server' });
+  const env = { PYTHONPATH: packages };
+  await runTool('fetching the jars', 'python3', words, { env, log: 'test-server' });
 }
 
 /** A Java that comes as a Python wheel, for machines that have none. */

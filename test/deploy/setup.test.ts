@@ -139,8 +139,8 @@ set-up: python3 was not found on PATH; it fetches and unpacks TensorFlow.
   What to do: Install Python 3 with pip (Debian, Ubuntu: apt-get install python3 python3-pip).
 set-up: Go was not found on PATH; it builds the S3 server of the tests.
   What to do: Install Go 1.25 or newer (Debian, Ubuntu: apt-get install golang, or the archive from go.dev), or put a minio binary on PATH.
-set-up: Maven was not found on PATH; it fetches the time-skipping Temporal server of the tests.
-  What to do: Install it (Debian, Ubuntu: apt-get install maven), or name a program in HARDCASE_TEST_SERVER that starts io.temporal.testserver.TestServer on the port that it is given.
+set-up: Neither mvn nor python3 was found on PATH; one of them fetches the time-skipping Temporal server of the tests.
+  What to do: Install one (Debian, Ubuntu: apt-get install python3 python3-pip), or name a program in HARDCASE_TEST_SERVER that starts io.temporal.testserver.TestServer on the port that it is given.
 `);
   expect(readdirSync(project).sort()).toEqual([
     'deploy',
