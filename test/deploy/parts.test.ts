@@ -224,14 +224,23 @@ describe('the time-skipping server of the tests', () => {
     process.env = { ...before };
   });
 
-  test('is the one that is named, and asks for Maven where there is none', () => {
+  test('is the one that is named, and asks for Maven or Python where there is neither', () => {
     expect(testServerStage().isDone()).toBe(false);
     process.env.PATH = folder;
-    expect(testServerStage().problems()[0]!.message).toContain('Maven was not found');
+    expect(testServerStage().problems()[0]!.message).toContain('Neither mvn nor python3 was found on PATH');
     process.env.HARDCASE_TEST_SERVER = join(folder, 'server');
     expect(testServerStage().problems()[0]!.message).toContain('which is no program that can be run');
     executable(join(folder, 'server'), '');
     expect(testServerStage().isDone()).toBe(true);
+  });
+
+  test('is fetched by a package of Python where there is no Maven', async () => {
+    process.env.PATH = folder;
+    executable(
+      join(folder, 'python3'),
+      'case "$*" in *"pip install"*"jgo=="*) exit 0;; esac\nfor lib in "$@"; do :; done\n/bin/mkdir -p "$lib" && echo other > "$lib/a.jar"',
+    );
+    await expect(testServerStage().run()).rejects.toThrow(/^The jars of .* have the digest [0-9a-f]{64}, expected/);
   });
 
   test('is refused where a jar is another', async () => {
