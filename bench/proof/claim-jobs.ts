@@ -71,15 +71,21 @@ const withTail =
  */
 const NORM = 5;
 
+/**
+ * The last third of the epochs. The plateau rule would be nearer to the published words, but with a constant rate it did not switch on
+ * within the 24 epochs of any seed.
+ */
+const LATE = { share: 0.67 } as const;
+
 const CLIPS: readonly { readonly name: string; readonly clip: DeepPartial<TrainOptions['clip']> }[] = [
   { name: 'global norm, from the start', clip: { by: 'global-norm', norm: NORM, when: 'always' } },
-  { name: 'global norm, near convergence', clip: { by: 'global-norm', norm: NORM, when: 'plateau' } },
+  { name: 'global norm, near convergence', clip: { by: 'global-norm', norm: NORM, when: LATE } },
   {
     name: 'running percentile of the norm, near convergence',
-    clip: { by: 'global-norm', norm: 'auto', when: 'plateau' },
+    clip: { by: 'global-norm', norm: 'auto', when: LATE },
   },
   { name: 'per target, from the start', clip: { by: 'per-target', when: 'always' } },
-  { name: 'per target, near convergence', clip: { by: 'per-target', when: 'plateau' } },
+  { name: 'per target, near convergence', clip: { by: 'per-target', when: LATE } },
 ];
 
 export const EXPERIMENTS: readonly Experiment[] = [
