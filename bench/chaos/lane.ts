@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { verifyRun } from '../../activities/verify-run.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
-import { sha256Hex } from '../../artifacts/digest.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { findGarbage, removeGarbage } from '../../artifacts/garbage.ts';
 import { listGates, readDecisions } from '../../artifacts/gate-record.ts';
@@ -18,13 +17,14 @@ import { isRunning } from '../../deploy/servers.ts';
 import { createRandom } from '../../detection/random.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
 import type { Json, Plan } from '../../plan/types.ts';
-import { queueName, type RunArguments, workflowIdOf } from '../../workflows/messages.ts';
+import { workflowIdOf } from '../../workflows/messages.ts';
+import { type ChaosCommand, followWithCommand } from './command.ts';
 import { openHttpProxy } from './http-proxy.ts';
 import { chaosPlan, gates } from './pipeline.ts';
 import { type Reviewer, startReviewer, verdictOn } from './reviewer.ts';
-import type { Mishap, Schedule } from './schedule.ts';
+import type { Mishap, Client as Party, Schedule } from './schedule.ts';
 import { bucket, startChaosServers } from './servers.ts';
-import { openTcpProxy } from './tcp-proxy.ts';
+import { openTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 import { type ChaosWorkers, startChaosWorkers } from './workers.ts';
 
 /** What a run must leave, whatever happened to it. */
@@ -75,13 +75,15 @@ export async function openLane(): Promise<Lane> {
     AWS_ACCESS_KEY_ID: servers.minio.accessKey,
     AWS_SECRET_ACCESS_KEY: servers.minio.secretKey,
   });
+  const commandNetwork = await openTcpProxy(servers.temporalPort);
+  const environment = { ...process.env, ...keysOf(storeNetwork.port) };
   const storesFile = join(folder, 'stores.json');
   const workers = await startChaosWorkers({
     folder,
     temporalPort: servers.temporalPort,
     storesFile,
     queue,
-    environment: { ...process.env, ...keysOf(storeNetwork.port) },
+    environment,
   });
   const pids = servers.pids();
   const places: { [run: string]: string } = {};
@@ -110,13 +112,34 @@ export async function openLane(): Promise<Lane> {
         .then(() => workers.revive());
       await reviving;
     };
-    const scene = { workers, servers, http, storeNetwork, store, random: () => random.next(), later, revive };
+    const commands: ChaosCommand[] = [];
+    const scene = {
+      workers,
+      servers,
+      http,
+      storeNetwork,
+      commandNetwork,
+      commands,
+      store,
+      random: () => random.next(),
+      later,
+      revive,
+    };
     let reviewer: Reviewer | null = null;
     try {
       await revive();
       await prepareRun(store, run, plan, source);
-      const start = () => startWorkflow(client, run, plan);
-      const [handle] = await Promise.all([start(), ...(schedule.startedTwice ? [start()] : [])]);
+      const command = () =>
+        followWithCommand({
+          folder: join(folder, 'command'),
+          address: `127.0.0.1:${commandNetwork.port}`,
+          store: storeUrl,
+          queue,
+          run,
+          environment,
+        });
+      commands.push(command(), ...(schedule.startedTwice ? [command()] : []));
+      const handle = client.workflow.getHandle(workflowIdOf(run));
       reviewer = startReviewer(store, run, handle, schedule, expected?.candidates ?? new Map());
       for (const { atMs, mishap } of schedule.mishaps) later(atMs, () => befall(mishap, scene));
       const state = await endOf(client, run);
@@ -125,6 +148,7 @@ export async function openLane(): Promise<Lane> {
       await calmDown(scene);
       if (state !== 'COMPLETED') problems.push(`the workflow is ${state}`);
       problems.push(...(await reviewer.stop()));
+      for (const command of commands) problems.push(...(await command.end()));
       // A worker that was stopped comes back, late, and says what it has to say.
       if (schedule.mishaps.some(({ mishap }) => mishap.what === 'stop-worker')) await sleep(lateMs);
       problems.push(...(await troublesOf(store, run)));
@@ -137,6 +161,7 @@ export async function openLane(): Promise<Lane> {
       return { seed: schedule.seed, seconds: (Date.now() - beganAt) / 1000, problems, left: null };
     } finally {
       for (const timer of timers) clearTimeout(timer);
+      for (const command of commands) command.abandon();
       await calmDown(scene).catch(() => undefined);
       await reviewer?.stop();
       if (isFolder && problems.length === 0) rmSync(storeUrl, { recursive: true, force: true, maxRetries: 5 });
@@ -148,6 +173,7 @@ export async function openLane(): Promise<Lane> {
     async close() {
       const problems = await workers.stop();
       await storeNetwork.close();
+      await commandNetwork.close();
       await http.close();
       await connection.close();
       pids.push(...servers.pids());
@@ -164,7 +190,10 @@ const queue = 'chaos';
 const lateMs = 1_500;
 
 /** Everything works again, and what was killed is there. */
-async function calmDown({ workers, servers, http, storeNetwork, revive }: Scene): Promise<void> {
+async function calmDown(scene: Scene): Promise<void> {
+  const { workers, servers, http, storeNetwork, commandNetwork, commands, revive } = scene;
+  for (const command of commands) command.pause(false);
+  commandNetwork.mend();
   for (const worker of [0, 1]) {
     workers.pause(worker, false);
     workers.setFaults(worker, {});
@@ -181,7 +210,12 @@ interface Scene {
   readonly workers: ChaosWorkers;
   readonly servers: Awaited<ReturnType<typeof startChaosServers>>;
   readonly http: Awaited<ReturnType<typeof openHttpProxy>>;
-  readonly storeNetwork: Awaited<ReturnType<typeof openTcpProxy>>;
+  /** Between everybody and the store. */
+  readonly storeNetwork: TcpProxy;
+  /** Between the commands and the Temporal server. */
+  readonly commandNetwork: TcpProxy;
+  /** Each is `hardcase run` of the same run. */
+  readonly commands: readonly ChaosCommand[];
   readonly store: Store;
   readonly random: () => number;
   later(ms: number, act: () => unknown): void;
@@ -189,7 +223,7 @@ interface Scene {
 }
 
 async function befall(mishap: Mishap, scene: Scene): Promise<void> {
-  const { workers, servers, http, storeNetwork, store, random, later, revive } = scene;
+  const { workers, servers, http, storeNetwork, commands, store, random, later, revive } = scene;
   switch (mishap.what) {
     case 'kill-worker':
       workers.kill(mishap.worker);
@@ -198,6 +232,15 @@ async function befall(mishap: Mishap, scene: Scene): Promise<void> {
     case 'stop-worker':
       workers.pause(mishap.worker, true);
       later(mishap.forMs, () => workers.pause(mishap.worker, false));
+      return;
+    case 'kill-command':
+      for (const command of commands) command.kill();
+      return;
+    case 'stop-command':
+      for (const command of commands) command.pause(true);
+      later(mishap.forMs, () => {
+        for (const command of commands) command.pause(false);
+      });
       return;
     case 'kill-temporal':
       servers.killTemporal();
@@ -216,17 +259,21 @@ async function befall(mishap: Mishap, scene: Scene): Promise<void> {
       later(mishap.forMs, () => servers.pauseMinio(false));
       return;
     case 'cut': {
-      const network = mishap.where === 'store' ? storeNetwork : workers.networks[mishap.worker]!;
+      const network = networkOf(mishap.whose, scene);
       network.cut();
       later(mishap.forMs, () => network.mend());
       return;
     }
     case 'slow': {
-      const network = workers.networks[mishap.worker]!;
+      const network = networkOf(mishap.whose, scene);
       network.slow(mishap.ms);
       later(mishap.forMs, () => network.mend());
       return;
     }
+    case 'cut-store':
+      storeNetwork.cut();
+      later(mishap.forMs, () => storeNetwork.mend());
+      return;
     case 's3':
       http.break(mishap.fault, random);
       later(mishap.forMs, () => http.mend());
@@ -249,24 +296,26 @@ async function befall(mishap: Mishap, scene: Scene): Promise<void> {
   }
 }
 
+function networkOf(whose: Party, { workers, commandNetwork }: Scene): TcpProxy {
+  return whose === 'command' ? commandNetwork : workers.networks[whose === 'worker 0' ? 0 : 1]!;
+}
+
+/** As a fork: then the command takes the plan that stands in the store, whose heartbeats are quicker than those of any file. */
 async function prepareRun(store: Store, run: string, plan: Plan, source: string): Promise<void> {
   const planDigest = await store.putObject(Buffer.from(canonicalJson(plan as unknown as Json)));
   const createdAt = new Date().toISOString();
   const sourceDigest = await store.putObject(Buffer.from(source));
   const { pipeline, params } = plan;
-  await createRun(store, { run, pipeline, planDigest, source: sourceDigest, file: 'chaos.yaml', params, createdAt });
-}
-
-async function startWorkflow(client: Client, run: string, plan: Plan) {
-  const { pipeline, seed, root } = plan;
-  const planDigest = sha256Hex(canonicalJson(plan as unknown as Json));
-  const argument: RunArguments = { run, pipeline, planDigest, seed, scope: root };
-  return client.workflow.start(pipeline, {
-    workflowId: workflowIdOf(run),
-    taskQueue: queueName(queue, 'workflows'),
-    args: [argument],
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  const fork = { run: 'chaos', from: 'data', params: {} };
+  await createRun(store, {
+    run,
+    pipeline,
+    planDigest,
+    source: sourceDigest,
+    file: 'chaos.yaml',
+    params,
+    createdAt,
+    fork,
   });
 }
 

@@ -14,7 +14,7 @@ import type { Box, Candidate } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 
 const steps = 25;
-const stepMs = 50;
+const stepMs = 40;
 const saveEvery = 3;
 
 interface TrainInputs {

@@ -1,9 +1,12 @@
 /** `npm run chaos -- --seeds A-B [--lanes N] [--log FILE]`: runs a pipeline under each seed's mishaps, and appends what came of it. */
 
+import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { readArguments, runCommand, UsageError, wholeOption } from '../proof/command-line.ts';
 import { calmSchedule, type Lane, type Outcome, openLane } from './lane.ts';
 import { mishapText, type Schedule, scheduleOf } from './schedule.ts';
+import { findFaketime } from './wrong-clock.ts';
 
 const usage = `Usage: npm run chaos -- --seeds A-B [--lanes N] [--log FILE]
 
@@ -35,7 +38,7 @@ await runCommand(usage, async () => {
       throw new Error(`The run that nothing disturbs fails:\n${calm.problems.join('\n')}`);
     }
     say(
-      `${new Date().toISOString()} calm: ${calm.seconds.toFixed(1)} s; seeds ${seeds[0]} to ${seeds.at(-1)}, ${laneCount} at a time`,
+      `${new Date().toISOString()} revision ${revision()}; calm: ${calm.seconds.toFixed(1)} s; seeds ${seeds[0]} to ${seeds.at(-1)}, ${laneCount} at a time; clocks by ${findFaketime() === null ? 'JavaScript' : 'libfaketime'}; load ${loadavg()[0]!.toFixed(1)}`,
     );
     const queue = [...seeds];
     await Promise.all(
@@ -57,6 +60,16 @@ await runCommand(usage, async () => {
   );
   if (failed.length > 0) process.exitCode = 1;
 });
+
+/** Of the code, as far as git is there to say. */
+function revision(): string {
+  try {
+    const words = ['describe', '--always', '--dirty=-changed', '--abbrev=10', '--exclude=*'];
+    return execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
 
 function seedsOf(text: string): number[] {
   const match = /^(\d+)(?:-(\d+))?$/.exec(text);

@@ -3,23 +3,25 @@
 import { createRandom } from '../../detection/random.ts';
 import type { HttpFault } from './http-proxy.ts';
 
+/** Of the Temporal server. */
+export type Client = 'worker 0' | 'worker 1' | 'command';
+
 export type Mishap =
   | { readonly what: 'kill-worker'; readonly worker: number }
   /** SIGSTOP, and SIGCONT after `forMs`: above the heartbeat timeout its steps are given to the other one meanwhile. */
   | { readonly what: 'stop-worker'; readonly worker: number; readonly forMs: number }
+  /** SIGKILL to `hardcase run`, which is typed again. */
+  | { readonly what: 'kill-command' }
+  | { readonly what: 'stop-command'; readonly forMs: number }
   | { readonly what: 'kill-temporal'; readonly forMs: number }
   | { readonly what: 'stop-temporal'; readonly forMs: number }
   | { readonly what: 'kill-minio'; readonly forMs: number }
   | { readonly what: 'stop-minio'; readonly forMs: number }
-  /** Between a worker and the Temporal server, or between all workers and the store. */
-  | { readonly what: 'cut'; readonly where: 'temporal' | 'store'; readonly worker: number; readonly forMs: number }
-  | {
-      readonly what: 'slow';
-      readonly where: 'temporal';
-      readonly worker: number;
-      readonly ms: number;
-      readonly forMs: number;
-    }
+  /** Between one of them and the Temporal server. */
+  | { readonly what: 'cut'; readonly whose: Client; readonly forMs: number }
+  | { readonly what: 'slow'; readonly whose: Client; readonly ms: number; readonly forMs: number }
+  /** Between all of them and the store. */
+  | { readonly what: 'cut-store'; readonly forMs: number }
   | { readonly what: 's3'; readonly fault: HttpFault; readonly forMs: number }
   | { readonly what: 'disk-full'; readonly worker: number; readonly forMs: number }
   | { readonly what: 'clock'; readonly worker: number; readonly byMs: number; readonly forMs: number }
@@ -38,29 +40,32 @@ export interface Schedule {
   readonly startedTwice: boolean;
 }
 
-/** Most of a run that nothing disturbs. */
-const spanMs = 9_000;
+/** Most of a run that nothing disturbs, the start of the command included. */
+const spanMs = 10_000;
 
 export function scheduleOf(seed: number): Schedule {
   const random = createRandom(`chaos ${seed}`);
   const between = (low: number, high: number): number => Math.round(low + random.next() * (high - low));
   const store = seed % 2 === 0 ? 's3' : 'folder';
   const worker = () => random.int(2);
+  const client = () => (['worker 0', 'worker 1', 'command'] as const)[random.int(3)]!;
   const kinds: (() => Mishap)[] = [
     () => ({ what: 'kill-worker', worker: worker() }),
     () => ({ what: 'kill-worker', worker: worker() }),
     () => ({ what: 'stop-worker', worker: worker(), forMs: between(500, 7_000) }),
+    () => ({ what: 'kill-command' }),
+    () => ({ what: 'stop-command', forMs: between(500, 7_000) }),
     () => ({ what: 'kill-temporal', forMs: between(0, 2_000) }),
     () => ({ what: 'stop-temporal', forMs: between(300, 4_000) }),
-    () => ({ what: 'cut', where: 'temporal', worker: worker(), forMs: between(200, 6_000) }),
-    () => ({ what: 'slow', where: 'temporal', worker: worker(), ms: between(20, 400), forMs: between(1_000, 5_000) }),
+    () => ({ what: 'cut', whose: client(), forMs: between(200, 6_000) }),
+    () => ({ what: 'slow', whose: client(), ms: between(20, 400), forMs: between(1_000, 5_000) }),
     () => ({ what: 'disk-full', worker: worker(), forMs: between(300, 3_000) }),
-    // S3 refuses who is off by more than a quarter of an hour.
     () => ({
       what: 'clock',
       worker: worker(),
-      byMs: between(-1, 1) * (store === 's3' ? 600_000 : 7_200_000),
-      forMs: 3_000,
+      // S3 refuses who is off by more than a quarter of an hour.
+      byMs: (random.next() < 0.5 ? -1 : 1) * between(10_000, store === 's3' ? 600_000 : 7_200_000),
+      forMs: between(2_000, 4_000),
     }),
     () => ({ what: 'collect', graceMs: 60_000 }),
   ];
@@ -71,7 +76,7 @@ export function scheduleOf(seed: number): Schedule {
       () => ({ what: 's3', fault: faults[random.int(faults.length)]!, forMs: between(500, 4_000) }),
       () => ({ what: 'kill-minio', forMs: between(0, 2_000) }),
       () => ({ what: 'stop-minio', forMs: between(300, 3_000) }),
-      () => ({ what: 'cut', where: 'store', worker: 0, forMs: between(200, 4_000) }),
+      () => ({ what: 'cut-store', forMs: between(200, 4_000) }),
     );
   }
   const count = 2 + random.int(4);

@@ -1,7 +1,7 @@
 /**
  * A worker of its own process, to be killed: ADDRESS STORES QUEUE FAULTS. The file STORES says where each run has its store:
- * `{ "chaos-7": "s3://…" }`. While the file FAULTS says so, its disk is full, or its clock is wrong by so many milliseconds:
- * `{ "full": true, "clock": -3600000 }`.
+ * `{ "chaos-7": "s3://…" }`. While the file FAULTS says so, its disk is full, or (where there is no libfaketime) its clock is
+ * wrong by so many milliseconds: `{ "full": true, "clock": -3600000 }`.
  */
 
 import { readFileSync } from 'node:fs';

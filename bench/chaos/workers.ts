@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openTcpProxy, type TcpProxy } from './tcp-proxy.ts';
+import { openWrongClock } from './wrong-clock.ts';
 
 export interface ChaosWorkers {
   /** To the Temporal server, one a worker. */
@@ -37,6 +38,7 @@ const stopMaxMs = 60_000;
 export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorkers> {
   const networks = await Promise.all([0, 1].map(() => openTcpProxy(place.temporalPort)));
   const processes: (ChildProcess | null)[] = [null, null];
+  const clocks = [0, 1].map((worker) => openWrongClock(join(place.folder, `clock-${worker}`)));
   const faultsFile = (worker: number): string => join(place.folder, `faults-${worker}.json`);
   const isAlive = (child: ChildProcess | null): child is ChildProcess =>
     child !== null && child.exitCode === null && child.signalCode === null;
@@ -47,7 +49,7 @@ export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorker
       const child = fork(entryPath(), words, {
         execArgv: [],
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-        env: place.environment,
+        env: { ...place.environment, ...clocks[worker]?.environment },
       });
       processes[worker] = child;
       let said = '';
@@ -70,7 +72,11 @@ export async function startChaosWorkers(place: WorkerPlace): Promise<ChaosWorker
     kill: (worker) => void processes[worker]?.kill('SIGKILL'),
     pause: (worker, paused) =>
       void (isAlive(processes[worker]!) && processes[worker].kill(paused ? 'SIGSTOP' : 'SIGCONT')),
-    setFaults: (worker, faults) => writeFileSync(faultsFile(worker), JSON.stringify(faults)),
+    setFaults(worker, { clock = 0, ...faults }) {
+      const real = clocks[worker] ?? null;
+      real?.set(clock);
+      writeFileSync(faultsFile(worker), JSON.stringify(real === null ? { ...faults, clock } : faults));
+    },
     async revive() {
       await Promise.all([0, 1].map((worker) => (isAlive(processes[worker]!) ? undefined : start(worker))));
     },

@@ -20,14 +20,17 @@ afterAll(async () => {
 
 test('a schedule is a function of its seed, and all kinds of mishaps turn up in two hundred', () => {
   expect(scheduleOf(11)).toEqual(scheduleOf(11));
-  const kinds = Array.from({ length: 200 }, (_, seed) => scheduleOf(seed)).flatMap(({ mishaps }) =>
-    mishaps.map(({ mishap }) => ('fault' in mishap ? `s3 ${mishap.fault}` : mishap.what)),
-  );
+  const all = Array.from({ length: 200 }, (_, seed) => scheduleOf(seed)).flatMap(({ mishaps }) => mishaps);
+  for (const { mishap } of all)
+    if (mishap.what === 'clock') expect(Math.abs(mishap.byMs)).toBeGreaterThanOrEqual(10_000);
+  const kinds = all.map(({ mishap }) => ('fault' in mishap ? `s3 ${mishap.fault}` : mishap.what));
   expect([...new Set(kinds)].sort()).toEqual([
     'clock',
     'collect',
     'cut',
+    'cut-store',
     'disk-full',
+    'kill-command',
     'kill-minio',
     'kill-temporal',
     'kill-worker',
@@ -37,6 +40,7 @@ test('a schedule is a function of its seed, and all kinds of mishaps turn up in 
     's3 short',
     's3 slow',
     'slow',
+    'stop-command',
     'stop-minio',
     'stop-temporal',
     'stop-worker',
@@ -63,6 +67,7 @@ const schedules: readonly Schedule[] = [
     mishaps: [
       { atMs: 1_200, mishap: { what: 'stop-worker', worker: 0, forMs: 4_500 } },
       { atMs: 2_500, mishap: { what: 'disk-full', worker: 1, forMs: 800 } },
+      { atMs: 3_000, mishap: { what: 'kill-command' } },
       { atMs: 4_000, mishap: { what: 'kill-temporal', forMs: 300 } },
     ],
   },
