@@ -1,7 +1,7 @@
 /** Which steps of a plan an operation is about. */
 
 import { innerPath, innerScope, stepPath } from '../plan/paths.ts';
-import type { PlannedScope } from '../plan/types.ts';
+import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 
 /** Steps as a person would look for them: `train`, `rounds[N].train`. */
 export function stepPaths(scope: PlannedScope, within = ''): string[] {
@@ -16,7 +16,10 @@ export function stepPaths(scope: PlannedScope, within = ''): string[] {
 export const rootStepOf = (path: string): string => /^[^.[]*/.exec(path)![0];
 
 /** The step and all that need it, directly or not. */
-export function dependentsOf(scope: PlannedScope, id: string): Set<string> {
+export function dependentsOf(
+  scope: { readonly steps: readonly Pick<PlannedStep, 'id' | 'needs'>[] },
+  id: string,
+): Set<string> {
   const found = new Set([id]);
   // Steps are sorted topologically.
   for (const step of scope.steps) if (step.needs.some((need) => found.has(need))) found.add(step.id);

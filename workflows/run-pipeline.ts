@@ -14,7 +14,11 @@ import { runToItsEnd } from './run-to-its-end.ts';
 import { openScopeState } from './scope-state.ts';
 import { noOrders } from './standing-orders.ts';
 
-export async function runPipeline({ run, pipeline, planDigest, seed, ...given }: RunArguments): Promise<RunSummary> {
+/** `runSteps`: how a run of this plan goes on once it is open; compiled workflows have their own. */
+export async function runPipeline(
+  { run, pipeline, planDigest, seed, ...given }: RunArguments,
+  runSteps: typeof runToItsEnd = runToItsEnd,
+): Promise<RunSummary> {
   const work = new CancellationScope();
   const outbox = new Outbox();
   let cancelledHere = () => false;
@@ -40,8 +44,8 @@ export async function runPipeline({ run, pipeline, planDigest, seed, ...given }:
     const { concurrency } = scope;
     await work.run(() =>
       concurrency === undefined
-        ? runToItsEnd(scope, context)
-        : inGroup(context, concurrency, () => runToItsEnd(scope, context)),
+        ? runSteps(scope, context)
+        : inGroup(context, concurrency, () => runSteps(scope, context)),
     );
 
     state.close();

@@ -1,0 +1,47 @@
+/** Runs a step of a kind once its inputs are there: its activity, its gate, its trials, or another program. */
+
+import type { ActivityStep, GateStep, KindStep, SearchStep, StepResult } from '../plan/types.ts';
+import { approveGate } from './approve-gate.ts';
+import { callStep, type ScopeContext, stepRequest } from './execute-step.ts';
+import { reviewGate } from './review-gate.ts';
+import { runForeign } from './run-foreign.ts';
+import type { Values } from './scope-messages.ts';
+import { searchCapacity } from './search-capacity.ts';
+import { whileTellingUnserved } from './unserved-queue.ts';
+
+/** `holds`: how often the step has been held before. */
+export async function outputsOf(
+  step: KindStep,
+  path: string,
+  inputs: Values,
+  holds: number,
+  context: ScopeContext,
+): Promise<Values> {
+  if (step.type === 'foreign') return (await runForeign(step, path, inputs, context)).outputs;
+  if (step.type === 'approve') return approveGate(step, path, inputs, context);
+  return (await runKind(step, path, inputs, holds, context)).outputs;
+}
+
+async function runKind(
+  step: ActivityStep | GateStep | SearchStep,
+  path: string,
+  inputs: Values,
+  holds: number,
+  context: ScopeContext,
+): Promise<StepResult> {
+  const request = stepRequest(context, { ...step, path, with: inputs });
+  switch (step.type) {
+    case 'activity':
+      return whileTellingUnserved(context, { path, kind: step.kind, queue: step.queue }, () =>
+        callStep(context, path, callOf(step, holds), request),
+      );
+    case 'gate':
+      return reviewGate(callOf(step, holds), request, context);
+    case 'search':
+      return searchCapacity(step, request, context);
+  }
+}
+
+function callOf({ kind, queue, timeoutMs, heartbeatMs, retry }: ActivityStep | GateStep, holds: number) {
+  return { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds };
+}
