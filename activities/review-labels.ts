@@ -11,6 +11,7 @@ import {
   saveJson,
 } from '../artifacts/codecs.ts';
 import { type LedgerEntry, rememberDecisions } from '../artifacts/decision-ledger.ts';
+import { removeLeases } from '../artifacts/gate-leases.ts';
 import {
   appendDecisions,
   type GateRecord,
@@ -21,17 +22,21 @@ import {
   readTip,
   writeGate,
 } from '../artifacts/gate-record.ts';
+import { type GateRules, readRules, Standings } from '../artifacts/gate-rules.ts';
 import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Corrections } from '../artifacts/types.ts';
+import { chooseAsking } from '../detection/asking.ts';
 import { clip } from '../detection/box.ts';
-import { markOf, misfitOf, problemOfDecisions } from '../detection/decisions.ts';
+import { misfitOf, problemOfDecisions } from '../detection/decisions.ts';
 import { type KnownQuestion, plantQuestions } from '../detection/known-questions.ts';
 import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
 import { accuracyOf, errorsLeft, saysWrong } from '../detection/reviewer-trust.ts';
 import { oracleDecisions } from '../detection/simulated-reviewer.ts';
 import type { Candidate, CandidateType, Decision, Labels } from '../detection/types.ts';
+import { problemOfOpinion, type Standing } from '../detection/verdicts.ts';
+import { weighedVerdict } from '../detection/weighed-verdict.ts';
 import type { ArtifactRef, Json, StepRequest, StepResult } from '../plan/types.ts';
 import { parseDurationMs } from '../spec/duration.ts';
 import { afterWorkingTime, problemOfHours, type WorkingHours } from '../spec/working-hours.ts';
@@ -56,6 +61,18 @@ export interface ReviewParameters {
   readonly reask?: boolean;
   /** Questions with known answers, as a share of the candidates that are asked about. */
   readonly knownAnswers?: number;
+  /** How many people look at a candidate, each by themselves. */
+  readonly reviewers?: number | ReviewersParameter;
+}
+
+interface ReviewersParameter {
+  readonly count: number;
+  /** Of the candidates; the others are asked once. */
+  readonly share?: number;
+  /** Who settles what reviewers do not agree on. */
+  readonly adjudicators?: readonly string[];
+  /** What becomes of opinions without a verdict once the wait is over. */
+  readonly unsettled?: 'keep' | { readonly weighAbove: number };
 }
 
 /** What becomes of candidates that nobody has decided in time. */
@@ -113,6 +130,8 @@ interface WrittenBatch {
 
 interface RefusedOfBatch {
   readonly candidateId: string;
+  readonly by: string;
+  readonly settles?: true;
   readonly why: string;
 }
 
@@ -141,7 +160,8 @@ export async function openGate(
     const gate = await openedGate(store, request, parameters, context.seed);
     const asked = await askedOf(store, gate);
     if (oracleOf(parameters) !== null) await askOracle(store, request, parameters, asked, context.seed);
-    const undecided = asked.length - decidedIn(asked, await readDecisions(store, run, path)).size;
+    const standings = new Standings(asked, await readDecisions(store, run, path), await readRules(store, gate));
+    const undecided = asked.length - standings.count('settled');
     const { escalate, expire, webhook } = parameters.after ?? {};
     const { openedAt, remindAt, escalateAt, expiresAt } = gate;
     const atEnd = typeof expire?.then === 'object' ? 'keep' : expire?.then;
@@ -184,6 +204,8 @@ async function openedGate(
   const { annotations } = dataset.labels;
   const questions = plantQuestions({ ...dataset, annotations }, real, planted, seed);
   const asked = [...real, ...questions.candidates].sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
+  const several = severalOf(parameters);
+  const asking = several === null ? [] : chooseAsking(asked, questions.known, several, seed);
   const gate: GateRecord = {
     path,
     state: 'open',
@@ -196,6 +218,8 @@ async function openedGate(
     earlier: await store.putObject(Buffer.from(JSON.stringify(earlier))),
     limit: parameters.limit,
     known: planted > 0 ? await store.putObject(Buffer.from(JSON.stringify(questions.known))) : undefined,
+    asking: asking.length > 0 ? await store.putObject(Buffer.from(JSON.stringify(asking))) : undefined,
+    adjudicators: several?.adjudicators,
     decided: 0,
     reviewer,
   };
@@ -260,8 +284,9 @@ export async function appendBatches(
 interface GateLedger {
   readonly gate: GateRecord;
   readonly candidates: ReadonlyMap<string, Candidate>;
+  readonly rules: GateRules;
   /** Grows with each batch. */
-  readonly decided: Map<string, RecordedDecision>;
+  readonly standings: Standings;
   readonly earlier: ReadonlyMap<string, RecordedDecision>;
   readonly dataset: LoadedDataset;
 }
@@ -270,10 +295,12 @@ async function readLedger(store: Store, run: string, path: string): Promise<Gate
   const gate = await readGate(store, run, path);
   if (gate === null) throw new Error(`Internal error: the gate ${path} of ${run} has no record.`);
   const asked = await askedOf(store, gate);
+  const rules = await readRules(store, gate);
   return {
     gate,
     candidates: new Map(asked.map((candidate) => [candidate.id, candidate])),
-    decided: decidedIn(asked, await readDecisions(store, run, path)),
+    rules,
+    standings: new Standings(asked, await readDecisions(store, run, path), rules),
     earlier: new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision])),
     dataset: await loadDataset(store, gate.dataset),
   };
@@ -281,38 +308,42 @@ async function readLedger(store: Store, run: string, path: string): Promise<Gate
 
 async function appendBatch(store: Store, run: string, incoming: IncomingBatch, ledger: GateLedger) {
   const { gate: path, batch, by, at, shown } = incoming;
-  const { gate, candidates, decided, earlier, dataset } = ledger;
+  const { gate, candidates, rules, standings, earlier, dataset } = ledger;
   const images = new Map(dataset.images.map((image) => [image.id, image]));
 
   const refused: RefusedOfBatch[] = [];
   let repeated = 0;
   const fresh = new Map<string, Decision>();
   const { decisions, problem } = await decisionsOf(store, incoming);
-  if (problem !== null) refused.push({ candidateId: '', why: problem });
+  if (problem !== null) refused.push({ candidateId: '', by, why: problem });
   for (const decision of decisions) {
     const { candidateId } = decision;
-    const before = decided.get(candidateId) ?? earlier.get(candidateId);
-    if (before !== undefined) {
-      if (markOf(before) === markOf(decision)) {
-        repeated++;
-        continue;
-      }
-      refused.push({
-        candidateId,
-        why: `${before.by} decided it as "${markOf(before)}" on ${before.at}; that counts.`,
-      });
-    } else if (!candidates.has(candidateId)) {
-      refused.push({ candidateId, why: 'No candidate that this gate asks about has this id.' });
-    } else {
-      const image = images.get(candidates.get(candidateId)!.imageId);
-      const misfit = image === undefined ? null : misfitOf(decision, image, dataset.categories);
-      if (misfit === null) fresh.set(candidateId, decision);
-      else refused.push({ candidateId, why: misfit });
-    }
+    const candidate = candidates.get(candidateId);
+    const standing = standings.of(candidateId) ?? carriedOver(earlier.get(candidateId));
+    const image = candidate && images.get(candidate.imageId);
+    const why =
+      standing === null
+        ? 'No candidate that this gate asks about has this id.'
+        : (problemOfOpinion(standing, decision, by, rules.adjudicators) ??
+          (image === undefined ? null : misfitOf(decision, image, dataset.categories)));
+    if (why === 'repeated') repeated++;
+    else if (why === null) fresh.set(candidateId, decision);
+    else refused.push({ candidateId, by, ...(decision.settles ? { settles: true as const } : {}), why });
   }
 
+  const kept = [...fresh.values()];
   if (fresh.size > 0) {
-    const kept = [...fresh.values()];
+    // Only a verdict holds beyond this gate: one of several opinions is none, nor is the answer to a known question.
+    for (const decision of kept) standings.add({ ...decision, batch, by, at, shown });
+    const entries = kept.flatMap(({ candidateId }) => {
+      const standing = standings.of(candidateId)!;
+      if (standing.state !== 'settled' || rules.isKnown(candidateId)) return [];
+      const { verdict } = standing;
+      const made = { by: verdict.by, at, run, gate: path, shown: verdict.shown };
+      return [entryOf(candidates.get(candidateId)!, verdict, dataset, made)];
+    });
+    // Before the ledger: an attempt that dies in between finds nothing decided, and does both again.
+    await rememberDecisions(store, entries);
     await appendDecisions(store, run, path, {
       batch,
       by,
@@ -321,14 +352,6 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch, l
       decisions: kept,
       ...(incoming.proceed ? { proceed: true as const } : {}),
     });
-    const known = new Set((await readKnown(store, gate)).map(({ candidateId }) => candidateId));
-    const real = kept.filter(({ candidateId }) => !known.has(candidateId));
-    const entries = real.map((decision) => {
-      const candidate = candidates.get(decision.candidateId)!;
-      return entryOf(candidate, decision, dataset, { by, at, run, gate: path, shown });
-    });
-    await rememberDecisions(store, entries);
-    for (const decision of kept) decided.set(decision.candidateId, { ...decision, batch, by, at, shown });
   }
   if (fresh.size === 0 && incoming.proceed) {
     await appendDecisions(store, run, path, { batch, by, at, shown, decisions: [], proceed: true });
@@ -347,11 +370,13 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch, l
       `${refused.length} decisions by ${by} about candidates of ${path} were refused (batch ${batch}); the first ${noticesMax} are told each.`,
     );
   }
-  const undecided = candidates.size - decided.size;
-  await writeGate(store, run, { ...gate, decided: decided.size, ledger: await readTip(store, run, path) });
+  const decided = standings.count('settled');
+  const undecided = candidates.size - decided;
+  await writeGate(store, run, { ...gate, decided, ledger: await readTip(store, run, path) });
   const record = await readStepRecord(store, run, path);
   if (record?.state === 'waiting') {
-    await writeStepRecord(store, run, { ...record, waitingFor: waitingFor(run, path, undecided) });
+    const words = waitingFor(run, path, undecided, standings.count('conflict'));
+    await writeStepRecord(store, run, { ...record, waitingFor: words });
   }
   return { undecided, refused, written: { batch, accepted: fresh.size, repeated } };
 }
@@ -396,13 +421,15 @@ export async function applyDecisions(
     const candidates = await loadJson(store, 'candidates', parameters.candidates);
     const earlier = await earlierOf(store, gate);
     const known = await readKnown(store, gate);
-    const isKnown = new Set(known.map(({ candidateId }) => candidateId));
-    if (ended === 'expired') await acceptSure(store, step, parameters, gate, isKnown);
-    const answered = await readDecisions(store, run, path);
-    // Questions with known answers are no claims about the labels: nothing of them is applied.
+    const rules = await readRules(store, gate);
     const all = await askedOf(store, gate);
-    const asked = all.filter(({ id }) => !isKnown.has(id));
-    const decided = decidedIn(asked, answered);
+    // Questions with known answers are no claims about the labels: nothing of them is applied.
+    const asked = all.filter(({ id }) => !rules.isKnown(id));
+    if (ended !== 'decided') await settleByWeight(store, step, parameters, { gate, asked, rules, known });
+    if (ended === 'expired') await acceptSure(store, step, parameters, { gate, asked, rules });
+    const answered = await readDecisions(store, run, path);
+    const verdicts = new Standings(all, answered, rules).verdicts();
+    const decided = new Map(asked.flatMap(({ id }) => (verdicts.has(id) ? [[id, verdicts.get(id)!] as const] : [])));
     const decisions = [...earlier, ...decided.values()];
     const within = insideImages(decisions, candidates, dataset);
     const parent = dataset.manifest.labels;
@@ -432,7 +459,7 @@ export async function applyDecisions(
         type: types.get(decision.candidateId)!,
       })),
       changes: applied.changes,
-      trust: known.length === 0 ? undefined : trustOf(known, answered, asked),
+      trust: known.length === 0 ? undefined : trustOf(known, answered, decided, asked),
       againstTruth: await againstTruth(store, parameters, dataset, labels),
     };
     const train = dataset.images.filter(({ split }) => split === 'train').map(({ id }) => id);
@@ -451,11 +478,12 @@ export async function applyDecisions(
       });
       await rememberDecisions(store, entries);
     }
+    await removeLeases(store, run, path);
     await writeGate(store, run, {
       ...gate,
       state: 'closed',
       closedAt: gate.closedAt ?? now(),
-      decided: decidedIn(all, answered).size,
+      decided: verdicts.size,
       ledger,
       reason: gate.reason ?? ended,
     });
@@ -463,36 +491,78 @@ export async function applyDecisions(
   });
 }
 
+/** What the end of a wait is about. */
+interface Ending {
+  readonly gate: GateRecord;
+  /** Without known questions. */
+  readonly asked: readonly Candidate[];
+  readonly rules: GateRules;
+}
+
 /** Time is up: what the model is sure enough of is accepted for nobody. It is no person's word, and is not carried over. */
 async function acceptSure(
   store: Store,
   { run, path }: StepRequest,
   { after }: ReviewParameters,
-  gate: GateRecord,
-  isKnown: ReadonlySet<string>,
+  { gate, asked, rules }: Ending,
 ): Promise<void> {
   const then = after?.expire?.then;
   if (typeof then !== 'object') return;
-  const asked = await askedOf(store, gate);
-  const decided = decidedIn(asked, await readDecisions(store, run, path));
+  const standings = new Standings(asked, await readDecisions(store, run, path), rules);
+  // Where people have looked and do not agree, the model's word is not worth more than theirs.
   const sure = asked.filter(
     ({ id, detection }) =>
-      !decided.has(id) && !isKnown.has(id) && detection !== undefined && detection.score >= then.acceptAbove,
+      standings.of(id)!.said.length === 0 && detection !== undefined && detection.score >= then.acceptAbove,
   );
   if (sure.length === 0) return;
   const reason = `nobody decided in time, and the score is at least ${then.acceptAbove}`;
-  const decisions = sure.map(({ id }): Decision => ({ candidateId: id, verdict: 'accept', reason }));
+  const decisions = sure.map(
+    ({ id }): Decision => ({
+      candidateId: id,
+      verdict: 'accept',
+      reason,
+      ...(rules.wanted(id) > 1 ? { settles: true as const } : {}),
+    }),
+  );
   await appendDecisions(store, run, path, { batch: 'expired', by: 'nobody', at: gate.expiresAt ?? now(), decisions });
+}
+
+/**
+ * The wait is over: opinions without a verdict are settled by how often each reviewer was right, where that is sure enough. No
+ * person's word, so it is not carried over.
+ */
+async function settleByWeight(
+  store: Store,
+  { run, path }: StepRequest,
+  parameters: ReviewParameters,
+  { gate, asked, rules, known }: Ending & { readonly known: readonly KnownQuestion[] },
+): Promise<void> {
+  const unsettled = severalOf(parameters)?.unsettled;
+  if (typeof unsettled !== 'object') return;
+  const answered = await readDecisions(store, run, path);
+  const accuracies = accuracyOf(known, answered);
+  const standings = new Standings(asked, answered, rules);
+  const decisions = asked.flatMap(({ id }): Decision[] => {
+    const standing = standings.of(id)!;
+    if (standing.state === 'settled') return [];
+    const weighed = weighedVerdict(standing.said, accuracies, unsettled.weighAbove);
+    if (weighed === null) return [];
+    const { candidateId, verdict, box, categoryId } = weighed.opinion;
+    const reason = `settled by weight: right with a probability of ${weighed.probability.toFixed(3)}`;
+    return [{ candidateId, verdict, box, categoryId, reason, settles: true }];
+  });
+  if (decisions.length === 0) return;
+  await appendDecisions(store, run, path, { batch: 'weighed', by: 'weights', at: gate.expiresAt ?? now(), decisions });
 }
 
 /** What the known answers say about the reviewers, and about the errors they passed over. */
 function trustOf(
   known: readonly KnownQuestion[],
   answered: readonly RecordedDecision[],
+  verdicts: ReadonlyMap<string, RecordedDecision>,
   asked: readonly Candidate[],
 ): NonNullable<Corrections['trust']> {
   const reviewers = accuracyOf(known, answered);
-  const verdicts = new Map(answered.map((decision) => [decision.candidateId, decision]));
   const found = new Map<CandidateType, number>();
   for (const { id, type } of asked) {
     const decision = verdicts.get(id);
@@ -555,15 +625,17 @@ async function earlierOf(store: Store, { earlier }: GateRecord): Promise<readonl
   return earlier === undefined ? [] : JSON.parse((await readBytes(store, 'earlier decisions', earlier)).toString());
 }
 
-/** The first decision of each candidate that was asked. */
-function decidedIn(asked: readonly Candidate[], decisions: readonly RecordedDecision[]): Map<string, RecordedDecision> {
-  const ids = new Set(asked.map(({ id }) => id));
-  const first = new Map<string, RecordedDecision>();
-  for (const decision of decisions) {
-    const { candidateId } = decision;
-    if (ids.has(candidateId) && !first.has(candidateId)) first.set(candidateId, decision);
-  }
-  return first;
+/** What was decided before the gate opened stands as it is; null where nothing was. */
+function carriedOver(decision: RecordedDecision | undefined): Standing<RecordedDecision> | null {
+  return decision === undefined ? null : { state: 'settled', said: [], wanted: 1, verdict: decision };
+}
+
+/** Null where everything is asked once. A simulation always agrees with itself. */
+function severalOf(parameters: ReviewParameters): ReviewersParameter | null {
+  const { reviewers } = parameters;
+  if (reviewers === undefined || oracleOf(parameters) !== null) return null;
+  const several = typeof reviewers === 'number' ? { count: reviewers } : reviewers;
+  return several.count > 1 ? several : null;
 }
 
 function parametersOf(request: StepRequest): ReviewParameters {
@@ -583,6 +655,8 @@ function durationMs(duration: string | number, path: string): number {
   );
 }
 
-function waitingFor(run: string, path: string, undecided: number): string {
-  return `${undecided} ${undecided === 1 ? 'decision' : 'decisions'} of a reviewer: hardcase review list ${run} ${path}`;
+function waitingFor(run: string, path: string, undecided: number, toSettle = 0): string {
+  const what = `${undecided} ${undecided === 1 ? 'decision' : 'decisions'} of a reviewer`;
+  const settling = toSettle === 0 ? '' : `, ${toSettle} of them about opinions that differ`;
+  return `${what}${settling}: hardcase review list ${run} ${path}`;
 }

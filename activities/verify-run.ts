@@ -2,7 +2,8 @@
 
 import { loadJson } from '../artifacts/codecs.ts';
 import { brokenLink as brokenBatch } from '../artifacts/decision-chain.ts';
-import { listGates, readBatches, readDecisions, readKnown } from '../artifacts/gate-record.ts';
+import { listGates, readBatches, readDecisions } from '../artifacts/gate-record.ts';
+import { readRules, Standings } from '../artifacts/gate-rules.ts';
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { Reach } from '../artifacts/reach.ts';
 import { type RunRecord, readStepRecords } from '../artifacts/run-record.ts';
@@ -221,24 +222,35 @@ async function checkDecisions(store: Store, run: string, records: readonly StepR
   const check = new Checking('decisions', 'decisions of reviews');
   for (const gate of await listGates(store, run)) {
     const where = `gate ${gate.path}`;
-    const asked = new Set((await loadJson(store, 'candidates', gate.candidates).catch(() => [])).map(({ id }) => id));
+    const candidates = await loadJson(store, 'candidates', gate.candidates).catch(() => []);
+    const asked = new Set(candidates.map(({ id }) => id));
     const batches = await readBatches(store, run, gate.path);
     const isChained = gate.ledger !== undefined || batches.some(({ batch }) => batch.sequence !== undefined);
     const broken = isChained ? brokenBatch(run, gate.path, batches, gate.ledger) : null;
     if (broken !== null) check.problem(broken.key, `the ledger is broken at batch ${broken.sequence}: ${broken.what}`);
     // Questions whose answers are known are asked, but applied to nothing.
-    const known = new Set((await readKnown(store, gate).catch(() => [])).map(({ candidateId }) => candidateId));
-    const decided = new Map<string, string>();
-    for (const decision of await readDecisions(store, run, gate.path)) {
-      const { candidateId, by, at } = decision;
+    const rules = await readRules(store, gate).catch(() => null);
+    if (rules === null) {
+      check.problem(where, 'the lists of its known questions, and of how it asks, cannot be read');
+      continue;
+    }
+    const decisions = await readDecisions(store, run, gate.path);
+    const standings = new Standings(candidates, decisions, rules);
+    for (const { candidateId, by, at } of decisions) {
       check.expect(
         asked.has(candidateId),
         where,
         `${by} decided candidate ${candidateId} at ${at}, which was not asked about`,
       );
-      if (decided.has(candidateId)) check.problem(where, `candidate ${candidateId} was decided twice`);
-      decided.set(candidateId, markOf(decision));
     }
+    for (const id of asked) {
+      const { length } = standings.said(id);
+      // One of several opinions more is the verdict of who settles them.
+      const most = rules.wanted(id) === 1 ? 1 : rules.wanted(id) + 1;
+      if (length > most)
+        check.problem(where, `candidate ${id} was decided ${length === 2 ? 'twice' : `${length} times`}`);
+    }
+    const decided = new Map([...standings.verdicts()].map(([id, verdict]) => [id, markOf(verdict)]));
     if (gate.state === 'closed' && gate.decided !== undefined && gate.decided !== decided.size) {
       check.problem(where, `it says that ${gate.decided} candidates were decided, but ${decided.size} are recorded`);
     }
@@ -246,7 +258,7 @@ async function checkDecisions(store: Store, run: string, records: readonly StepR
     const corrections = isArtifactRef(ref) ? await loadJson(store, 'corrections', ref).catch(() => null) : null;
     if (corrections === null) continue;
     const applied = new Map(corrections.decisions.map((decision) => [decision.candidateId, markOf(decision)]));
-    for (const candidateId of known) decided.delete(candidateId);
+    for (const id of [...decided.keys()]) if (rules.isKnown(id)) decided.delete(id);
     for (const [candidateId, mark] of decided) {
       check.expect(
         applied.get(candidateId) === mark,

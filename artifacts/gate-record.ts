@@ -35,7 +35,11 @@ export interface GateRecord {
   readonly limit?: number;
   /** Digest of the JSON array of `KnownQuestion`: which of the candidates are no real ones. Absent: none. */
   readonly known?: string;
-  /** Number of `candidates` decided so far. */
+  /** Digest of the JSON array of `Asking`: which of the candidates are not asked once. Absent: all are. */
+  readonly asking?: string;
+  /** Who settles what reviewers do not agree on. Absent: anybody who gave no opinion on it. */
+  readonly adjudicators?: readonly string[];
+  /** Number of `candidates` decided so far: those with a verdict. */
   readonly decided?: number;
   readonly reviewer?: 'human' | 'oracle';
   /** Why it was closed: all decided, expired, cancelled. */

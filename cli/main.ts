@@ -477,6 +477,7 @@ add(
       .option('--type <type>', 'missing, spurious, badly-located, wrong-class or duplicate')
       .option('--all', 'also what is decided, and closed gates')
       .option('--clusters', 'the same mistake in several images, to decide at once')
+      .option('--differ', 'only those about which several people do not agree, with what each of them said')
       .option('--limit <count>', 'at most so many of each gate (50; JSON: all)', wholeNumber);
     act(command, async ([run, gate], flags) => {
       const { runReviewList } = await import('./review.ts');
@@ -485,6 +486,7 @@ add(
         type: text(flags.type),
         all: flags.all === true,
         clusters: flags.clusters === true,
+        differ: flags.differ === true,
         limit: flags.limit as number | undefined,
         json: flags.json === true,
       });
@@ -533,6 +535,7 @@ hardcase review decide latest ok go=true epochs=30`,
       .option('--file <file>', 'decisions from a .json or .csv file; of an approve step a JSON object')
       .option('--all <verdict>', 'one verdict for every undecided candidate')
       .option('--type <type>', 'with --all: only candidates of this type')
+      .option('--settle', 'the verdict where opinions of others differ (review list --differ)')
       .option('--by <name>', 'who decides (your user name)')
       .option('--reason <text>', 'why, for decisions without a reason of their own');
     act(command, async ([run, gate, decisions], flags) => {
@@ -541,6 +544,7 @@ hardcase review decide latest ok go=true epochs=30`,
         file: text(flags.file),
         all: text(flags.all),
         type: text(flags.type),
+        settle: flags.settle === true,
         by: text(flags.by),
         reason: text(flags.reason),
         json: flags.json === true,

@@ -7,9 +7,9 @@ import { bullets, type WrittenDecision } from './read-decisions.ts';
 
 const prefix = 'cluster:';
 
-/** Those with a candidate that nobody has decided, and these candidates alone. */
+/** Those with a candidate that nobody has decided, and these candidates alone. What people do not agree on is settled singly. */
 export function openClusters(view: GateView): Cluster[] {
-  return clustersOf(view.candidates.filter(({ id }) => !view.decided.has(id)));
+  return clustersOf(view.candidates.filter(({ id }) => view.standings.of(id)!.state === 'open'));
 }
 
 /** What its candidates have in common. */
@@ -60,7 +60,7 @@ export function withoutClusters(written: readonly WrittenDecision[], view: GateV
       return [];
     }
     return cluster.candidates
-      .filter((candidate) => !view.decided.has(candidate.id))
+      .filter((candidate) => view.standings.of(candidate.id)!.state === 'open')
       .filter((candidate) => !single.some((one) => candidate.id.startsWith(one.candidate)))
       .map((candidate) => ({ ...item, candidate: candidate.id }));
   });

@@ -7,13 +7,13 @@ import { dirname, join, resolve } from 'node:path';
 import { loadDataset, readBytes } from '../artifacts/codecs.ts';
 import { readGate } from '../artifacts/gate-record.ts';
 import type { Store } from '../artifacts/store.ts';
-import { markOf } from '../detection/decisions.ts';
 import { type AskedGate, boxesInQuestion, decisionsFromFile, type ToolFile } from '../detection/round-trip/boxes.ts';
 import { readCocoBoxes, writeCocoBoxes } from '../detection/round-trip/coco.ts';
 import { readCvatBoxes, writeCvatBoxes } from '../detection/round-trip/cvat.ts';
 import { readLabelStudioBoxes, writeLabelStudioBoxes } from '../detection/round-trip/label-studio.ts';
 import { FileError } from '../detection/round-trip/values.ts';
 import { readYoloBoxes, writeYoloBoxes } from '../detection/round-trip/yolo.ts';
+import { problemOfOpinion } from '../detection/verdicts.ts';
 import { type GateView, readGateView } from '../review/gate-view.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
@@ -53,8 +53,10 @@ export async function runReviewExport(
   }
   const store = await openExistingStore(settings);
   const { run } = (await findRun(store, runName)).header;
-  const { asked } = await gateOf(store, run, gatePath);
-  const images = boxesInQuestion(asked, options.all);
+  const { asked, view } = await gateOf(store, run, gatePath);
+  // What people do not agree on is settled by who sees all opinions, and those no tool can show.
+  const candidates = asked.candidates.filter(({ id }) => view.standings.of(id)!.state !== 'conflict');
+  const images = boxesInQuestion({ ...asked, candidates }, options.all);
   const { categories } = asked;
   const files =
     format === 'yolo'
@@ -129,28 +131,35 @@ export async function runReviewImport(
   const file = await readToolFile(path, options.format ?? 'auto', asked);
   const orientations = await orientationsOf(store, asked, file);
   const read = decisionsFromFile(asked, path, file, ({ fileName }) => orientations.get(fileName) ?? 1);
-  const conflicts = read.decisions.filter((decision) => {
-    const before = view.decided.get(decision.candidateId);
-    return before !== undefined && markOf(before) !== markOf(decision);
-  });
-  const toSend = read.decisions.filter(({ candidateId }) => !view.decided.has(candidateId));
+  const by = options.by ?? userInfo().username;
+  const problems = new Map(
+    read.decisions.map((decision) => {
+      const standing = view.standings.of(decision.candidateId)!;
+      return [decision, problemOfOpinion(standing, decision, by, view.rules.adjudicators)] as const;
+    }),
+  );
+  const conflicts = read.decisions.filter((decision) => ![null, 'repeated'].includes(problems.get(decision)!));
+  const toSend = read.decisions.filter((decision) => problems.get(decision) === null);
   if (view.gate.state === 'closed' && toSend.length > 0) {
     throw new CommandError(
       `The gate ${gatePath} of ${header.run} is closed, and takes no more decisions.`,
       exitCodes.input,
     );
   }
-  const by = options.by ?? userInfo().username;
   const { sendDecisions } = await import('./send-messages.ts');
   const answer =
     toSend.length === 0 || options.dryRun
       ? { accepted: 0, refused: [], goOn: undefined }
       : await sendDecisions(settings, store, header, gatePath, toSend, { by, shown: view.gate.candidates.digest });
   const refused = [
-    ...conflicts.map(({ candidateId }) => ({
-      candidateId,
-      why: `was decided otherwise before, by ${view.decided.get(candidateId)!.by}`,
-    })),
+    ...conflicts.map((decision) => {
+      const before = view.decided.get(decision.candidateId);
+      const why =
+        before === undefined
+          ? `is not taken: ${problems.get(decision)}`
+          : `was decided otherwise before, by ${before.by}`;
+      return { candidateId: decision.candidateId, why };
+    }),
     ...answer.refused,
   ];
   if (options.json) {

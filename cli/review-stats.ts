@@ -19,9 +19,9 @@ import {
   fleissKappa,
   type ReviewerAccuracy,
   saysWrong,
-  weightOf,
 } from '../detection/reviewer-trust.ts';
 import type { CandidateType } from '../detection/types.ts';
+import { weightOfReviewer } from '../detection/weighed-verdict.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
 import { type ExitCode, exitCodes, print, printJson, table } from './output.ts';
@@ -72,7 +72,8 @@ export async function runReviewStats(
   for (const name of runNames) gates.push(...(await answersOf(store, (await findRun(store, name)).header.run)));
   const known = (await Promise.all(gates.map(({ gate }) => readKnown(store, gate)))).flat();
   const isKnown = new Set(known.map(({ candidateId }) => candidateId));
-  const answers = gates.flatMap((gate) => gate.answers);
+  // What settles the opinions of others was said with these in sight: it is no opinion of its own, and no measure of one.
+  const answers = gates.flatMap((gate) => gate.answers.filter(({ settles }) => !settles));
   const types = new Map(gates.flatMap((gate) => [...gate.types]));
   const accuracies = accuracyOf(known, answers);
   const reviewers = reviewersOf(answers, accuracies);
@@ -114,14 +115,12 @@ function reviewersOf(answers: readonly RecordedDecision[], accuracies: readonly 
       .map(({ seconds }) => seconds)
       .filter((seconds) => seconds !== undefined)
       .sort((a, b) => a - b);
-    const tested = accuracies.filter((one) => one.by === by);
-    const sum = (field: 'asked' | 'right') => tested.reduce((total, one) => total + one[field], 0);
     return {
       by,
       decisions: own.length,
       share,
       seconds: times[times.length >> 1] ?? null,
-      weight: weightOf({ asked: sum('asked'), right: sum('right') }),
+      weight: weightOfReviewer(by, accuracies),
     };
   });
 }

@@ -10,9 +10,10 @@ import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { misfitOf } from '../detection/decisions.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
+import { problemOfOpinion } from '../detection/verdicts.ts';
 import { candidateJson, type GateView, readGateView, readGateViews } from '../review/gate-view.ts';
 import { approvePaths } from '../workflows/approve-paths.ts';
-import { gatePaths, isGatePath, markOf } from '../workflows/decision-check.ts';
+import { gatePaths, isGatePath } from '../workflows/decision-check.ts';
 import { answerApproval, approvalJson, approvalText, approvalViews, approveStepAt, findApproval } from './approvals.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
@@ -50,6 +51,8 @@ export interface ReviewListOptions {
   readonly all?: boolean;
   /** Clusters in place of single candidates. */
   readonly clusters?: boolean;
+  /** Only those that somebody must settle. */
+  readonly differ?: boolean;
   readonly limit?: number;
   readonly json?: boolean;
 }
@@ -69,6 +72,7 @@ export async function runReviewList(
     candidates: view.candidates.filter(
       (candidate) =>
         (options.all || !view.decided.has(candidate.id)) &&
+        (!options.differ || view.standings.of(candidate.id)!.state === 'conflict') &&
         (options.type === undefined || candidate.type === options.type),
     ),
   }));
@@ -86,6 +90,8 @@ export async function runReviewList(
         expiresAt: view.gate.expiresAt,
         asked: view.candidates.length,
         undecided: view.candidates.filter(({ id }) => !view.decided.has(id)).length,
+        toSettle: view.standings.count('conflict') || undefined,
+        adjudicators: view.rules.adjudicators,
         carriedOver: view.gate.carriedOver,
         clusters: openClusters(view).map((cluster) => clusterJson(view, cluster)),
         candidates: candidates.slice(0, options.limit).map((candidate) => candidateJson(view, candidate)),
@@ -105,8 +111,10 @@ export async function runReviewList(
   }
   for (const { view, candidates } of lists) {
     const undecided = view.candidates.filter(({ id }) => !view.decided.has(id)).length;
+    const toSettle = view.standings.count('conflict');
     print(
       `${colours.bold(`${view.run} ${view.gate.path}`)}: ${view.gate.state}, ${undecided} of ${view.candidates.length} undecided` +
+        `${toSettle > 0 ? `, ${toSettle} of them for ${settlerWords(view)} to settle` : ''}` +
         `${view.gate.carriedOver > 0 ? `, ${view.gate.carriedOver} decided earlier` : ''}` +
         `${view.gate.expiresAt ? `, expires ${formatMoment(view.gate.expiresAt)}` : ''}`,
     );
@@ -120,9 +128,11 @@ export async function runReviewList(
     }
     if (candidates.length > limit) print(`  and ${candidates.length - limit} more (--limit)`);
     if (view.gate.state === 'open' && candidates[0]) {
-      print(`  Look:   ${ownCommand('review', 'show', candidates[0].id)}`);
+      const [{ id }] = candidates;
+      const settle = view.standings.of(id)!.state === 'conflict' ? ['--settle'] : [];
+      print(`  Look:   ${ownCommand('review', 'show', id)}`);
       print(
-        `  Answer: ${ownCommand('review', 'decide', view.run, view.gate.path, `${candidates[0].id}=accept|reject|ignore`)}`,
+        `  Answer: ${ownCommand('review', 'decide', view.run, view.gate.path, `${id}=accept|reject|ignore`, ...settle)}`,
       );
     }
     print();
@@ -178,9 +188,18 @@ function row(view: GateView, candidate: Candidate): string[] {
       : detection
         ? `none (detected: ${view.categoryName(detection.categoryId)})`
         : '',
-    decision ? `${decision.verdict} by ${decision.by}` : '',
+    decision ? `${decision.verdict} by ${decision.by}` : standingWords(view, candidate),
   ];
 }
+
+/** Of a candidate without a verdict. What one person said before the others have is not told. */
+function standingWords(view: GateView, { id }: Candidate): string {
+  const { state, said, wanted } = view.standings.of(id)!;
+  if (state === 'conflict') return `differ: ${said.map(({ verdict, by }) => `${verdict} by ${by}`).join(', ')}`;
+  return wanted === 1 ? '' : `${said.length} of ${wanted} opinions`;
+}
+
+const settlerWords = ({ rules }: GateView): string => rules.adjudicators?.join(' or ') ?? 'somebody else';
 
 export interface ReviewShowOptions {
   readonly run?: string;
@@ -219,8 +238,17 @@ export async function runReviewShow(
   }
   const { annotation, detection } = candidate;
   const decision = view.decided.get(candidate.id);
+  const isDiffering = view.standings.of(candidate.id)!.state === 'conflict';
   const answer = (verdict: string) =>
-    ownCommand('review', 'decide', view.run, view.gate.path, `${candidate.id}=${verdict}`);
+    ownCommand(
+      'review',
+      'decide',
+      view.run,
+      view.gate.path,
+      `${candidate.id}=${verdict}`,
+      ...(isDiffering ? ['--settle'] : []),
+    );
+  const standing = decision === undefined ? standingWords(view, candidate) : '';
   print(
     [
       `${colours.bold(candidate.id)}: ${candidate.type} (${view.run} ${view.gate.path})`,
@@ -234,6 +262,9 @@ export async function runReviewShow(
         : '  detection  none',
       ...(candidate.iou === undefined ? [] : [`  IoU        ${candidate.iou.toFixed(3)}`]),
       ...(decision ? [`  decided    ${decision.verdict} by ${decision.by}, ${formatMoment(decision.at)}`] : []),
+      ...(standing === ''
+        ? []
+        : [`  opinions   ${standing}${isDiffering ? `; for ${settlerWords(view)} to settle` : ''}`]),
       `  picture    ${out}`,
       ...(decision || view.gate.state === 'closed'
         ? []
@@ -268,6 +299,8 @@ export interface ReviewDecideOptions {
   /** A verdict for every undecided candidate. */
   readonly all?: string;
   readonly type?: string;
+  /** The verdict where opinions of others differ. */
+  readonly settle?: boolean;
   readonly by?: string;
   readonly reason?: string;
   readonly json?: boolean;
@@ -292,12 +325,17 @@ export async function runReviewDecide(
   const view = gate === null ? null : await readGateView(store, header.run, gate);
   await checkGatePath(store, header, gatePath, view);
   const written = await readWritten(words, options);
-  const decisions =
+  const by = options.by ?? userInfo().username;
+  const given =
     written === null
-      ? decideAll(view, gatePath, options)
+      ? decideAll(view, gatePath, by, options)
       : resolve(withoutClusters(written, view), view, gatePath, options);
-  const conflicts = decisions.filter((decision) => contradicts(decision, view));
-  const toSend = decisions.filter((decision) => !conflicts.includes(decision));
+  const decisions = options.settle ? given.map((decision) => ({ ...decision, settles: true as const })) : given;
+  const conflicts = decisions.flatMap((decision) => {
+    const why = contradiction(decision, by, view);
+    return why === null ? [] : [{ candidate: decision.candidateId, why }];
+  });
+  const toSend = decisions.filter(({ candidateId }) => !conflicts.some(({ candidate }) => candidate === candidateId));
   if (gate !== null && gate.state === 'closed' && toSend.some(({ candidateId }) => !view?.decided.has(candidateId))) {
     throw new CommandError(
       `The gate ${gatePath} of ${header.run} closed ${gate.closedAt ? formatMoment(gate.closedAt) : ''} (${gate.reason ?? 'decided'}), and takes no more decisions.`,
@@ -305,7 +343,6 @@ export async function runReviewDecide(
     );
   }
   const { sendDecisions } = await import('./send-messages.ts');
-  const by = options.by ?? userInfo().username;
   const answer = await sendDecisions(settings, store, header, gatePath, toSend, {
     by,
     shown: view?.gate.candidates.digest,
@@ -315,13 +352,7 @@ export async function runReviewDecide(
     gate: gatePath,
     accepted: answer.accepted,
     repeated: answer.repeated,
-    conflicts: [
-      ...conflicts.map(({ candidateId, verdict }) => {
-        const before = view!.decided.get(candidateId)!;
-        return { candidate: candidateId, why: `is decided already: ${before.verdict} by ${before.by}, not ${verdict}` };
-      }),
-      ...answer.refused.map(({ candidateId, why }) => ({ candidate: candidateId, why })),
-    ],
+    conflicts: [...conflicts, ...answer.refused.map(({ candidateId, why }) => ({ candidate: candidateId, why }))],
     checked: view !== null,
   };
   if (options.json) printJson(result);
@@ -364,15 +395,19 @@ async function readWritten(words: readonly string[], options: ReviewDecideOption
   return decisions;
 }
 
-function decideAll(view: GateView | null, gatePath: string, options: ReviewDecideOptions): Decision[] {
+function decideAll(view: GateView | null, gatePath: string, by: string, options: ReviewDecideOptions): Decision[] {
   if (view === null) {
     throw new CommandError(
       `The gate ${gatePath} is not open yet, so its candidates are not known and --all cannot be used.`,
       exitCodes.input,
     );
   }
+  const isAsked = (id: string) => {
+    const { state, said } = view.standings.of(id)!;
+    return options.settle ? state === 'conflict' : state === 'open' && !said.some((one) => one.by === by);
+  };
   const open = view.candidates.filter(
-    ({ id, type }) => !view.decided.has(id) && (options.type === undefined || type === options.type),
+    ({ id, type }) => isAsked(id) && (options.type === undefined || type === options.type),
   );
   const verdict = options.all as 'accept' | 'reject' | 'ignore';
   return open.map(({ id }) => ({ candidateId: id, verdict, ...(options.reason ? { reason: options.reason } : {}) }));
@@ -467,10 +502,15 @@ function categoryOf(
   return undefined;
 }
 
-/** Decided otherwise before: the run would refuse the whole message. */
-function contradicts(decision: Decision, view: GateView | null): boolean {
-  const before = view?.decided.get(decision.candidateId);
-  return before !== undefined && markOf(before) !== markOf(decision);
+/** Why the run would refuse the whole message because of this decision, or null. */
+function contradiction(decision: Decision, by: string, view: GateView | null): string | null {
+  const standing = view?.standings.of(decision.candidateId) ?? null;
+  if (view === null || standing === null) return null;
+  const problem = problemOfOpinion(standing, decision, by, view.rules.adjudicators);
+  if (problem === null || problem === 'repeated') return null;
+  if (standing.state !== 'settled') return `is not taken: ${problem}`;
+  const { verdict } = standing;
+  return `is decided already: ${verdict.verdict} by ${verdict.by}, not ${decision.verdict}`;
 }
 
 /** A gate that has not opened must at least be a review of the plan. */

@@ -24,7 +24,7 @@ export function problemOfDecisions(decisions: unknown): string | null {
 
 function problemOfDecision(decision: unknown): string | null {
   if (typeof decision !== 'object' || decision === null) return `a decision is an object, not ${kindOf(decision)}.`;
-  const { candidateId, verdict, box, categoryId, reason, seconds } = decision as {
+  const { candidateId, verdict, box, categoryId, reason, seconds, settles, saw } = decision as {
     readonly [name: string]: unknown;
   };
   if (typeof candidateId !== 'string' || candidateId === '') return '"candidateId" is missing.';
@@ -48,6 +48,10 @@ function problemOfDecision(decision: unknown): string | null {
   if (reason !== undefined && typeof reason !== 'string') return `${about} has a "reason" that is no text.`;
   if (seconds !== undefined && !(typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0)) {
     return `${about} has "seconds" ${JSON.stringify(seconds)}; expected the time it took, in seconds.`;
+  }
+  if (settles !== undefined && settles !== true) return `${about} has a "settles" that is not true.`;
+  if (saw !== undefined && !(typeof saw === 'string' && /^[0-9a-f]{64}$/.test(saw))) {
+    return `${about} has a "saw" that is no digest (64 hex digits).`;
   }
   return null;
 }

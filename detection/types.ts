@@ -127,6 +127,10 @@ export interface Decision {
   readonly reason?: string;
   /** Time from when the candidate was shown, in seconds. */
   readonly seconds?: number;
+  /** The verdict of who has seen the opinions of others that do not agree; absent: an opinion by itself. */
+  readonly settles?: true;
+  /** Digest of exactly what was on the screen (review/question.ts). */
+  readonly saw?: string;
 }
 
 /** Architecture of a detector: all that is needed to build the network before weights are loaded. */

@@ -33,6 +33,12 @@ export interface GateSummary {
   readonly undecided: { readonly [type in CandidateType]?: number };
   /** Label errors that are expected among the undecided: the sum of their chances; absent where those are not known. */
   readonly errorsLeft?: number;
+  /** Undecided candidates that wait for you: without those where it is the turn of others. */
+  readonly yours: number;
+  /** Undecided candidates about which people do not agree; absent where there are none. */
+  readonly toSettle?: number;
+  /** Who settles those; absent: anybody who gave no opinion on them. */
+  readonly adjudicators?: readonly string[];
   /** Who decided how many here, the busiest first. */
   readonly reviewers: readonly { readonly name: string; readonly decided: number }[];
 }
@@ -73,6 +79,10 @@ export interface CandidateJson {
   readonly detection?: BoxJson & { readonly score: number };
   /** The image's other labels. */
   readonly others: readonly BoxJson[];
+  /** Opinions that do not agree, where you are the one to settle it: your decision says `settles`. */
+  readonly opinions?: readonly Pick<Decision, 'verdict' | 'box' | 'categoryId' | 'reason'>[];
+  /** Digest of all this; goes into the ledger with the decision. */
+  readonly saw: string;
   readonly decision?: Decision & { readonly by: string; readonly at: string };
 }
 
@@ -92,7 +102,7 @@ export interface LeaseAnswer {
   readonly progress: GateSummary;
   /** Undecided candidates that others have at the moment. */
   readonly elsewhere: number;
-  /** Those of `keep` that are decided by now, by whomever. */
+  /** Those of `keep` that are decided by now, by whomever, or about which it is the turn of others. */
   readonly decided: readonly string[];
 }
 

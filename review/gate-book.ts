@@ -3,12 +3,20 @@
 import { type GateRecord, listGates, readGate } from '../artifacts/gate-record.ts';
 import { listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
-import { viewOf } from '../detection/crop-view.ts';
 import type { Candidate, CandidateType, Decision, ImageEntry } from '../detection/types.ts';
+import { mayNotSettle, problemOfOpinion, type Standing, standingOf } from '../detection/verdicts.ts';
 import type { CandidateJson, GateJson, GateSummary } from './api.ts';
 import { type GateView, readGateView } from './gate-view.ts';
+import { questionFor } from './question.ts';
 
 export type TakenDecision = Decision & { readonly by: string; readonly at: string };
+
+/** What a person may be asked about a candidate, and how many more people may be at the same time. */
+export interface OpenQuestion {
+  readonly as: 'opinion' | 'settles';
+  readonly slots: number;
+  readonly answeredBy: readonly string[];
+}
 
 export interface GateEntry {
   readonly run: string;
@@ -19,14 +27,20 @@ export interface GateEntry {
   readonly images: ReadonlyMap<number, ImageEntry>;
   /** What counts for each candidate, also where it was taken a moment ago and is not in the record yet. */
   decisionOf(candidateId: string): TakenDecision | undefined;
-  summary(): GateSummary;
-  json(): GateJson;
-  candidate(candidate: Candidate): CandidateJson;
+  /** Null where this person has nothing to say about it: it is decided, or it is the turn of others. */
+  openTo(candidateId: string, by: string): OpenQuestion | null;
+  /** As `problemOfOpinion`, of a candidate that the gate asks about. */
+  problemOf(decision: Decision, by: string): string | null;
+  /** As this person sees it. */
+  summary(by: string): GateSummary;
+  json(by: string): GateJson;
+  /** `by`: null for somebody who decides nothing. */
+  candidate(candidate: Candidate, by: string | null): CandidateJson;
 }
 
 export interface GateBook {
   /** Gates of this run, or of all that go on, that wait for people, in order of opening. */
-  list(run?: string): Promise<GateSummary[]>;
+  list(run?: string): Promise<GateEntry[]>;
   /** Null where the run has no such gate, or none that has opened. */
   find(run: string, gate: string): Promise<GateEntry | null>;
   /** What the run has just taken: known here before it is in the record. */
@@ -47,13 +61,13 @@ interface Kept {
 export function createGateBook(store: Store): GateBook {
   const kept = new Map<string, Kept>();
   const reading = new Map<string, Promise<GateEntry | null>>();
-  const taken = new Map<string, Map<string, TakenDecision>>();
+  const taken = new Map<string, Map<string, TakenDecision[]>>();
   const pipelines = new Map<string, string>();
-  const lists = new Map<string, { at: number; gates: Promise<GateSummary[]> }>();
+  const lists = new Map<string, { at: number; gates: Promise<GateEntry[]> }>();
 
   const keyOf = (run: string, gate: string) => `${run} ${gate}`;
   const takenOf = (key: string) => {
-    const map = taken.get(key) ?? new Map<string, TakenDecision>();
+    const map = taken.get(key) ?? new Map<string, TakenDecision[]>();
     taken.set(key, map);
     return map;
   };
@@ -93,18 +107,19 @@ export function createGateBook(store: Store): GateBook {
     return started;
   }
 
-  async function listNow(run: string | undefined): Promise<GateSummary[]> {
+  async function listNow(run: string | undefined): Promise<GateEntry[]> {
     const runs = run === undefined ? await listRuns(store) : [await readRun(store, run)];
     const going = runs.filter((record) => record !== null && !endedStates.includes(record.state.state));
-    const summaries: GateSummary[] = [];
+    const entries: GateEntry[] = [];
     for (const { header } of going as NonNullable<(typeof going)[number]>[]) {
       for (const gate of await listGates(store, header.run)) {
         if (gate.state !== 'open' || gate.reviewer === 'oracle') continue;
         const entry = await find(header.run, gate.path);
-        if (entry !== null) summaries.push(entry.summary());
+        if (entry !== null) entries.push(entry);
       }
     }
-    return summaries.sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : 0));
+    const openedAt = ({ gate }: GateEntry) => gate.openedAt;
+    return entries.sort((a, b) => (openedAt(a) < openedAt(b) ? -1 : openedAt(a) > openedAt(b) ? 1 : 0));
   }
 
   return {
@@ -121,7 +136,8 @@ export function createGateBook(store: Store): GateBook {
       const at = new Date().toISOString();
       const map = takenOf(keyOf(run, path));
       for (const decision of decisions) {
-        if (!map.has(decision.candidateId)) map.set(decision.candidateId, { ...decision, by, at });
+        const before = map.get(decision.candidateId) ?? [];
+        map.set(decision.candidateId, [...before, { ...decision, by, at }]);
       }
       lists.clear();
     },
@@ -142,29 +158,51 @@ function entryOf(
   run: string,
   pipeline: string,
   view: GateView,
-  taken: ReadonlyMap<string, TakenDecision>,
+  taken: ReadonlyMap<string, readonly TakenDecision[]>,
   before: GateEntry | undefined,
 ): GateEntry {
-  const { gate, candidates, decided } = view;
+  const { gate, candidates, rules, standings } = view;
   const same = before !== undefined && sameQuestions(before.gate, gate);
   const byId = same ? before.byId : new Map(candidates.map((candidate) => [candidate.id, candidate]));
   const images = same ? before.images : imagesOf(view);
-  const decisionOf = (id: string) => decided.get(id) ?? taken.get(id);
 
-  const summary = (): GateSummary => {
+  const standing = (id: string): Standing<TakenDecision> => {
+    const recorded = standings.said(id);
+    const fresh = (taken.get(id) ?? []).filter(
+      ({ by, settles }) => !recorded.some((one) => one.by === by && one.settles === settles),
+    );
+    if (fresh.length === 0) return standings.of(id)!;
+    return standingOf<TakenDecision>(byId.get(id)!, [...recorded, ...fresh], rules.wanted(id), rules.isKnown(id));
+  };
+  const openTo = (id: string, by: string): OpenQuestion | null => {
+    const { state, said, wanted } = standing(id);
+    if (state === 'settled') return null;
+    const answeredBy = said.map((one) => one.by);
+    if (state === 'open') {
+      return answeredBy.includes(by) ? null : { as: 'opinion', slots: wanted - said.length, answeredBy };
+    }
+    return mayNotSettle(said, by, rules.adjudicators) === null ? { as: 'settles', slots: 1, answeredBy } : null;
+  };
+
+  const summary = (who: string): GateSummary => {
     const undecided: { [type in CandidateType]?: number } = {};
-    const by = new Map<string, number>();
+    const people = new Map<string, number>();
     let count = 0;
+    let yours = 0;
+    let toSettle = 0;
     let errorsLeft: number | undefined;
     for (const { id, type, chance } of candidates) {
-      const decision = decisionOf(id);
-      if (decision === undefined) {
-        undecided[type] = (undecided[type] ?? 0) + 1;
-        if (chance !== undefined) errorsLeft = (errorsLeft ?? 0) + chance;
-      } else {
+      const one = standing(id);
+      const spoken = one.state === 'settled' && one.verdict.settles ? [...one.said, one.verdict] : one.said;
+      for (const { by } of spoken) people.set(by, (people.get(by) ?? 0) + 1);
+      if (one.state === 'settled') {
         count++;
-        by.set(decision.by, (by.get(decision.by) ?? 0) + 1);
+        continue;
       }
+      undecided[type] = (undecided[type] ?? 0) + 1;
+      if (chance !== undefined) errorsLeft = (errorsLeft ?? 0) + chance;
+      if (one.state === 'conflict') toSettle++;
+      if (openTo(id, who) !== null) yours++;
     }
     return {
       run,
@@ -179,7 +217,9 @@ function entryOf(
       carriedOver: gate.carriedOver,
       undecided,
       errorsLeft,
-      reviewers: [...by].map(([name, n]) => ({ name, decided: n })).sort((a, b) => b.decided - a.decided),
+      yours,
+      ...(toSettle === 0 ? {} : { toSettle, adjudicators: rules.adjudicators }),
+      reviewers: [...people].map(([name, n]) => ({ name, decided: n })).sort((a, b) => b.decided - a.decided),
     };
   };
 
@@ -190,35 +230,22 @@ function entryOf(
     view,
     byId,
     images,
-    decisionOf,
+    decisionOf: (id) => {
+      const one = standing(id);
+      return one.state === 'settled' ? one.verdict : undefined;
+    },
+    openTo,
+    problemOf: (decision, by) => problemOfOpinion(standing(decision.candidateId), decision, by, rules.adjudicators),
     summary,
-    json: () => ({ ...summary(), categories: view.categories, shown: gate.candidates.digest }),
-    candidate: (candidate) => {
+    json: (by) => ({ ...summary(by), categories: view.categories, shown: gate.candidates.digest }),
+    candidate: (candidate, by) => {
       const image = images.get(candidate.imageId);
       if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the dataset.`);
-      const { annotation, detection, id, type, rank, cluster, iou } = candidate;
+      const one = standing(candidate.id);
+      const asSettler = by !== null && openTo(candidate.id, by)?.as === 'settles';
       return {
-        id,
-        type,
-        rank,
-        cluster,
-        iou,
-        image: {
-          id: image.id,
-          fileName: image.fileName,
-          width: image.width,
-          height: image.height,
-          split: image.split,
-          digest: image.digest,
-        },
-        crop: viewOf(candidate, image.width, image.height),
-        label: annotation && { categoryId: annotation.categoryId, box: annotation.box },
-        detection: detection && { categoryId: detection.categoryId, box: detection.box, score: detection.score },
-        others: view
-          .labels(image.id)
-          .filter((label) => label.id !== annotation?.id)
-          .map(({ categoryId, box }) => ({ categoryId, box })),
-        decision: decisionOf(id),
+        ...questionFor(candidate, image, view.labels(image.id), asSettler ? one.said : null),
+        decision: one.state === 'settled' ? one.verdict : undefined,
       };
     },
   };

@@ -8,6 +8,7 @@ import {
   readDecisions,
   readKnown,
 } from '../artifacts/gate-record.ts';
+import { type GateRules, readRules, Standings } from '../artifacts/gate-rules.ts';
 import type { Store } from '../artifacts/store.ts';
 import { groupByImage } from '../detection/annotations.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
@@ -17,7 +18,9 @@ export interface GateView {
   readonly gate: GateRecord;
   /** In the order in which they are asked. */
   readonly candidates: readonly Candidate[];
-  /** The decision that counts for each candidate: the first. */
+  readonly rules: GateRules;
+  readonly standings: Standings;
+  /** The decision that counts for each candidate that has one: the first, or what several people agree on. */
   readonly decided: ReadonlyMap<string, RecordedDecision>;
   readonly categories: readonly Category[];
   image(candidate: Candidate): ImageEntry | undefined;
@@ -34,13 +37,18 @@ export async function readGateViews(store: Store, run: string): Promise<GateView
 
 /** `before` is an earlier view of the same gate: what it asks never changes, and is not read again. */
 export async function readGateView(store: Store, run: string, gate: GateRecord, before?: GateView): Promise<GateView> {
-  const decided = firstOfEach(await readDecisions(store, run, gate.path));
-  if (before !== undefined) return { ...before, gate, decided };
-  const [candidates, dataset, known] = await Promise.all([
+  const decisions = await readDecisions(store, run, gate.path);
+  if (before !== undefined) {
+    const standings = new Standings(before.candidates, decisions, before.rules);
+    return { ...before, gate, standings, decided: standings.verdicts() };
+  }
+  const [candidates, dataset, known, rules] = await Promise.all([
     loadJson(store, 'candidates', gate.candidates),
     loadDataset(store, gate.dataset),
     readKnown(store, gate),
+    readRules(store, gate),
   ]);
+  const standings = new Standings(candidates, decisions, rules);
   const hidden = new Set(known.map(({ hides }) => hides));
   const images = new Map(dataset.images.map((image) => [image.id, image]));
   const labels = groupByImage(dataset.labels.annotations.filter(({ id }) => !hidden.has(id)));
@@ -49,7 +57,9 @@ export async function readGateView(store: Store, run: string, gate: GateRecord, 
     run,
     gate,
     candidates,
-    decided,
+    rules,
+    standings,
+    decided: standings.verdicts(),
     categories: dataset.categories,
     image: (candidate) => images.get(candidate.imageId),
     labels: (imageId) => labels.get(imageId) ?? [],
@@ -57,18 +67,11 @@ export async function readGateView(store: Store, run: string, gate: GateRecord, 
   };
 }
 
-function firstOfEach(decisions: readonly RecordedDecision[]): Map<string, RecordedDecision> {
-  const decided = new Map<string, RecordedDecision>();
-  for (const decision of decisions) {
-    if (!decided.has(decision.candidateId)) decided.set(decision.candidateId, decision);
-  }
-  return decided;
-}
-
 /** As `review list --json` shows it. */
 export function candidateJson(view: GateView, candidate: Candidate): object {
   const image = view.image(candidate);
   const decision = view.decided.get(candidate.id);
+  const standing = view.standings.of(candidate.id)!;
   return {
     id: candidate.id,
     type: candidate.type,
@@ -95,13 +98,14 @@ export function candidateJson(view: GateView, candidate: Candidate): object {
       box: candidate.detection.box,
       score: candidate.detection.score,
     },
-    decision: decision && {
-      verdict: decision.verdict,
-      box: decision.box,
-      category: decision.categoryId === undefined ? undefined : view.categoryName(decision.categoryId),
-      by: decision.by,
-      at: decision.at,
-      reason: decision.reason,
-    },
+    opinions: standing.wanted === 1 ? undefined : { given: standing.said.length, wanted: standing.wanted },
+    // Opinions that differ are shown to who settles them; before that, one is nobody's business but its author's.
+    differ: standing.state === 'conflict' ? standing.said.map((one) => decisionJson(view, one)) : undefined,
+    decision: decision && decisionJson(view, decision),
   };
+}
+
+function decisionJson(view: GateView, { verdict, box, categoryId, by, at, reason }: RecordedDecision): object {
+  const category = categoryId === undefined ? undefined : view.categoryName(categoryId);
+  return { verdict, box, category, by, at, reason };
 }

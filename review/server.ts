@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { changeLeases } from '../artifacts/gate-leases.ts';
 import type { Store } from '../artifacts/store.ts';
 import { problemOfDecisions } from '../detection/decisions.ts';
 import type { Box, Decision } from '../detection/types.ts';
@@ -10,7 +11,7 @@ import type { DecisionsAnswer, GateSummary, LeaseAnswer, LeaseRequest, Role, Ses
 import { type AnswerSender, serveApprovals } from './approvals.ts';
 import { createGateBook, type GateEntry } from './gate-book.ts';
 import { guard, HttpError, namesOf, reviewerOf } from './guard.ts';
-import { createLeases, type Leases } from './leases.ts';
+import { type Lease, type LeaseTaking, type TakenLeases, takeLeases } from './leases.ts';
 import { readPage, servePage } from './page-files.ts';
 import { createPictures } from './pictures.ts';
 import { type DecisionSender, takeDecisions } from './take-decisions.ts';
@@ -78,12 +79,6 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
   const { store, sender } = options;
   const book = createGateBook(store);
   const pictures = createPictures(store);
-  const leases = new Map<string, Leases>();
-  const leasesOf = (key: string) => {
-    const found = leases.get(key) ?? createLeases();
-    leases.set(key, found);
-    return found;
-  };
 
   const gateOf = async (request: FastifyRequest): Promise<GateEntry> => {
     const { run, gate } = request.params as GateParams;
@@ -98,18 +93,18 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
   });
 
   server.get('/api/gates', async (request) => {
-    const { role } = reviewerOf(request, 'viewer');
-    return (await book.list(options.run)).map((summary) => shownTo(role, summary));
+    const { name, role } = reviewerOf(request, 'viewer');
+    return (await book.list(options.run)).map((entry) => shownTo(role, entry.summary(name)));
   });
 
   const at = '/api/runs/:run/gates/:gate';
   server.get(at, async (request) => {
-    const { role } = reviewerOf(request, 'viewer');
-    return shownTo(role, (await gateOf(request)).json());
+    const { name, role } = reviewerOf(request, 'viewer');
+    return shownTo(role, (await gateOf(request)).json(name));
   });
 
   server.get(`${at}/candidates`, async (request) => {
-    reviewerOf(request, 'viewer');
+    const who = decidingName(reviewerOf(request, 'viewer'));
     const entry = await gateOf(request);
     const { from, limit, all } = request.query as { readonly [name: string]: string | undefined };
     const first = wholeNumber('from', from, 0, Number.MAX_SAFE_INTEGER);
@@ -117,7 +112,7 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
     const listed = entry.view.candidates.filter(({ id }) => all === '1' || entry.decisionOf(id) === undefined);
     return {
       total: listed.length,
-      candidates: listed.slice(first, first + count).map((candidate) => entry.candidate(candidate)),
+      candidates: listed.slice(first, first + count).map((candidate) => entry.candidate(candidate, who)),
     };
   });
 
@@ -128,7 +123,7 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
     const candidate = entry.byId.get(id);
     if (candidate === undefined) throw new HttpError(404, `The gate asks about no candidate "${id}".`);
     const image = entry.images.get(candidate.imageId)!;
-    const { crop } = entry.candidate(candidate);
+    const { crop } = entry.candidate(candidate, null);
     return sendPicture(reply, image.digest, await pictures.draw(image, crop));
   });
 
@@ -144,21 +139,28 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
   });
 
   server.post(`${at}/leases`, { schema: { body: leaseSchema } }, async (request): Promise<LeaseAnswer> => {
-    const { name, role } = reviewerOf(request, 'viewer');
+    const reviewer = reviewerOf(request, 'viewer');
+    const { name, role } = reviewer;
     const entry = await gateOf(request);
     const { client, keep, count, cluster } = request.body as LeaseRequest;
-    const undecided = entry.view.candidates.map(({ id }) => id).filter((id) => entry.decisionOf(id) === undefined);
-    const inCluster = (id: string) => cluster === undefined || entry.byId.get(id)?.cluster === cluster;
+    const questions = entry.view.candidates.flatMap(({ id }) => {
+      const question = entry.openTo(id, name);
+      return question === null ? [] : [{ id, ...question }];
+    });
+    const wanted = (id: string) => cluster === undefined || entry.byId.get(id)?.cluster === cluster;
+    const isOpen = (id: string) => entry.decisionOf(id) === undefined;
+    const taking = { client: `${name} ${client}`, person: name, questions, keep, count, wanted, isOpen };
     // Who only looks takes nothing away from those who decide.
     const { ids, elsewhere } =
       role === 'viewer'
-        ? { ids: undecided.filter((id) => inCluster(id) && !keep.includes(id)).slice(0, count), elsewhere: 0 }
-        : leasesOf(`${entry.run} ${entry.gate.path}`).take(`${name} ${client}`, undecided, keep, count, inCluster);
+        ? { ids: freeIds(taking).slice(0, count), elsewhere: 0 }
+        : await leaseQuestions(store, entry, taking);
+    const open = new Set(questions.map(({ id }) => id));
     return {
-      candidates: ids.map((id) => entry.candidate(entry.byId.get(id)!)),
-      progress: shownTo(role, entry.summary()),
+      candidates: ids.map((id) => entry.candidate(entry.byId.get(id)!, decidingName(reviewer))),
+      progress: shownTo(role, entry.summary(name)),
       elsewhere,
-      decided: keep.filter((id) => entry.byId.has(id) && entry.decisionOf(id) !== undefined),
+      decided: keep.filter((id) => entry.byId.has(id) && !open.has(id)),
     };
   });
 
@@ -167,9 +169,25 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
     const entry = await gateOf(request);
     const { batch, decisions } = decisionsOf(request.body);
     const answer = await takeDecisions(sender, book, entry, name, batch, decisions);
-    return { ...answer, progress: shownTo(role, (await gateOf(request)).summary()) };
+    return { ...answer, progress: shownTo(role, (await gateOf(request)).summary(name)) };
   });
 }
+
+const freeIds = ({ questions, keep, wanted = () => true }: LeaseTaking): string[] =>
+  questions.map(({ id }) => id).filter((id) => wanted(id) && !keep.includes(id));
+
+/** From the store, which all servers of the gate have in common. */
+async function leaseQuestions(store: Store, { run, gate }: GateEntry, taking: LeaseTaking): Promise<TakenLeases> {
+  // Nothing to give and nothing to keep: the store is left alone.
+  if (taking.questions.length === 0) return { ids: [], elsewhere: 0 };
+  return await changeLeases<readonly [string, readonly Lease[]][], TakenLeases>(store, run, gate.path, (before) => {
+    const { table, ...answer } = takeLeases(new Map(before ?? []), taking, Date.now());
+    return { table: [...table], answer };
+  });
+}
+
+/** What others said is shown to who may settle it. A viewer settles nothing. */
+const decidingName = ({ name, role }: Reviewer): string | null => (role === 'viewer' ? null : name);
 
 /** Names and numbers of colleagues are for the lead. */
 function shownTo<T extends GateSummary>(role: Role, summary: T): T {

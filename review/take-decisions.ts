@@ -1,6 +1,6 @@
 /** Decisions from the page to the run's workflow, each with its own outcome. */
 
-import { markOf, misfitOf } from '../detection/decisions.ts';
+import { misfitOf } from '../detection/decisions.ts';
 import type { Decision } from '../detection/types.ts';
 import { type DecideAnswer, type DecideMessage, decisionsPerMessageMax } from '../workflows/messages.ts';
 import type { DecisionOutcome } from './api.ts';
@@ -30,7 +30,7 @@ export async function takeDecisions(
     outcomes.set(candidateId, { candidateId, outcome, ...(why === undefined ? {} : { why }) });
   const toSend: Decision[] = [];
   for (const decision of decisions) {
-    const problem = problemHere(entry, decision);
+    const problem = problemHere(entry, decision, by);
     if (problem === 'repeated') settle(decision.candidateId, 'repeated');
     else if (problem !== null) settle(decision.candidateId, 'refused', problem);
     else toSend.push(plain(decision));
@@ -67,20 +67,17 @@ export async function takeDecisions(
 }
 
 /** Null: to be sent. 'repeated': known already. Else why the run would refuse it. */
-function problemHere(entry: GateEntry, decision: Decision): string | null {
+function problemHere(entry: GateEntry, decision: Decision, by: string): string | null {
   const candidate = entry.byId.get(decision.candidateId);
   if (candidate === undefined) return `The gate asks about no candidate "${decision.candidateId}".`;
-  const before = entry.decisionOf(decision.candidateId);
-  if (before !== undefined) {
-    if (markOf(before) === markOf(decision)) return 'repeated';
-    return `It was decided as "${markOf(before)}" by ${before.by} before. The first decision counts.`;
-  }
+  const problem = entry.problemOf(decision, by);
+  if (problem !== null) return problem;
   if (entry.gate.state === 'closed') return `The gate is closed (${entry.gate.reason ?? 'decided'}).`;
   return misfitOf(decision, entry.images.get(candidate.imageId)!, entry.view.categories);
 }
 
 /** Only what a decision has: nothing else that a client sent reaches a history. */
-function plain({ candidateId, verdict, box, categoryId, reason, seconds }: Decision): Decision {
+function plain({ candidateId, verdict, box, categoryId, reason, seconds, settles, saw }: Decision): Decision {
   return {
     candidateId,
     verdict,
@@ -88,5 +85,7 @@ function plain({ candidateId, verdict, box, categoryId, reason, seconds }: Decis
     ...(categoryId === undefined ? {} : { categoryId }),
     ...(reason === undefined || reason === '' ? {} : { reason: reason.slice(0, 1_000) }),
     ...(seconds === undefined ? {} : { seconds }),
+    ...(settles === undefined ? {} : { settles }),
+    ...(saw === undefined ? {} : { saw }),
   };
 }

@@ -1,6 +1,7 @@
 /** The rules for incoming decisions: plain functions, because the SDK calls the validators of updates synchronously. */
 
 import { kindOf, markOf, problemOfDecisions } from '../detection/decisions.ts';
+import type { Decision } from '../detection/types.ts';
 import { findStep, innerPath, innerScope, stepPath } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { type DecideMessage, decisionsPerMessageMax } from './messages.ts';
@@ -36,16 +37,42 @@ export function problemOfMessage(message: unknown): string | null {
   return problemOfDecisions(decisions);
 }
 
-/** The decisions of a message that were made before with another outcome, as one sentence, or null. */
-export function conflictOf(message: DecideMessage, decided: ReadonlyMap<string, string>): string | null {
+/**
+ * What two decisions must have in common to be about the same thing: the candidate; where several people are asked about one, also
+ * who says it, and whether it settles what others said.
+ */
+export function subjectOf(
+  { candidateId, settles }: Pick<Decision, 'candidateId' | 'settles'>,
+  by: string,
+  asksSeveral: boolean,
+): string {
+  return asksSeveral ? JSON.stringify([candidateId, by, settles ?? false]) : candidateId;
+}
+
+/** The decisions of a message that were made before with another outcome, as one sentence, or null. `decided`: marks by subject. */
+export function conflictOf(
+  message: DecideMessage,
+  decided: ReadonlyMap<string, string>,
+  asksSeveral = false,
+): string | null {
+  const beforeOf = (decision: Decision) => decided.get(subjectOf(decision, message.by, asksSeveral));
   const conflicts = (message.decisions ?? []).filter((decision) => {
-    const before = decided.get(decision.candidateId);
+    const before = beforeOf(decision);
     return before !== undefined && before !== markOf(decision);
   });
   const first = conflicts[0];
   if (first === undefined) return null;
   const others = conflicts.length > 1 ? ` (and ${conflicts.length - 1} more of this message)` : '';
-  return `Candidate ${first.candidateId}${others} of ${message.gate} was decided as "${decided.get(first.candidateId)}" before; "${markOf(first)}" contradicts that. The first decision counts. Nothing of this message was taken.`;
+  const who = asksSeveral ? ` by ${message.by}` : '';
+  return `Candidate ${first.candidateId}${others} of ${message.gate} was decided as "${beforeOf(first)}"${who} before; "${markOf(first)}" contradicts that. The first decision counts. Nothing of this message was taken.`;
+}
+
+/** Whether several people may be asked about one candidate of the gate. An expression may come to that. */
+export function asksSeveral(scope: PlannedScope, path: string): boolean {
+  const step = findStep(scope, path);
+  if (step?.type !== 'gate') return false;
+  const { reviewers } = step.with;
+  return reviewers !== undefined && reviewers !== 1;
 }
 
 /** Whether the plan has a gate at the path; loops have any number of rounds. */

@@ -9,9 +9,18 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { Decision } from '../detection/types.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { control } from './control.ts';
-import { conflictOf, gatePaths, isGatePath, markOf, problemOfMessage } from './decision-check.ts';
+import {
+  asksSeveral,
+  conflictOf,
+  gatePaths,
+  isGatePath,
+  markOf,
+  problemOfMessage,
+  subjectOf,
+} from './decision-check.ts';
 import type { Mailbox, Root } from './mailbox.ts';
 import {
   type DecideAnswer,
@@ -47,7 +56,9 @@ interface Gate {
   holder: string | null;
   closed: boolean;
   undecided: number;
-  /** What each candidate was decided as: a conflict is answered at once, without a look into the store. */
+  /** Whether several people may be asked about one candidate. */
+  readonly asksSeveral: boolean;
+  /** What each candidate was decided as, by `subjectOf`: a conflict is answered at once, without a look into the store. */
   readonly decided: Map<string, string>;
   readonly references: Set<string>;
   /** Batches taken so far. */
@@ -131,10 +142,10 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
       return `The gate ${message.gate} does not wait for decisions, so there is nothing to go on from.`;
     }
     if (gate === undefined) return null;
-    const conflict = conflictOf(message, gate.decided);
+    const conflict = conflictOf(message, gate.decided, gate.asksSeveral);
     if (conflict !== null) return conflict;
-    const { decisions } = message;
-    const repeats = decisions?.every(({ candidateId }) => gate.decided.has(candidateId)) ?? false;
+    const { decisions, by } = message;
+    const repeats = decisions?.every((one) => gate.decided.has(subjectOf(one, by, gate.asksSeveral))) ?? false;
     if (gate.closed && !repeats) {
       return `The gate ${message.gate} is closed: its decisions have been applied. See "hardcase review list ${this.#run}" for open ones.`;
     }
@@ -157,10 +168,13 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
       if (gate.references.has(reference)) return { accepted: 0, repeated: 0 };
       gate.references.add(reference);
     }
-    const fresh = (decisions ?? []).filter(({ candidateId }, index, all) => {
-      return !gate.decided.has(candidateId) && all.findIndex((other) => other.candidateId === candidateId) === index;
-    });
-    for (const decision of fresh) gate.decided.set(decision.candidateId, markOf(decision));
+    const fresh: Decision[] = [];
+    for (const decision of decisions ?? []) {
+      const subject = subjectOf(decision, by, gate.asksSeveral);
+      if (gate.decided.has(subject)) continue;
+      gate.decided.set(subject, markOf(decision));
+      fresh.push(decision);
+    }
     if (fresh.length > 0 || reference !== undefined || message.proceed === true) {
       gate.taken++;
       const batch: QueuedBatch = {
@@ -183,6 +197,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     let gate = this.#gates.get(path);
     if (gate === undefined) {
       gate = {
+        asksSeveral: asksSeveral(this.#scope, path),
         holder: null,
         closed: false,
         undecided: 0,
@@ -219,7 +234,9 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     }
     this.#lists.splice(0, this.#lists.length - listsShownMax);
     // A refused decision counts as never made, so that a right one for the same candidate is no conflict.
-    for (const { candidateId } of refused) gate.decided.delete(candidateId);
+    for (const { candidateId, by = '', settles } of refused) {
+      gate.decided.delete(subjectOf({ candidateId, settles }, by, gate.asksSeveral));
+    }
     this.#refused.push(...refused);
     this.#refused.splice(0, this.#refused.length - refusedShownMax);
   }

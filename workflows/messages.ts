@@ -111,6 +111,10 @@ export interface OpenGate {
 export interface RefusedDecision {
   readonly gate: string;
   readonly candidateId: string;
+  /** Whose decision; absent in answers of earlier releases. */
+  readonly by?: string;
+  /** It was to settle what others said. */
+  readonly settles?: true;
   readonly why: string;
 }
 

@@ -201,8 +201,12 @@ describe('a batch that came in', () => {
       undecided: 2,
       written: [{ batch: 'b1', accepted: 1, repeated: 0 }],
       refused: [
-        { candidateId: 'one', why: 'The box [100, 0, 120, 20] lies wholly outside its image of 100 x 80 pixels.' },
-        { candidateId: 'two', why: 'There is no category 9; known are 1 apple, 2 pear.' },
+        {
+          candidateId: 'one',
+          by: 'Ann',
+          why: 'The box [100, 0, 120, 20] lies wholly outside its image of 100 x 80 pixels.',
+        },
+        { candidateId: 'two', by: 'Ann', why: 'There is no category 9; known are 1 apple, 2 pear.' },
       ],
     });
     expect((await readDecisions(store, 'r1', 'review')).map(({ candidateId }) => candidateId)).toEqual(['three']);

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { findReviewer, isLoopback, readReviewers, refusalOf } from '../../review/access.ts';
-import { createLeases, leaseMs } from '../../review/leases.ts';
+import { type Lease, type LeaseTable, leaseMs, takeLeases } from '../../review/leases.ts';
 import { Pace, timeLeft } from '../../review/page/pace.ts';
 import { boxBetween, drag, fitBox, gripAt, rounded, seenPart, toImage, zoomAt } from '../../review/page/view.ts';
 import { createRateLimit } from '../../review/rate-limit.ts';
@@ -58,32 +58,67 @@ test('a rate limit lets a burst pass, then so many a second, for each key', () =
 });
 
 describe('leases', () => {
+  interface More {
+    readonly person?: string;
+    readonly slots?: number;
+    readonly answeredBy?: readonly string[];
+  }
+  /** A desk of leases, as the store keeps it from one taking to the next. */
+  const openDesk = () => {
+    let table: LeaseTable = new Map();
+    return (
+      client: string,
+      ids: readonly string[],
+      keep: readonly string[],
+      count: number,
+      now: number,
+      more: More = {},
+    ) => {
+      const { person = client, slots = 1, answeredBy } = more;
+      const questions = ids.map((id) => ({ id, slots, ...(answeredBy === undefined ? {} : { answeredBy }) }));
+      const isOpen = (id: string) => ids.includes(id);
+      const { table: next, ...taken } = takeLeases(table, { client, person, questions, keep, count, isOpen }, now);
+      // As JSON, because that is how the store has it.
+      table = new Map(JSON.parse(JSON.stringify([...next])) as [string, Lease[]][]);
+      return taken;
+    };
+  };
+
   test('pass to others when their time is over, and not before', () => {
-    const leases = createLeases();
-    const any = () => true;
+    const take = openDesk();
     const all = ['a', 'b', 'c'];
-    expect(leases.take('one', all, [], 2, any, 0).ids).toEqual(['a', 'b']);
-    expect(leases.take('two', all, [], 2, any, leaseMs - 1)).toEqual({ ids: ['c'], elsewhere: 2 });
-    expect(leases.take('two', all, ['c'], 2, any, leaseMs).ids).toEqual(['a', 'b']);
+    expect(take('one', all, [], 2, 0).ids).toEqual(['a', 'b']);
+    expect(take('two', all, [], 2, leaseMs - 1)).toEqual({ ids: ['c'], elsewhere: 2 });
+    expect(take('two', all, ['c'], 2, leaseMs).ids).toEqual(['a', 'b']);
   });
 
   test('last as long as the client names them, and what others took meanwhile it does not get back', () => {
-    const leases = createLeases();
-    const any = () => true;
+    const take = openDesk();
     const all = ['a', 'b'];
-    leases.take('one', all, [], 1, any, 0);
-    leases.take('one', all, ['a'], 0, any, leaseMs - 1);
-    expect(leases.take('two', all, [], 5, any, leaseMs + 1).ids).toEqual(['b']);
-    expect(leases.take('two', all, ['b'], 5, any, 3 * leaseMs).ids).toEqual(['a']);
+    take('one', all, [], 1, 0);
+    take('one', all, ['a'], 0, leaseMs - 1);
+    expect(take('two', all, [], 5, leaseMs + 1).ids).toEqual(['b']);
+    expect(take('two', all, ['b'], 5, 3 * leaseMs).ids).toEqual(['a']);
     // Came back from sleep: a is with two now.
-    expect(leases.take('one', all, ['a'], 5, any, 3 * leaseMs + 1)).toEqual({ ids: [], elsewhere: 2 });
+    expect(take('one', all, ['a'], 5, 3 * leaseMs + 1)).toEqual({ ids: [], elsewhere: 2 });
   });
 
   test('of decided candidates are nobody’s', () => {
-    const leases = createLeases();
-    const any = () => true;
-    leases.take('one', ['a', 'b'], [], 2, any, 0);
-    expect(leases.take('two', ['b'], [], 2, any, 1)).toEqual({ ids: [], elsewhere: 1 });
+    const take = openDesk();
+    take('one', ['a', 'b'], [], 2, 0);
+    expect(take('two', ['b'], [], 2, 1)).toEqual({ ids: [], elsewhere: 1 });
+  });
+
+  test('go to as many people as are wanted, and to no two pages of one', () => {
+    const take = openDesk();
+    const two = { slots: 2 };
+    expect(take('ada-1', ['a'], [], 1, 0, { ...two, person: 'ada' }).ids).toEqual(['a']);
+    expect(take('ada-2', ['a'], [], 1, 1, { ...two, person: 'ada' })).toEqual({ ids: [], elsewhere: 1 });
+    expect(take('ben-1', ['a'], [], 1, 2, { ...two, person: 'ben' }).ids).toEqual(['a']);
+    expect(take('cy-1', ['a'], [], 1, 3, { ...two, person: 'cy' })).toEqual({ ids: [], elsewhere: 1 });
+    // Ada has answered, and her page has not said so yet: one more opinion is wanted, and ben has it.
+    expect(take('cy-1', ['a'], [], 1, 4, { slots: 1, answeredBy: ['ada'], person: 'cy' }).ids).toEqual([]);
+    expect(take('cy-1', ['a'], [], 1, leaseMs + 2, { slots: 1, answeredBy: ['ada'], person: 'cy' }).ids).toEqual(['a']);
   });
 });
 
