@@ -22,7 +22,7 @@ import {
   readTip,
   writeGate,
 } from '../artifacts/gate-record.ts';
-import { type GateRules, readRules, Standings } from '../artifacts/gate-rules.ts';
+import { readRules } from '../artifacts/gate-rules.ts';
 import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -34,6 +34,7 @@ import { type KnownQuestion, plantQuestions } from '../detection/known-questions
 import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
 import { accuracyOf, errorsLeft, saysWrong } from '../detection/reviewer-trust.ts';
 import { oracleDecisions } from '../detection/simulated-reviewer.ts';
+import { type GateRules, Standings } from '../detection/standings.ts';
 import type { Candidate, CandidateType, Decision, Labels } from '../detection/types.ts';
 import { problemOfOpinion, type Standing } from '../detection/verdicts.ts';
 import { weighedVerdict } from '../detection/weighed-verdict.ts';
@@ -286,7 +287,7 @@ interface GateLedger {
   readonly candidates: ReadonlyMap<string, Candidate>;
   readonly rules: GateRules;
   /** Grows with each batch. */
-  readonly standings: Standings;
+  readonly standings: Standings<RecordedDecision>;
   readonly earlier: ReadonlyMap<string, RecordedDecision>;
   readonly dataset: LoadedDataset;
 }

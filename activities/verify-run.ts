@@ -3,7 +3,7 @@
 import { loadJson } from '../artifacts/codecs.ts';
 import { brokenLink as brokenBatch } from '../artifacts/decision-chain.ts';
 import { listGates, readBatches, readDecisions } from '../artifacts/gate-record.ts';
-import { readRules, Standings } from '../artifacts/gate-rules.ts';
+import { readRules } from '../artifacts/gate-rules.ts';
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { Reach } from '../artifacts/reach.ts';
 import { type RunRecord, readStepRecords } from '../artifacts/run-record.ts';
@@ -12,6 +12,7 @@ import { DamagedObjectError, type Store } from '../artifacts/store.ts';
 import { markOf } from '../detection/decisions.ts';
 import { decodeCheckpoint } from '../detection/model/checkpoint.ts';
 import { brokenLink, digestState } from '../detection/model/training-chain.ts';
+import { Standings } from '../detection/standings.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { findStep } from '../plan/paths.ts';
 import { isArtifactRef, type Json, type Plan, type RunHeader, type StepRecord, type StepState } from '../plan/types.ts';

@@ -8,9 +8,10 @@ import {
   readDecisions,
   readKnown,
 } from '../artifacts/gate-record.ts';
-import { type GateRules, readRules, Standings } from '../artifacts/gate-rules.ts';
+import { readRules } from '../artifacts/gate-rules.ts';
 import type { Store } from '../artifacts/store.ts';
 import { groupByImage } from '../detection/annotations.ts';
+import { type GateRules, Standings } from '../detection/standings.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
 
 export interface GateView {
@@ -19,7 +20,7 @@ export interface GateView {
   /** In the order in which they are asked. */
   readonly candidates: readonly Candidate[];
   readonly rules: GateRules;
-  readonly standings: Standings;
+  readonly standings: Standings<RecordedDecision>;
   /** The decision that counts for each candidate that has one: the first, or what several people agree on. */
   readonly decided: ReadonlyMap<string, RecordedDecision>;
   readonly categories: readonly Category[];

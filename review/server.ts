@@ -147,7 +147,9 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
       const question = entry.openTo(id, name);
       return question === null ? [] : [{ id, ...question }];
     });
-    const wanted = (id: string) => cluster === undefined || entry.byId.get(id)?.cluster === cluster;
+    // What people do not agree on is settled one by one.
+    const wanted = (id: string) =>
+      cluster === undefined || (entry.byId.get(id)?.cluster === cluster && entry.openTo(id, name)?.as === 'opinion');
     const isOpen = (id: string) => entry.decisionOf(id) === undefined;
     const taking = { client: `${name} ${client}`, person: name, questions, keep, count, wanted, isOpen };
     // Who only looks takes nothing away from those who decide.

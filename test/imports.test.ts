@@ -55,7 +55,10 @@ const directions: { readonly [folder: string]: Directions } = {
   // Answers the interpreter in place of Temporal and of the steps.
   simulate: { code: ['plan', 'spec', 'activities', 'artifacts', 'workflows/messages.ts'], types: [] },
   activities: { code: ['plan', 'spec', 'detection', 'artifacts', 'report'], types: ['workflows'] },
-  review: { code: ['artifacts', 'detection', 'plan/form.ts', 'workflows/messages.ts'], types: ['plan'] },
+  review: {
+    code: ['artifacts', 'detection', 'plan/canonical.ts', 'plan/form.ts', 'workflows/messages.ts'],
+    types: ['plan'],
+  },
   deploy: { code: anyOfOurs, types: [] },
   // Nothing imports cli/ but its tests.
   cli: { code: anyOfOurs, types: [] },

@@ -347,6 +347,12 @@ export class CandidateCanvas {
     const { label, detection } = candidate;
     if (label) this.#frameBox(label.box, colours.label, 2.5, [], edits ? 0.45 : 1);
     if (detection) this.#frameBox(detection.box, colours.detection, 2.5, [9, 5], edits ? 0.45 : 1);
+    const drawn = (candidate.opinions ?? []).map(({ box }, index) => ({ box, number: index + 1 }));
+    for (const { box, number } of drawn) {
+      if (box === undefined) continue;
+      this.#frameBox(box, colours.edit, 2, [2, 3], edits ? 0.45 : 1);
+      if (!edits) this.#tag(box, String(number), colours.edit, false);
+    }
     if (this.#edit !== null) {
       this.#frameBox(this.#edit, colours.edit, 2.5, [], 1);
       this.#handles(this.#edit);

@@ -106,7 +106,7 @@ function approvalCard(approval: ApprovalJson, open: (run: string, gate: string) 
 }
 
 function card(gate: GateSummary, mayDecide: boolean, open: (run: string, gate: string) => void): HTMLElement {
-  const left = gate.asked - gate.decided;
+  const left = gate.yours;
   const share = gate.asked === 0 ? 1 : gate.decided / gate.asked;
   const bar = h('div.meter', {
     role: 'progressbar',
@@ -136,7 +136,21 @@ function card(gate: GateSummary, mayDecide: boolean, open: (run: string, gate: s
       'div.card-side',
       {},
       h('p.count', {}, h('b', {}, String(left)), left === 1 ? ' question' : ' questions'),
-      h('p.sub', {}, left === 0 ? 'all decided' : timeLeft(left * usualSeconds)),
+      h(
+        'p.sub',
+        {},
+        left > 0
+          ? timeLeft(left * usualSeconds)
+          : gate.decided === gate.asked
+            ? 'all decided'
+            : 'it is the turn of others',
+      ),
+      gate.toSettle !== undefined &&
+        h(
+          'p.sub',
+          {},
+          `opinions differ on ${gate.toSettle}: ${gate.adjudicators?.join(' or ') ?? 'somebody who gave none'} must settle`,
+        ),
       gate.errorsLeft !== undefined &&
         left > 0 &&
         h('p.sub', {}, `about ${Math.round(gate.errorsLeft)} label errors expected`),

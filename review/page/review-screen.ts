@@ -10,6 +10,7 @@ import { announce, h, icon, signs } from './dom.ts';
 import { type Action, actionOf, shownKey } from './keys.ts';
 import type { Screen } from './main.ts';
 import { Minimap } from './minimap.ts';
+import { opinionList, takenOver } from './opinions.ts';
 import { type Outbox, undoMs } from './outbox.ts';
 import { Pace, timeLeft } from './pace.ts';
 import { Supply } from './supply.ts';
@@ -73,6 +74,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   });
   const commentRow = h('div.comment', { hidden: true }, commentInput);
   const finished = h('div.finished', { hidden: true });
+  const differing = h('div', { hidden: true });
 
   const button = (action: Action, words: string, kind: string) =>
     h(
@@ -144,6 +146,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
         {},
         map,
         h('div.ask', {}, type, question, because),
+        differing,
         answers,
         editBar,
         categories,
@@ -238,11 +241,24 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       ...fact('image', image.fileName),
       ...fact('size', `${image.width} × ${image.height}, ${image.split}`),
     );
+    showOpinions(current, words);
     stage.setAttribute('aria-label', describe(current));
     announce(`${words.question} ${words.because} ${describe(current)}`);
     canvas.show(current, { label: labelName, detection: detectedName });
     showPicture();
     refresh();
+  }
+
+  /** For who settles what others do not agree on. */
+  function showOpinions({ opinions }: CandidateJson, words: Wording): void {
+    differing.hidden = opinions === undefined;
+    if (opinions === undefined) return;
+    differing.replaceChildren(
+      opinionList(opinions, words, nameOf, (opinion) => {
+        const { verdict, ...edit } = takenOver(opinion);
+        decide(verdict, edit);
+      }),
+    );
   }
 
   function showPicture(): void {
@@ -284,8 +300,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   function refresh(): void {
     const pending = outbox.pending(run, gate.gate);
-    const done = Math.min(progress.asked, progress.decided + pending.length);
-    const left = progress.asked - done;
+    const left = Math.max(0, progress.yours - pending.length);
+    const done = progress.asked - left;
     (meter.firstElementChild as HTMLElement).style.width =
       `${progress.asked === 0 ? 100 : (100 * done) / progress.asked}%`;
     meter.setAttribute('aria-valuenow', String(done));
@@ -301,7 +317,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const pictured = current !== null && supply.picturesOf(current).crop !== null;
     stage.dataset.candidate = current?.id ?? '';
     stage.dataset.pictured = String(pictured);
-    for (const one of element.querySelectorAll<HTMLButtonElement>('.answers button, .more button')) {
+    for (const one of element.querySelectorAll<HTMLButtonElement>('.answers button, .opinions button, .more button')) {
       const needsPicture = !['skip', 'cancel'].includes(one.dataset.action ?? '');
       one.disabled = !mayDecide || current === null || (needsPicture && !pictured);
     }
@@ -332,7 +348,18 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     if (!nothing) return;
     veil.hidden = true;
     const left = progress.asked - progress.decided - pending;
-    const key = [connection.state, pending, left, supply.exhausted, supply.elsewhere, progress.state, goOn].join();
+    // Answers of one's own that are not yet confirmed are among them.
+    const ofOthers = progress.asked - progress.decided - progress.yours;
+    const key = [
+      connection.state,
+      pending,
+      left,
+      ofOthers,
+      supply.exhausted,
+      supply.elsewhere,
+      progress.state,
+      goOn,
+    ].join();
     if (finished.dataset.key === key) return;
     finished.dataset.key = key;
     const title =
@@ -353,7 +380,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
               ? 'The run goes on with the corrected labels. Thank you.'
               : `Nothing runs it at the moment. It goes on with:`
             : supply.exhausted
-              ? `${supply.elsewhere} are with other reviewers. What they leave comes here.`
+              ? othersWords(ofOthers)
               : 'The next questions are on their way.';
     finished.replaceChildren(
       h('h2', {}, title),
@@ -368,6 +395,19 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       ),
     );
     if (title !== 'One moment …') announce(`${title}. ${text}`);
+  }
+
+  /** Why there is nothing for this person although not all is decided. */
+  function othersWords(ofOthers: number): string {
+    const { toSettle = 0, adjudicators } = progress;
+    const parts = [
+      supply.elsewhere > 0 && `${supply.elsewhere} are with other reviewers; what they leave comes here.`,
+      ofOthers - toSettle > 0 && `${ofOthers - toSettle} wait for the opinion of somebody else.`,
+      toSettle > 0 &&
+        ofOthers > 0 &&
+        `${toSettle} must be settled by ${adjudicators?.join(' or ') ?? 'somebody who gave no opinion'}, because opinions differ.`,
+    ];
+    return parts.filter(Boolean).join(' ') || 'What others leave comes here.';
   }
 
   // What is done.
@@ -464,6 +504,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
         ...edit,
         ...(comment === '' ? {} : { reason: comment }),
         seconds: Math.round(tookMs / 100) / 10,
+        ...(candidate.opinions === undefined ? {} : { settles: true }),
+        saw: candidate.saw,
       },
     ]);
     flash(verdict);
@@ -503,7 +545,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     outbox.add(
       run,
       gate.gate,
-      chosen.candidates.map(({ id }) => ({ candidateId: id, verdict: chosen.verdict, seconds })),
+      chosen.candidates.map(({ id, saw }) => ({ candidateId: id, verdict: chosen.verdict, seconds, saw })),
     );
     supply.drop(new Set(chosen.candidates.map(({ id }) => id)));
     announce(`${chosen.candidates.length} decided at once.`);
@@ -659,6 +701,11 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       if (!categories.hidden && digit > 0) {
         const chosen = gate.categories[digit - 1];
         if (chosen !== undefined) choose(chosen.id);
+        return true;
+      }
+      if (digit > 0 && editBar.hidden) {
+        const opinion = differing.querySelector<HTMLButtonElement>(`[data-opinion="${digit}"]`);
+        if (!differing.hidden && opinion !== null && !event.repeat) opinion.click();
         return true;
       }
       const action = actionOf(event);

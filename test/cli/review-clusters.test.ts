@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { readDecisionWords } from '../../cli/read-decisions.ts';
 import { openClusters, withoutClusters } from '../../cli/review-clusters.ts';
+import { Standings } from '../../detection/standings.ts';
 import type { Box, Candidate } from '../../detection/types.ts';
 import type { GateView } from '../../review/gate-view.ts';
 
@@ -15,16 +16,18 @@ const candidate = (id: string, imageId: number, cluster?: string): Candidate => 
   cluster,
 });
 
+const candidates = [
+  candidate('aa01', 1, 'kind-00000001'),
+  candidate('ab02', 2, 'kind-00000001'),
+  candidate('ac03', 3, 'kind-00000001'),
+  candidate('ad04', 4),
+];
+const decided = { candidateId: 'ac03', verdict: 'reject', batch: '1', by: 'anna', at: '' } as const;
 const view = {
   run: 'cherries-1',
   gate: { path: 'review' },
-  candidates: [
-    candidate('aa01', 1, 'kind-00000001'),
-    candidate('ab02', 2, 'kind-00000001'),
-    candidate('ac03', 3, 'kind-00000001'),
-    candidate('ad04', 4),
-  ],
-  decided: new Map([['ac03', { candidateId: 'ac03', verdict: 'reject', batch: '1', by: 'anna', at: '' }]]),
+  candidates,
+  standings: new Standings(candidates, [decided], { wanted: () => 1, isKnown: () => false }),
   categoryName: () => 'cherry',
 } as unknown as GateView;
 

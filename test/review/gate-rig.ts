@@ -19,6 +19,7 @@ import type { Reviewer } from '../../review/access.ts';
 import type { AnswerSender } from '../../review/approvals.ts';
 import { type ReviewServer, type ReviewServerOptions, startReviewServer } from '../../review/server.ts';
 import { type DecisionSender, DecisionsRefusedError } from '../../review/take-decisions.ts';
+import { subjectOf } from '../../workflows/decision-check.ts';
 
 export const tokens = {
   lead: 'lead-token-0123456789abcdef',
@@ -118,15 +119,17 @@ export function recordingSender(store: Store): DecisionSender & AnswerSender {
     },
     decide: (run, { gate, batch, by, decisions = [], shown }) => {
       const work = async () => {
-        const before = new Map((await readDecisions(store, run, gate)).map((one) => [one.candidateId, one]));
-        const clash = decisions.find(({ candidateId }) => before.has(candidateId));
-        const fresh = decisions.filter(({ candidateId }) => !before.has(candidateId));
-        if (clash !== undefined && markOf(before.get(clash.candidateId)!) !== markOf(clash)) {
+        const record = (await readGate(store, run, gate))!;
+        const subject = (one: Decision, who: string) => subjectOf(one, who, record.asking !== undefined);
+        const recorded = await readDecisions(store, run, gate);
+        const before = new Map(recorded.map((one) => [subject(one, one.by), one]));
+        const clash = decisions.find((one) => before.has(subject(one, by)));
+        const fresh = decisions.filter((one) => !before.has(subject(one, by)));
+        if (clash !== undefined && markOf(before.get(subject(clash, by))!) !== markOf(clash)) {
           throw new DecisionsRefusedError(`Candidate ${clash.candidateId} was decided before.`);
         }
         const at = new Date().toISOString();
         if (fresh.length > 0) await appendDecisions(store, run, gate, { batch, by, at, shown, decisions: fresh });
-        const record = (await readGate(store, run, gate))!;
         await writeGate(store, run, { ...record, decided: before.size + fresh.length });
         return { accepted: fresh.length, repeated: decisions.length - fresh.length };
       };

@@ -1,0 +1,126 @@
+/** Two people answer the same questions in a real browser without seeing each other's answers, and a third settles what they do not agree on. */
+
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readGate, writeGate } from '../../artifacts/gate-record.ts';
+import { findChromium } from '../../deploy/setup/parts.mjs';
+import type { CandidateJson, LeaseAnswer } from '../../review/api.ts';
+import { bearer, type GateRig, openGateRig, tokens } from '../review/gate-rig.ts';
+
+let rig: GateRig;
+let browser: Browser;
+
+beforeAll(async () => {
+  const found = findChromium();
+  if (found === null) throw new Error('There is no browser. Fetch one with "node deploy/setup.mjs --test".');
+  browser = await chromium.launch({
+    executablePath: found.path,
+    args: ['--no-sandbox', '--disable-gpu', ...found.args],
+    env: { ...process.env, ...(found.libraries === null ? {} : { LD_LIBRARY_PATH: found.libraries }) },
+  });
+  rig = await openGateRig({ candidates: 3, categories: 2 });
+  const asking = rig.candidates.slice(0, 2).map(({ id }) => ({ candidateId: id, opinions: 2 }));
+  await writeGate(rig.store, rig.run, {
+    ...(await readGate(rig.store, rig.run, rig.gate))!,
+    asking: await rig.store.putObject(Buffer.from(JSON.stringify(asking))),
+    adjudicators: ['lea'],
+  });
+}, 120_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await rig?.close();
+});
+
+test('opinions stay apart until both are there, and the one who settles sees both', async () => {
+  const [one, two] = [await rig.serve(), await rig.serve()];
+  const open = async (url: string, token: string): Promise<Page> => {
+    const page = await browser.newPage({ viewport: { width: 1000, height: 640 } });
+    await page.goto(`${url}/#token=${token}`);
+    await page.locator('.card button').click();
+    return page;
+  };
+  const answer = async (page: Page, keys: readonly string[]) => {
+    const before = await page.locator('.stage-canvas').getAttribute('data-candidate');
+    for (const key of keys) await page.keyboard.press(key);
+    await expect.poll(() => page.locator('.stage-canvas').getAttribute('data-candidate')).not.toBe(before);
+  };
+  const pictured = (page: Page) => page.locator('.stage-canvas[data-pictured="true"]').waitFor();
+
+  // Two servers of one store: what both are wanted for both get, and the third question one of them.
+  const ada = await open(one.url, tokens.ada);
+  await pictured(ada);
+  const ben = await open(two.url, tokens.ben);
+  await pictured(ben);
+  for (const key of ['a', 'a', 'a']) {
+    await pictured(ada);
+    await answer(ada, [key]);
+  }
+  for (const keys of [['r'], ['a']]) {
+    await pictured(ben);
+    await answer(ben, keys);
+  }
+  await ada.getByRole('button', { name: 'Send now' }).click();
+  await expect.poll(async () => (await rig.recorded()).length).toBe(3);
+  await expect
+    .poll(() => ada.locator('.finished').textContent(), { timeout: 10_000 })
+    .toContain('2 wait for the opinion of somebody else.');
+  await ben.getByRole('button', { name: 'Send now' }).click();
+  await expect.poll(async () => (await rig.recorded()).length).toBe(5);
+  await expect
+    .poll(() => ben.locator('.finished').textContent(), { timeout: 10_000 })
+    .toContain('1 must be settled by lea, because opinions differ.');
+
+  const lea = await browser.newPage({ viewport: { width: 1000, height: 640 } });
+  await lea.goto(`${one.url}/#token=${tokens.lead}`);
+  expect(await lea.locator('.card').textContent()).toContain('opinions differ on 1: lea must settle');
+  await lea.locator('.card button').click();
+  await pictured(lea);
+  expect(await lea.locator('.opinions button').count()).toBe(2);
+  if (process.env.HARDCASE_SCREENSHOTS)
+    await lea.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/settle.png` });
+  await lea.keyboard.press('2');
+  await lea.getByRole('button', { name: 'Send now' }).click();
+  await expect.poll(async () => (await rig.recorded()).length).toBe(6);
+  const verdict = (await rig.recorded()).at(-1)!;
+  expect(verdict).toMatchObject({ by: 'lea', settles: true });
+  // The ledger says what was on each screen, and that it was not the same.
+  const shown = (await rig.recorded()).filter(({ candidateId }) => candidateId === verdict.candidateId);
+  expect(shown.map(({ saw }) => saw?.length)).toEqual([64, 64, 64]);
+  expect(new Set(shown.map(({ saw }) => saw)).size).toBe(2);
+  await Promise.all([ada, ben, lea].map((page) => page.close()));
+});
+
+test('an answer of one person is not in what another is given', async () => {
+  const fresh = await openGateRig({ candidates: 1 });
+  try {
+    const asking = fresh.candidates.map(({ id }) => ({ candidateId: id, opinions: 2 }));
+    await writeGate(fresh.store, fresh.run, {
+      ...(await readGate(fresh.store, fresh.run, fresh.gate))!,
+      asking: await fresh.store.putObject(Buffer.from(JSON.stringify(asking))),
+    });
+    const other = await fresh.serve();
+    const path = `/api/runs/${fresh.run}/gates/review`;
+    const post = (to: string, token: string, body: unknown) =>
+      fetch(`${other.url}${path}/${to}`, {
+        method: 'POST',
+        headers: { ...bearer(token), 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    const { id } = fresh.candidates[0]!;
+    const said = { candidateId: id, verdict: 'reject', reason: 'a leaf' };
+    expect((await post('decisions', tokens.ada, { batch: 'a', decisions: [said] })).status).toBe(200);
+    const leased = (await (
+      await post('leases', tokens.ben, { client: 'ben-tab-1', keep: [], count: 5 })
+    ).json()) as LeaseAnswer;
+    expect(leased.candidates.map((one) => one.id)).toEqual([id]);
+    for (const role of [tokens.ben, tokens.viewer, tokens.lead]) {
+      const listed = await fetch(`${other.url}${path}/candidates?all=1`, { headers: bearer(role) });
+      const text = await listed.text();
+      expect(text).not.toMatch(/a leaf|"decision"|"opinions"/);
+      expect((JSON.parse(text) as { candidates: CandidateJson[] }).candidates).toHaveLength(1);
+    }
+  } finally {
+    await fresh.close();
+  }
+});
