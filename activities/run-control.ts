@@ -3,6 +3,12 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { listApprovals, writeApproval } from '../artifacts/approval-record.ts';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
+import {
+  type EarlyMessage,
+  forgetEarlyMessages,
+  keepEarlyMessage,
+  readEarlyMessages,
+} from '../artifacts/early-messages.ts';
 import { type GateRecord, listGates, readGate, writeGate } from '../artifacts/gate-record.ts';
 import {
   addNotice,
@@ -87,6 +93,19 @@ export async function recordOperation(
   await addOperation(store, run, operation);
 }
 
+/** What came to gates before they opened, kept beside the workflow that holds it. */
+export async function keepEarly(
+  { store }: ActivityDeps,
+  { run, messages }: { run: string; messages: readonly EarlyMessage[] },
+): Promise<void> {
+  for (const message of messages) await keepEarlyMessage(store, run, message);
+}
+
+/** For a workflow that begins again. What gates have written or applied since is known by its candidates, and no harm. */
+export async function loadEarly({ store }: ActivityDeps, { run }: { run: string }): Promise<EarlyMessage[]> {
+  return await readEarlyMessages(store, run);
+}
+
 /**
  * Takes back what is recorded of some steps of the root and of all within them, so that they begin anew. The results of
  * `to`, which is one of them or within one, no longer count; what the others made from the same inputs still does.
@@ -107,6 +126,7 @@ export async function resetSteps(
   for (const gate of await listGates(store, run)) {
     if (gate.state === 'open' && isReset(gate.path)) await writeGate(store, run, closed(gate, 'reset'));
   }
+  await forgetEarlyMessages(store, run, isReset);
   // Asked again, also what was answered: that is what a person who sets a step back wants.
   for (const approval of await listApprovals(store, run)) {
     if (!isReset(approval.path)) continue;

@@ -19,6 +19,8 @@ export interface OwnWorker {
   readonly heldRuns: readonly HeldRun[];
   /** This build. */
   readonly build: Build;
+  /** Polls these queues too. */
+  serve(queues: readonly string[]): Promise<void>;
   /** Steps save and end; resolves within about ten seconds. */
   stop(): Promise<void>;
 }
@@ -77,6 +79,7 @@ export async function startWorker(
         failure,
       );
     },
+    serve: (more) => running.serve(more),
     stop: async () => {
       stopping = true;
       await running.shutdown().catch(() => undefined);

@@ -2,7 +2,7 @@
 
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { listRuns } from '../artifacts/run-record.ts';
-import type { Store } from '../artifacts/store.ts';
+import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import { workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
 import type { HeldRun } from '../deploy/move-runs.ts';
@@ -148,6 +148,7 @@ async function keepGoing(
     let checkedAt = Date.now();
     const startedAt = Date.now();
     let unservedSaid = false;
+    let serveAt = 0;
     const told = new Set<string>();
     const view = await followRun({
       store,
@@ -178,6 +179,12 @@ async function keepGoing(
         if (Date.now() - checkedAt > workflowCheckMs && !isFinal(look.state)) {
           checkedAt = Date.now();
           if (connected.engine !== null) checkDisk(settings, header);
+          // Another command may have begun a run here whose steps are for a queue of their own.
+          if (worker !== null && Date.now() > serveAt) {
+            const beganAt = Date.now();
+            await (worker as OwnWorker).serve(await queuesOfOpenRuns(store).catch(noneWhileAway));
+            serveAt = Date.now() + servePatience * (Date.now() - beganAt);
+          }
           await checkWorkflow(handle, store, header);
           tellTroubles(await storeTroubles(connected.client, handle), header, told, say);
         }
@@ -197,13 +204,22 @@ async function keepGoing(
 
 const workflowCheckMs = 5_000;
 const unservedMs = 10_000;
+// A store may hold thousands of runs: a look at them all must cost little beside what they do.
+const servePatience = 20;
 const engineFreeMinBytes = 512 * 1024;
 // A workflow task that failed so often fails because of its code, not because of a lost worker.
 const taskAttemptsMax = 5;
 
 /** The record cannot tell when the workflow was ended from outside, or when its code cannot go on. */
 async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHeader): Promise<void> {
-  const described = await handle.describe();
+  const described = await handle.describe().catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+    throw new CommandError(
+      `The Temporal server knows nothing of run ${header.run} any more: its database was removed, or is another one. The run goes on from its record with: ${ownCommand('run', header.file, '--run', header.run)}`,
+      exitCodes.engine,
+      error,
+    );
+  });
   const attempts = described.raw.pendingWorkflowTask?.attempt ?? 0;
   if (attempts > taskAttemptsMax) {
     throw new CommandError(
@@ -219,6 +235,8 @@ async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHe
     exitCodes.engine,
   );
 }
+
+const isNotFound = (error: unknown): boolean => (error as Error).name === 'WorkflowNotFoundError';
 
 /** Runs of another build whose histories do not replay with this one: this run ends the command, others are named. */
 function tellHeldByBuild(held: readonly HeldRun[], { run, file }: RunHeader, say: (line: string) => void): void {
@@ -271,7 +289,13 @@ function tellTroubles(
  * not in the record yet.
  */
 async function isBusy(client: Client, handle: WorkflowHandle): Promise<boolean> {
-  const { pendingActivities, pendingChildren, pendingWorkflowTask } = (await handle.describe()).raw;
+  const described = await handle.describe().catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+    return null;
+  });
+  // A server that has forgotten it is found out by the next check.
+  if (described === null) return true;
+  const { pendingActivities, pendingChildren, pendingWorkflowTask } = described.raw;
   if (pendingWorkflowTask || (pendingActivities?.length ?? 0) > 0) return true;
   for (const { workflowId } of pendingChildren ?? []) {
     // A child that has ended meanwhile is about to be noticed by its parent.
@@ -279,6 +303,11 @@ async function isBusy(client: Client, handle: WorkflowHandle): Promise<boolean> 
   }
   return false;
 }
+
+const noneWhileAway = (error: unknown): string[] => {
+  if (error instanceof StoreUnavailableError) return [];
+  throw error;
+};
 
 /** The worker runs these too. */
 async function queuesOfOpenRuns(store: Store): Promise<string[]> {

@@ -1,7 +1,8 @@
 /** Starts the workflow of a run, with the orders that an earlier one of it left. */
 
 import type { WorkflowHandle } from '@temporalio/client';
-import { readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
+import { readEarlyMessages } from '../artifacts/early-messages.ts';
+import { addNotice, readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
@@ -21,12 +22,15 @@ export async function startWorkflow(
   reset?: OperationRecord,
 ): Promise<WorkflowHandle> {
   const existing = temporal.client.workflow.getHandle(workflowIdOf(header.run));
-  const running = await existing.describe().then(
-    ({ status }) => status.name === 'RUNNING',
-    () => false,
+  const state = await existing.describe().then(
+    ({ status }) => status.name,
+    (error: unknown) => ((error as Error).name === 'WorkflowNotFoundError' ? ('forgotten' as const) : null),
   );
-  if (running) return existing;
+  if (state === 'RUNNING') return existing;
   const record = await readRun(store, header.run);
+  if (state === 'forgotten' && record?.state.startedAt !== undefined && !isFinal(record.state.state)) {
+    await addNotice(store, header.run, forgottenWords(new Date().toISOString()));
+  }
   // The record of an earlier attempt would otherwise end the following before the new one writes its own.
   const again = record !== null && isFinal(record.state.state);
   const anew = again ? ({ state: 'pending', endedAt: undefined, error: undefined } as const) : {};
@@ -41,6 +45,7 @@ export async function startWorkflow(
     seed: plan.seed,
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
+    ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),
     ...(reset === undefined ? {} : { reset }),
   };
   return await temporal.client.workflow.start(header.pipeline, {
@@ -51,6 +56,9 @@ export async function startWorkflow(
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
   });
 }
+
+const forgottenWords = (at: string): string =>
+  `The Temporal server knew nothing of this run any more (its database was removed, or is another one), so on ${at.slice(0, 19).replace('T', ' ')} UTC the run went on from its record: what was finished, decided or ordered by then counts, steps under way began again from their newest checkpoints.`;
 
 /** Workers of a server that others share may be of any build. */
 async function buildHere(temporal: TemporalConnection): Promise<{ build?: Build }> {

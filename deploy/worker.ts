@@ -33,6 +33,8 @@ export interface WorkerSettings {
 export interface RunningWorker {
   /** Resolves when the worker has stopped, and rejects when it failed. */
   readonly stopped: Promise<void>;
+  /** Polls these queues too; those that are polled already are passed over. */
+  serve(queues: readonly WorkQueue[]): Promise<void>;
   /** Asks running steps to save and end, and resolves when all is down: within ten seconds. Harmless when repeated. */
   shutdown(): Promise<void>;
 }
@@ -47,32 +49,60 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const given = settings.connection;
   const connection = given instanceof NativeConnection ? given : await NativeConnection.connect(given);
   const workers: Worker[] = [];
+  const activities = createActivities(
+    { store: settings.store, describeEnvironment: settings.describeEnvironment ?? describeEnvironment },
+    settings.implementations,
+  );
   try {
-    const activities = createActivities(
-      { store: settings.store, describeEnvironment: settings.describeEnvironment ?? describeEnvironment },
-      settings.implementations,
-    );
     for (const queue of settings.queues) workers.push(await createWorker(settings, queue, connection, activities));
   } catch (error) {
     if (connection !== given) await connection.close();
     throw error;
   }
-  const runs = workers.map((worker) => worker.run());
+  const served = new Set(settings.queues);
+  const runs: Promise<void>[] = [];
+  let adding: Promise<void> = Promise.resolve();
   const stopAll = () => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
-  const stopped = Promise.all(runs)
+  const run = (worker: Worker) => {
+    const running = worker.run();
     // One that failed must not leave the others behind.
-    .finally(async () => {
+    running.catch(stopAll);
+    runs.push(running);
+  };
+  for (const worker of workers) run(worker);
+  const stopped = (async () => {
+    try {
+      for (let i = 0; i < runs.length; i++) await runs[i];
+    } finally {
+      await adding;
       stopAll();
       await Promise.allSettled(runs);
       if (connection !== given) await connection.close();
-    })
-    .then(() => undefined);
+    }
+  })();
   stopped.catch(() => undefined);
+  let stopping = false;
+  const add = async (queue: WorkQueue) => {
+    if (stopping || served.has(queue)) return;
+    const worker = await createWorker(settings, queue, connection, activities);
+    served.add(queue);
+    workers.push(worker);
+    run(worker);
+  };
   return {
     stopped,
+    serve: (queues) => {
+      const added = adding.then(async () => {
+        for (const queue of queues) await add(queue);
+      });
+      adding = added.catch(() => undefined);
+      return added;
+    },
     shutdown: async () => {
+      stopping = true;
+      await adding;
       stopAll();
       await stopped;
     },

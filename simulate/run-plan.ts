@@ -190,6 +190,7 @@ class Simulation {
       // A worker for everything, in whose record nothing needs to be set back.
       case 'check-queue':
         return { result: true };
+      case 'keep-early':
       case 'reset-steps':
       case 'tell-group':
         return {};

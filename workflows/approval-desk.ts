@@ -104,7 +104,19 @@ export class ApprovalDesk {
     const at = new Date().toISOString();
     form.given = { answer: complete, by, at, via, ...(reason === undefined ? {} : { reason }) };
     if (form.holder !== null) this.#tell(gate, form);
+    else {
+      // Until the gate opens, the answer is in no record, and would be lost with the engine's memory.
+      const { given } = form;
+      this.#outbox.push(() => control('keep-early', { run: this.#run, messages: [{ gate, given }] }));
+    }
     return { accepted: true };
+  }
+
+  /** What an earlier workflow of the run took before the gate was open. */
+  restore(gate: string, given: GivenAnswer): void {
+    const form = this.#formOf(gate);
+    form.given ??= given;
+    if (form.holder !== null) this.#tell(gate, form);
   }
 
   #formOf(path: string): Form {

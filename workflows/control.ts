@@ -8,6 +8,7 @@ import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
 import { type GroupTicket, queueName } from './messages.ts';
 import type { LiveState, QueuedBatch, Values } from './scope-messages.ts';
@@ -19,6 +20,9 @@ export interface ControlActivities {
   'record-run'(request: { run: string; state: LiveState }): Promise<void>;
   'record-step'(request: { run: string; change: StepChange }): Promise<void>;
   'record-operation'(request: { run: string; operation: OperationRecord }): Promise<void>;
+  /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
+  'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
+  'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
   /** Takes back what is recorded of these steps of the root and all within them; `to` is the one that runs anew. */
   'reset-steps'(request: { run: string; to: string; ids: readonly string[] }): Promise<void>;
   'record-notice'(request: { run: string; message: string }): Promise<void>;

@@ -86,6 +86,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #refused: RefusedDecision[] = [];
   readonly #lists: WrittenList[] = [];
   readonly #outbox: Outbox;
+  /** Batches that are yet to be kept. */
+  readonly #early: QueuedBatch[] = [];
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
     this.#outbox = outbox;
@@ -188,9 +190,32 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
         ...(message.proceed === true ? { proceed: true as const } : {}),
       };
       gate.unwritten.push(batch);
-      this.#send(gate, batch);
+      if (gate.holder === null) this.#keep(batch);
+      else this.#send(gate, batch);
     }
     return { accepted: fresh.length, repeated: (decisions ?? []).length - fresh.length };
+  }
+
+  /** What an earlier workflow of the run took before the gate was open. */
+  restore(batch: QueuedBatch): void {
+    const gate = this.#gateOf(batch.gate);
+    gate.taken = Math.max(gate.taken, Number.parseInt(batch.batch, 10));
+    for (const decision of batch.decisions ?? []) gate.decided.set(decision.candidateId, markOf(decision));
+    if (batch.reference !== undefined) gate.references.add(batch.reference);
+    gate.unwritten.push(batch);
+    this.#send(gate, batch);
+  }
+
+  /** Until its gate opens, a decision is in no ledger, and would be lost with the engine's memory. */
+  #keep(batch: QueuedBatch): void {
+    this.#early.push(batch);
+    if (this.#early.length > 1) return;
+    this.#outbox.push(async () => {
+      while (this.#early.length > 0) {
+        const messages = takeFitting(this.#early).map((each) => ({ gate: each.gate, batch: each }));
+        await control('keep-early', { run: this.#run, messages });
+      }
+    });
   }
 
   #gateOf(path: string): Gate {

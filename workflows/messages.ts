@@ -18,6 +18,8 @@ export interface RunArguments {
   readonly scope?: PlannedScope;
   /** Those of an earlier workflow of the run, as its record has them. */
   readonly orders?: StandingOrders;
+  /** An earlier workflow of the run has left messages for gates that were not open yet. */
+  readonly early?: true;
   /** An ended run begins again with this. */
   readonly reset?: OperationRecord;
 }

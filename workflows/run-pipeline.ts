@@ -37,6 +37,12 @@ export async function runPipeline(
     approvals.open();
     operations.open(work);
     const environment = await control('open-run', { run, planDigest });
+    if (given.early === true) {
+      for (const message of await control('load-early', { run })) {
+        if ('batch' in message) desk.restore(message.batch);
+        else approvals.restore(message.gate, message.given);
+      }
+    }
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
     const root = rootOf(desk, approvals, operations);

@@ -103,14 +103,18 @@ export async function openLane(): Promise<Lane> {
       const told = async () => act();
       timers.push(setTimeout(() => told().catch((error: unknown) => problems.push(String(error))), ms));
     };
-    let reviving: Promise<unknown> = Promise.resolve();
+    let serversBack: Promise<unknown> = Promise.resolve();
+    let workersBack: Promise<unknown> = Promise.resolve();
     const revive = async (): Promise<void> => {
-      // In this order: a worker that finds no server ends.
-      reviving = reviving
+      serversBack = serversBack.catch(() => undefined).then(() => servers.revive());
+      // After them, because a worker that finds no server ends; but never before them in one queue: a server that is killed
+      // while a worker starts must come back for the worker to get anywhere.
+      const back = serversBack;
+      workersBack = workersBack
         .catch(() => undefined)
-        .then(() => servers.revive())
+        .then(() => back)
         .then(() => workers.revive());
-      await reviving;
+      await workersBack;
     };
     const commands: ChaosCommand[] = [];
     const scene = {
@@ -244,6 +248,10 @@ async function befall(mishap: Mishap, scene: Scene): Promise<void> {
       return;
     case 'kill-temporal':
       servers.killTemporal();
+      later(mishap.forMs, revive);
+      return;
+    case 'forget-temporal':
+      servers.forgetTemporal();
       later(mishap.forMs, revive);
       return;
     case 'stop-temporal':

@@ -14,6 +14,8 @@ export type Mishap =
   | { readonly what: 'kill-command' }
   | { readonly what: 'stop-command'; readonly forMs: number }
   | { readonly what: 'kill-temporal'; readonly forMs: number }
+  /** Killed, and its database removed: what is open goes on from the record of the run. */
+  | { readonly what: 'forget-temporal'; readonly forMs: number }
   | { readonly what: 'stop-temporal'; readonly forMs: number }
   | { readonly what: 'kill-minio'; readonly forMs: number }
   | { readonly what: 'stop-minio'; readonly forMs: number }
@@ -80,10 +82,16 @@ export function scheduleOf(seed: number): Schedule {
     );
   }
   const count = 2 + random.int(4);
-  const mishaps = Array.from({ length: count }, () => ({
+  const usual = Array.from({ length: count }, () => ({
     atMs: between(300, spanMs),
     mishap: kinds[random.int(kinds.length)]!(),
-  })).sort((a, b) => a.atMs - b.atMs);
+  }));
+  // Rare, because little else of the schedule is left to happen in what begins again; by numbers of its own, so that the
+  // schedules of the log stay what they were.
+  const rare = createRandom(`forget ${seed}`);
+  const atMs = Math.round(2_000 + rare.next() * (spanMs - 2_000));
+  const forgets = rare.next() < 0.12 ? [{ atMs, mishap: { what: 'forget-temporal', forMs: 200 } } as const] : [];
+  const mishaps = [...usual, ...forgets].sort((a, b) => a.atMs - b.atMs);
   return {
     seed,
     store,

@@ -1,5 +1,6 @@
 /** The Temporal server and the MinIO of one lane, which are killed and started again on the same ports and data. */
 
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client as MinioClient } from 'minio';
 import { type RunningMinio, type RunningServer, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
@@ -9,6 +10,8 @@ export interface ChaosServers {
   readonly minioPort: number;
   readonly minio: { readonly accessKey: string; readonly secretKey: string };
   killTemporal(): void;
+  /** And its database is gone. */
+  forgetTemporal(): void;
   /** SIGSTOP and SIGCONT. */
   pauseTemporal(paused: boolean): void;
   killMinio(): void;
@@ -40,13 +43,18 @@ export async function startChaosServers(folder: string): Promise<ChaosServers> {
   const signal = (pid: number, name: NodeJS.Signals): void => {
     process.kill(pid, name);
   };
+  const killTemporal = (): void => {
+    if (temporalLives) temporal.kill();
+    temporalLives = false;
+  };
   return {
     temporalPort,
     minioPort,
     minio: { accessKey, secretKey },
-    killTemporal() {
-      if (temporalLives) temporal.kill();
-      temporalLives = false;
+    killTemporal,
+    forgetTemporal() {
+      killTemporal();
+      for (const part of ['', '-wal', '-shm']) rmSync(join(folder, `temporal.db${part}`), { force: true });
     },
     pauseTemporal: (paused) => temporalLives && signal(temporal.pid, paused ? 'SIGSTOP' : 'SIGCONT'),
     killMinio() {

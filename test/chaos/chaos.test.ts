@@ -30,6 +30,7 @@ test('a schedule is a function of its seed, and all kinds of mishaps turn up in 
     'cut',
     'cut-store',
     'disk-full',
+    'forget-temporal',
     'kill-command',
     'kill-minio',
     'kill-temporal',

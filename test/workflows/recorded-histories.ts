@@ -76,6 +76,7 @@ export function answeringActivities(): { [name: string]: (request: never) => Pro
     'record-step': nothing,
     'record-notice': nothing,
     'record-operation': nothing,
+    'keep-early': nothing,
     'reset-steps': nothing,
     'close-run': nothing,
     'check-queue': async () => true,

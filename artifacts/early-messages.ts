@@ -1,0 +1,58 @@
+/**
+ * What people said about gates that were not open yet. Until they open it waits in the run's workflow; here it is kept as
+ * well, for a workflow that begins again because the engine has lost its memory, or because the run was cancelled.
+ *
+ *     runs/RUN/early/GATE/NAME.json    EarlyMessage, created once
+ */
+
+import type { Decision } from '../detection/types.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { GivenAnswer } from './approval-record.ts';
+import { mapInParallel } from './map-in-parallel.ts';
+import type { Store } from './store.ts';
+
+/** Decisions about candidates of a review, or the answer to an `approve` step. */
+export type EarlyMessage =
+  | { readonly gate: string; readonly batch: EarlyBatch }
+  | { readonly gate: string; readonly given: GivenAnswer };
+
+export interface EarlyBatch {
+  readonly gate: string;
+  readonly batch: string;
+  readonly by: string;
+  readonly at: string;
+  readonly via: 'update' | 'signal';
+  readonly shown?: string;
+  readonly decisions?: readonly Decision[];
+  /** Digest of a list of decisions in the store. */
+  readonly reference?: string;
+}
+
+/** The same message counts once, however often it is kept. */
+export async function keepEarlyMessage(store: Store, run: string, message: EarlyMessage): Promise<void> {
+  const name = 'batch' in message ? message.batch.batch : 'answer';
+  // Encoded, because the sender may have chosen a name with a slash.
+  const key = `${prefixOf(run)}${message.gate}/${encodeURIComponent(name)}.json`;
+  await store.createRecord(key, Buffer.from(canonicalJson(message)));
+}
+
+/** In the order in which they came to each gate. */
+export async function readEarlyMessages(store: Store, run: string): Promise<EarlyMessage[]> {
+  const keys = (await store.listRecords(prefixOf(run))).sort();
+  const records = await mapInParallel(keys, (key) => store.readRecord(key));
+  return records.flatMap((bytes) => (bytes === null ? [] : [JSON.parse(bytes.toString()) as EarlyMessage]));
+}
+
+/** Those of gates that begin anew, and ask again. */
+export async function forgetEarlyMessages(
+  store: Store,
+  run: string,
+  isReset: (gate: string) => boolean,
+): Promise<void> {
+  for (const key of await store.listRecords(prefixOf(run))) {
+    const bytes = await store.readRecord(key);
+    if (bytes !== null && isReset((JSON.parse(bytes.toString()) as EarlyMessage).gate)) await store.removeRecord(key);
+  }
+}
+
+const prefixOf = (run: string): string => `runs/${run}/early/`;
