@@ -7,6 +7,8 @@ export interface Lease {
   readonly person: string;
   /** By the clock of the server that gave it (ms since 1970). */
   readonly until: number;
+  /** It was answered: other servers learn that from the record, and a moment later. */
+  readonly answered?: true;
 }
 
 /** Who has which candidate. */
@@ -44,6 +46,15 @@ export interface TakenLeases {
 /** A page asks again far more often; one that was closed blocks its candidates no longer than this. */
 export const leaseMs = 3 * 60_000;
 
+/** Nobody is asked again about what this person has just answered, for as long as the record may not say so yet. */
+export function holdAnswered(before: LeaseTable, person: string, ids: readonly string[], now: number): LeaseTable {
+  const held: Lease = { client: `${person} answered`, person, until: now + leaseMs, answered: true };
+  return new Map([
+    ...before,
+    ...ids.map((id) => [id, [...(before.get(id) ?? []).filter((one) => one.person !== person), held]] as const),
+  ]);
+}
+
 export function takeLeases(
   before: LeaseTable,
   { client, person, questions, keep, count, wanted = () => true, isOpen }: LeaseTaking,
@@ -63,7 +74,7 @@ export function takeLeases(
     const others = (table.get(id) ?? []).filter((one) => one.client !== client && !answeredBy.includes(one.person));
     const isTaken = others.length >= slots || others.some((one) => one.person === person);
     if (isTaken) {
-      elsewhere++;
+      if (!others.some((one) => one.answered && one.person === person)) elsewhere++;
       continue;
     }
     if (!kept.has(id)) {

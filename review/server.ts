@@ -11,7 +11,7 @@ import type { DecisionsAnswer, GateSummary, LeaseAnswer, LeaseRequest, Role, Ses
 import { type AnswerSender, serveApprovals } from './approvals.ts';
 import { createGateBook, type GateEntry } from './gate-book.ts';
 import { guard, HttpError, namesOf, reviewerOf } from './guard.ts';
-import { type Lease, type LeaseTaking, type TakenLeases, takeLeases } from './leases.ts';
+import { holdAnswered, type Lease, type LeaseTable, type LeaseTaking, type TakenLeases, takeLeases } from './leases.ts';
 import { readPage, servePage } from './page-files.ts';
 import { createPictures } from './pictures.ts';
 import { type DecisionSender, takeDecisions } from './take-decisions.ts';
@@ -171,6 +171,13 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
     const entry = await gateOf(request);
     const { batch, decisions } = decisionsOf(request.body);
     const answer = await takeDecisions(sender, book, entry, name, batch, decisions);
+    const taken = answer.outcomes.filter(({ outcome }) => outcome === 'accepted').map((one) => one.candidateId);
+    if (taken.length > 0) {
+      await changeTable(store, entry, (before) => ({
+        table: holdAnswered(before, name, taken, Date.now()),
+        answer: null,
+      }));
+    }
     return { ...answer, progress: shownTo(role, (await gateOf(request)).summary(name)) };
   });
 }
@@ -179,11 +186,22 @@ const freeIds = ({ questions, keep, wanted = () => true }: LeaseTaking): string[
   questions.map(({ id }) => id).filter((id) => wanted(id) && !keep.includes(id));
 
 /** From the store, which all servers of the gate have in common. */
-async function leaseQuestions(store: Store, { run, gate }: GateEntry, taking: LeaseTaking): Promise<TakenLeases> {
+async function leaseQuestions(store: Store, entry: GateEntry, taking: LeaseTaking): Promise<TakenLeases> {
   // Nothing to give and nothing to keep: the store is left alone.
   if (taking.questions.length === 0) return { ids: [], elsewhere: 0 };
-  return await changeLeases<readonly [string, readonly Lease[]][], TakenLeases>(store, run, gate.path, (before) => {
-    const { table, ...answer } = takeLeases(new Map(before ?? []), taking, Date.now());
+  return await changeTable(store, entry, (before) => {
+    const { table, ...answer } = takeLeases(before, taking, Date.now());
+    return { table, answer };
+  });
+}
+
+async function changeTable<Answer>(
+  store: Store,
+  { run, gate }: GateEntry,
+  change: (before: LeaseTable) => { readonly table: LeaseTable; readonly answer: Answer },
+): Promise<Answer> {
+  return await changeLeases<[string, readonly Lease[]][], Answer>(store, run, gate.path, (before) => {
+    const { table, answer } = change(new Map(before ?? []));
     return { table: [...table], answer };
   });
 }
