@@ -27,7 +27,9 @@ import { addNotice, readStepRecord, writeStepRecord } from '../artifacts/run-rec
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Corrections } from '../artifacts/types.ts';
+import { anchoringsOf } from '../detection/anchoring.ts';
 import { chooseAsking } from '../detection/asking.ts';
+import { problemOfBlind } from '../detection/blind.ts';
 import { clip } from '../detection/box.ts';
 import { misfitOf, problemOfDecisions } from '../detection/decisions.ts';
 import { type KnownQuestion, plantQuestions } from '../detection/known-questions.ts';
@@ -64,6 +66,8 @@ export interface ReviewParameters {
   readonly knownAnswers?: number;
   /** How many people look at a candidate, each by themselves. */
   readonly reviewers?: number | ReviewersParameter;
+  /** Share of the candidates, or of the test images too, whose model's box is hidden. */
+  readonly blind?: number | { readonly share?: number; readonly testImages?: number };
 }
 
 interface ReviewersParameter {
@@ -206,7 +210,10 @@ async function openedGate(
   const questions = plantQuestions({ ...dataset, annotations }, real, planted, seed);
   const asked = [...real, ...questions.candidates].sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
   const several = severalOf(parameters);
-  const asking = several === null ? [] : chooseAsking(asked, questions.known, several, seed);
+  const wishes = { several: several ?? undefined, blind: blindOf(parameters) ?? undefined };
+  const images = new Map(dataset.images.map((image) => [image.id, image]));
+  const splitOf = ({ imageId }: Candidate) => images.get(imageId)?.split;
+  const asking = chooseAsking(asked, questions.known, wishes, splitOf, seed);
   const gate: GateRecord = {
     path,
     state: 'open',
@@ -326,7 +333,8 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch, l
       standing === null
         ? 'No candidate that this gate asks about has this id.'
         : (problemOfOpinion(standing, decision, by, rules.adjudicators) ??
-          (image === undefined ? null : misfitOf(decision, image, dataset.categories)));
+          (image === undefined ? null : misfitOf(decision, image, dataset.categories)) ??
+          (rules.isBlind(candidateId) ? problemOfBlind(candidate!, decision, dataset.categories) : null));
     if (why === 'repeated') repeated++;
     else if (why === null) fresh.set(candidateId, decision);
     else refused.push({ candidateId, by, ...(decision.settles ? { settles: true as const } : {}), why });
@@ -461,6 +469,7 @@ export async function applyDecisions(
       })),
       changes: applied.changes,
       trust: known.length === 0 ? undefined : trustOf(known, answered, decided, asked),
+      anchoring: anchoringsOf(asked, answered, rules, dataset.images),
       againstTruth: await againstTruth(store, parameters, dataset, labels),
     };
     const train = dataset.images.filter(({ split }) => split === 'train').map(({ id }) => id);
@@ -629,6 +638,13 @@ async function earlierOf(store: Store, { earlier }: GateRecord): Promise<readonl
 /** What was decided before the gate opened stands as it is; null where nothing was. */
 function carriedOver(decision: RecordedDecision | undefined): Standing<RecordedDecision> | null {
   return decision === undefined ? null : { state: 'settled', said: [], wanted: 1, verdict: decision };
+}
+
+/** Null where nothing is hidden. A simulation knows the truth, and is swayed by nothing. */
+function blindOf(parameters: ReviewParameters) {
+  const { blind = 0 } = parameters;
+  if (oracleOf(parameters) !== null) return null;
+  return typeof blind === 'number' ? { share: blind } : blind;
 }
 
 /** Null where everything is asked once. A simulation always agrees with itself. */

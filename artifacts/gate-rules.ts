@@ -11,6 +11,7 @@ export async function readRules(store: Store, gate: GateRecord): Promise<GateRul
   return {
     wanted: (id) => asking.get(id)?.opinions ?? 1,
     isKnown: (id) => known.has(id),
+    isBlind: (id) => asking.get(id)?.blind ?? false,
     ...(gate.adjudicators === undefined ? {} : { adjudicators: gate.adjudicators }),
   };
 }

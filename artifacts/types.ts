@@ -1,5 +1,6 @@
 /** What each artifact kind holds once decoded; `codecs.ts` turns them into bytes and back. */
 
+import type { SplitAnchoring } from '../detection/anchoring.ts';
 import type { TargetCategory } from '../detection/dynamics.ts';
 import type { Fold } from '../detection/folds.ts';
 import type { Fate, TargetHistory } from '../detection/forgetting.ts';
@@ -206,6 +207,8 @@ export interface Corrections {
     readonly after?: Annotation;
     readonly candidateId: string;
   }[];
+  /** How far the sight of the model's box swayed those who answered; absent: it was never hidden. */
+  readonly anchoring?: readonly SplitAnchoring[];
   /** From questions whose answers were known; absent: none were mixed in. */
   readonly trust?: {
     readonly questions: number;

@@ -1,5 +1,6 @@
 /** A candidate as a picture: the place in its image with context, label and detection in distinct colours. */
 
+import { blindViewOf } from '../detection/blind.ts';
 import { viewOf } from '../detection/crop-view.ts';
 import type { Annotation, Box, Candidate } from '../detection/types.ts';
 
@@ -13,16 +14,17 @@ const pictureSide = 640;
 
 /**
  * PNG of the candidate's surroundings. `image` is the encoded file, `width` and `height` its size after EXIF rotation,
- * `others` the image's other labels, drawn thinly for comparison.
+ * `others` the image's other labels, drawn thinly for comparison. `isBlind`: the model's box is hidden.
  */
 export async function drawCandidate(
   image: Uint8Array,
   size: { readonly width: number; readonly height: number },
   candidate: Candidate,
   others: readonly Annotation[],
+  isBlind = false,
 ): Promise<Buffer> {
   const { default: sharp } = await import('sharp');
-  const view = viewOf(candidate, size.width, size.height);
+  const view = (isBlind ? blindViewOf : viewOf)(candidate, size.width, size.height);
   const [left, top, right, bottom] = view;
   const scale = pictureSide / Math.max(right - left, bottom - top);
   const width = Math.max(1, Math.round((right - left) * scale));
@@ -39,7 +41,7 @@ export async function drawCandidate(
     if (other.id !== candidate.annotation?.id) shapes.push(rectangle(other.box, otherColour, 1));
   }
   if (candidate.annotation) shapes.push(rectangle(candidate.annotation.box, labelColour, 3));
-  if (candidate.detection) shapes.push(rectangle(candidate.detection.box, detectionColour, 3, '10 6'));
+  if (candidate.detection && !isBlind) shapes.push(rectangle(candidate.detection.box, detectionColour, 3, '10 6'));
   const overlay = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${shapes.join('')}</svg>`;
   // Rotation, cutting and scaling in one pipeline would be reordered by sharp; the pixels are settled first.
   const upright = await sharp(image)

@@ -9,8 +9,12 @@ const prefix = 'cluster:';
 
 /** Those with a candidate that nobody has decided, and these candidates alone. What people do not agree on is settled singly. */
 export function openClusters(view: GateView): Cluster[] {
-  return clustersOf(view.candidates.filter(({ id }) => view.standings.of(id)!.state === 'open'));
+  return clustersOf(view.candidates.filter(({ id }) => isClusterable(view, id)));
 }
+
+/** Nor is what is asked without the model's box, which is what they have in common. */
+const isClusterable = (view: GateView, id: string): boolean =>
+  view.standings.of(id)!.state === 'open' && !view.rules.isBlind(id);
 
 /** What its candidates have in common. */
 export function clusterWords(view: GateView, { type, by, candidates }: Cluster): string {
@@ -60,7 +64,7 @@ export function withoutClusters(written: readonly WrittenDecision[], view: GateV
       return [];
     }
     return cluster.candidates
-      .filter((candidate) => view.standings.of(candidate.id)!.state === 'open')
+      .filter((candidate) => isClusterable(view, candidate.id))
       .filter((candidate) => !single.some((one) => candidate.id.startsWith(one.candidate)))
       .map((candidate) => ({ ...item, candidate: candidate.id }));
   });

@@ -54,8 +54,12 @@ export async function runReviewExport(
   const store = await openExistingStore(settings);
   const { run } = (await findRun(store, runName)).header;
   const { asked, view } = await gateOf(store, run, gatePath);
-  // What people do not agree on is settled by who sees all opinions, and those no tool can show.
-  const candidates = asked.candidates.filter(({ id }) => view.standings.of(id)!.state !== 'conflict');
+  // What people do not agree on is settled by who sees all opinions, and those no tool can show. The model's box would be the
+  // answer to what is asked without it.
+  const isOpenlyAsked = (id: string) =>
+    view.decided.has(id) || (view.standings.of(id)!.state === 'open' && !view.rules.isBlind(id));
+  const candidates = asked.candidates.filter(({ id }) => isOpenlyAsked(id));
+  const leftOut = asked.candidates.length - candidates.length;
   const images = boxesInQuestion({ ...asked, candidates }, options.all);
   const { categories } = asked;
   const files =
@@ -88,9 +92,11 @@ export async function runReviewExport(
     throw error;
   }
   const boxes = images.reduce((sum, image) => sum + image.boxes.length, 0);
-  if (options.json) printJson({ run, gate: gatePath, format, out, images: images.length, boxes });
+  if (options.json) printJson({ run, gate: gatePath, format, out, images: images.length, boxes, leftOut });
   else {
     print(`${out}: ${images.length} images with ${boxes} boxes in question, as ${format}.`);
+    if (leftOut > 0)
+      print(`  Without ${leftOut} that are asked blind or must be settled: ${ownCommand('review', run)}`);
     print(
       '  Leave a box that is right, move or rename one that is not, and delete one that should not be there. Then:',
     );

@@ -1,7 +1,7 @@
 /** `hardcase review stats`: what each reviewer did, how often they were right, and how far they agree. */
 
 import colours from 'picocolors';
-import { loadJson } from '../artifacts/codecs.ts';
+import { loadDataset, loadJson } from '../artifacts/codecs.ts';
 import {
   type GateRecord,
   listGates,
@@ -9,7 +9,9 @@ import {
   readDecisions,
   readKnown,
 } from '../artifacts/gate-record.ts';
+import { readRules } from '../artifacts/gate-rules.ts';
 import type { Store } from '../artifacts/store.ts';
+import { type Anchoring, anchoringsOf, type SplitAnchoring } from '../detection/anchoring.ts';
 import {
   accuracyOf,
   chapman,
@@ -42,6 +44,11 @@ interface ReviewerStats {
   readonly seconds: number | null;
   /** Of all known answers, in all types. */
   readonly weight: number;
+}
+
+interface GateAnchoring extends SplitAnchoring {
+  readonly run: string;
+  readonly gate: string;
 }
 
 interface Overlap {
@@ -80,8 +87,9 @@ export async function runReviewStats(
   const real = answers.filter(({ candidateId }) => !isKnown.has(candidateId));
   const left = errorsLeft(accuracies, wrongByType(real, types));
   const overlap = overlapOf(real, types);
+  const anchoring = (await Promise.all(gates.map((gate) => anchoringOfGate(store, gate)))).flat();
   if (options.json) {
-    printJson({ reviewers, accuracies, left, overlap });
+    printJson({ reviewers, accuracies, left, overlap, anchoring });
     return exitCodes.done;
   }
   printReviewers(reviewers);
@@ -90,7 +98,18 @@ export async function runReviewStats(
     print(`  ${type}: ${estimateWords(estimate)} errors among what was asked were probably passed over`);
   }
   printOverlap(overlap);
+  printAnchoring(anchoring);
   return exitCodes.done;
+}
+
+async function anchoringOfGate(store: Store, { run, gate, answers }: GateAnswers): Promise<GateAnchoring[]> {
+  if (gate.asking === undefined) return [];
+  const [candidates, { images }, rules] = await Promise.all([
+    loadJson(store, 'candidates', gate.candidates),
+    loadDataset(store, gate.dataset),
+    readRules(store, gate),
+  ]);
+  return (anchoringsOf(candidates, answers, rules, images) ?? []).map((one) => ({ run, gate: gate.path, ...one }));
 }
 
 async function answersOf(store: Store, run: string): Promise<GateAnswers[]> {
@@ -236,6 +255,24 @@ function printOverlap(overlap: Overlap | null): void {
   const [first, second] = overlap.cohen[0]!.reviewers;
   for (const { type, first: a, second: b, both, inAll } of overlap.errors) {
     print(`  ${type}: ${first} found ${a} errors, ${second} ${b}, both ${both}: about ${estimateWords(inAll)} in all`);
+  }
+}
+
+function printAnchoring(anchorings: readonly GateAnchoring[]): void {
+  const percent = (share: number) => `${Math.round(100 * share)}`;
+  for (const { run, gate, of, anchoring } of anchorings) {
+    const { shown, blind, difference } = anchoring;
+    const words = (share: Anchoring['shown']) =>
+      `${percent(share.value)} % of ${share.count} [${percent(share.low)}, ${percent(share.high)}]`;
+    print();
+    print(
+      `${run} ${gate}, ${of === 'test' ? 'test images' : 'images of other splits'}: answers that came to what the model says`,
+    );
+    print(`  its box in sight  ${words(shown)}`);
+    print(`  its box hidden    ${words(blind)}`);
+    print(
+      `  difference        ${percent(difference.value)} points [${percent(difference.low)}, ${percent(difference.high)}]`,
+    );
   }
 }
 

@@ -8,6 +8,7 @@ import { readBytes } from '../artifacts/codecs.ts';
 import { readGate } from '../artifacts/gate-record.ts';
 import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { hidden, problemOfBlind } from '../detection/blind.ts';
 import { misfitOf } from '../detection/decisions.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
 import { problemOfOpinion } from '../detection/verdicts.ts';
@@ -175,16 +176,18 @@ function printClusters(view: GateView, type: string | undefined, limit: number):
 
 function row(view: GateView, candidate: Candidate): string[] {
   const decision = view.decided.get(candidate.id);
-  const { annotation, detection } = candidate;
+  const isBlind = decision === undefined && view.rules.isBlind(candidate.id);
+  const { annotation, detection, iou } = isBlind ? hidden(candidate) : candidate;
+  const shownBox = detection ?? annotation;
   return [
     '',
     candidate.id,
     candidate.type,
     view.image(candidate)?.fileName ?? String(candidate.imageId),
-    boxWords((detection ?? annotation)!.box),
+    shownBox === undefined ? 'hidden' : boxWords(shownBox.box),
     detection ? detection.score.toFixed(2) : '',
     annotation
-      ? `${view.categoryName(annotation.categoryId)}${candidate.iou === undefined ? '' : ` (IoU ${candidate.iou.toFixed(2)})`}`
+      ? `${view.categoryName(annotation.categoryId)}${iou === undefined ? '' : ` (IoU ${iou.toFixed(2)})`}`
       : detection
         ? `none (detected: ${view.categoryName(detection.categoryId)})`
         : '',
@@ -222,12 +225,15 @@ export async function runReviewShow(
   const { view, candidate } = findCandidate(await gateViews(store, options.run), candidateName);
   const image = view.image(candidate);
   if (image === undefined) throw new Error(`Internal error: image ${candidate.imageId} is not in the gate's dataset.`);
+  const decision = view.decided.get(candidate.id);
+  const isBlind = decision === undefined && view.rules.isBlind(candidate.id);
   const { detectionColour, drawCandidate, labelColour } = await import('./draw-candidate.ts');
   const picture = await drawCandidate(
     await readBytes(store, `image ${image.fileName}`, image.digest),
     image,
     candidate,
     view.labels(image.id),
+    isBlind,
   );
   const out = options.out ?? join(settings.folder, 'crops', `${candidate.id}.png`);
   await mkdir(dirname(out), { recursive: true });
@@ -236,8 +242,7 @@ export async function runReviewShow(
     printJson({ run: view.run, gate: view.gate.path, ...candidateJson(view, candidate), crop: out });
     return exitCodes.done;
   }
-  const { annotation, detection } = candidate;
-  const decision = view.decided.get(candidate.id);
+  const { annotation, detection, iou } = isBlind ? hidden(candidate) : candidate;
   const isDiffering = view.standings.of(candidate.id)!.state === 'conflict';
   const answer = (verdict: string) =>
     ownCommand(
@@ -252,15 +257,15 @@ export async function runReviewShow(
   print(
     [
       `${colours.bold(candidate.id)}: ${candidate.type} (${view.run} ${view.gate.path})`,
-      `  ${question(candidate)}`,
+      `  ${isBlind ? blindQuestion(candidate) : question(candidate)}`,
       `  image      ${image.fileName}, ${image.width} x ${image.height}, split ${image.split}`,
       annotation
         ? `  label      ${view.categoryName(annotation.categoryId)} at ${boxWords(annotation.box)} (solid blue, ${labelColour})`
         : '  label      none',
       detection
         ? `  detection  ${view.categoryName(detection.categoryId)} at ${boxWords(detection.box)}, score ${detection.score.toFixed(3)} (dashed orange, ${detectionColour})`
-        : '  detection  none',
-      ...(candidate.iou === undefined ? [] : [`  IoU        ${candidate.iou.toFixed(3)}`]),
+        : `  detection  ${isBlind ? 'hidden: say what is there by yourself' : 'none'}`,
+      ...(iou === undefined ? [] : [`  IoU        ${iou.toFixed(3)}`]),
       ...(decision ? [`  decided    ${decision.verdict} by ${decision.by}, ${formatMoment(decision.at)}`] : []),
       ...(standing === ''
         ? []
@@ -269,7 +274,7 @@ export async function runReviewShow(
       ...(decision || view.gate.state === 'closed'
         ? []
         : [
-            `  The model is right:    ${answer('accept')}`,
+            ...(isBlind ? [] : [`  The model is right:    ${answer('accept')}`]),
             `  The label is right:    ${answer('reject')}`,
             `  Neither:               ${answer('edit:x1,y1,x2,y2')}`,
             `  It cannot be told:     ${answer('ignore')}`,
@@ -291,6 +296,18 @@ function question(candidate: Candidate): string {
       return 'The model names another category than the label. Is its category the right one?';
     case 'duplicate':
       return 'Two labels lie on one target. Should this one go?';
+  }
+}
+
+/** The model has a box here, and it is hidden. */
+function blindQuestion({ type }: Candidate): string {
+  switch (type) {
+    case 'missing':
+      return 'Is something here that has no label? If so, draw it: edit:x1,y1,x2,y2:category.';
+    case 'wrong-class':
+      return 'Does the label have the right category? If not, name another: edit:x1,y1,x2,y2:category.';
+    default:
+      return 'Does the label fit? If not, draw its box: edit:x1,y1,x2,y2.';
   }
 }
 
@@ -406,10 +423,20 @@ function decideAll(view: GateView | null, gatePath: string, by: string, options:
     const { state, said } = view.standings.of(id)!;
     return options.settle ? state === 'conflict' : state === 'open' && !said.some((one) => one.by === by);
   };
-  const open = view.candidates.filter(
+  const verdict = options.all as 'accept' | 'reject' | 'ignore';
+  const wanted = view.candidates.filter(
     ({ id, type }) => isAsked(id) && (options.type === undefined || type === options.type),
   );
-  const verdict = options.all as 'accept' | 'reject' | 'ignore';
+  const open = wanted.filter(
+    (candidate) =>
+      !view.rules.isBlind(candidate.id) ||
+      problemOfBlind(candidate, { candidateId: candidate.id, verdict }, view.categories) === null,
+  );
+  if (open.length < wanted.length) {
+    note(
+      `${wanted.length - open.length} are asked without the model’s box, and are left: "accept" says nothing of them.`,
+    );
+  }
   return open.map(({ id }) => ({ candidateId: id, verdict, ...(options.reason ? { reason: options.reason } : {}) }));
 }
 
@@ -507,7 +534,12 @@ function contradiction(decision: Decision, by: string, view: GateView | null): s
   const standing = view?.standings.of(decision.candidateId) ?? null;
   if (view === null || standing === null) return null;
   const problem = problemOfOpinion(standing, decision, by, view.rules.adjudicators);
-  if (problem === null || problem === 'repeated') return null;
+  if (problem === null) {
+    const candidate = view.candidates.find(({ id }) => id === decision.candidateId)!;
+    const blind = view.rules.isBlind(candidate.id) ? problemOfBlind(candidate, decision, view.categories) : null;
+    return blind === null ? null : `is not taken: ${blind}`;
+  }
+  if (problem === 'repeated') return null;
   if (standing.state !== 'settled') return `is not taken: ${problem}`;
   const { verdict } = standing;
   return `is decided already: ${verdict.verdict} by ${verdict.by}, not ${decision.verdict}`;

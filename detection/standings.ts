@@ -9,6 +9,8 @@ export interface GateRules {
   wanted(candidateId: string): number;
   /** A question whose answer is known: nothing of it is applied, and nobody must settle it. */
   isKnown(candidateId: string): boolean;
+  /** It is asked without the model's box. */
+  isBlind(candidateId: string): boolean;
   readonly adjudicators?: readonly string[];
 }
 

@@ -12,6 +12,8 @@ export interface Asking {
   readonly candidateId: string;
   /** People who must look, each by themselves. Absent: one. */
   readonly opinions?: number;
+  /** The model's box is hidden. */
+  readonly blind?: true;
 }
 
 /** A decision, and whose it is. */

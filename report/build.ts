@@ -314,6 +314,7 @@ function labelsSection(input: ReportInput): Section | null {
   }
   for (const { path, value } of input.corrections) {
     if (value.trust !== undefined) blocks.push(...trustBlocks(path, value.trust));
+    for (const one of value.anchoring ?? []) blocks.push({ type: 'text', text: anchoringText(path, one) });
   }
   for (const { path, value } of input.planted) {
     const counts = new Map<string, number>();
@@ -355,6 +356,18 @@ function trustBlocks(path: string, { questions, reviewers, left }: NonNullable<C
   );
   const text = `Going by these, the reviewers of ${path} probably passed over, among what they were asked: ${passedOver.join(', ')}. What nobody was asked about is not in these numbers.`;
   return [{ type: 'table', table }, ...(left.length > 0 ? [{ type: 'text', text } as const] : [])];
+}
+
+/** Labels that people corrected with the model's box in sight lean towards the model by as much. */
+function anchoringText(path: string, { of, anchoring }: NonNullable<Corrections['anchoring']>[number]): string {
+  const { shown, blind, difference } = anchoring;
+  const percent = (share: number) => (100 * share).toFixed(0);
+  const sign = difference.value < 0 ? 'less' : 'more';
+  const [low, high] = difference.value < 0 ? [-difference.high, -difference.low] : [difference.low, difference.high];
+  return (
+    `${path}, ${of === 'test' ? 'test images' : 'images of other splits'}: with the model's box in sight reviewers said the same as the model in ${percent(shown.value)} % of ${shown.count} answers, without it in ${percent(blind.value)} % of ${blind.count}: ` +
+    `${percent(Math.abs(difference.value))} points ${sign} [${percent(low)}, ${percent(high)}].`
+  );
 }
 
 function correctionsTable(corrections: readonly Made<Corrections>[]): Table {

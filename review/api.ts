@@ -77,6 +77,8 @@ export interface CandidateJson {
   readonly crop: Box;
   readonly label?: BoxJson;
   readonly detection?: BoxJson & { readonly score: number };
+  /** The model's box is hidden: there is nothing to accept, and `reject` says that the labels are right as they are. */
+  readonly blind?: true;
   /** The image's other labels. */
   readonly others: readonly BoxJson[];
   /** Opinions that do not agree, where you are the one to settle it: your decision says `settles`. */

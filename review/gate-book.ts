@@ -244,7 +244,13 @@ function entryOf(
       const one = standing(candidate.id);
       const asSettler = by !== null && openTo(candidate.id, by)?.as === 'settles';
       return {
-        ...questionFor(candidate, image, view.labels(image.id), asSettler ? one.said : null),
+        ...questionFor(
+          candidate,
+          image,
+          view.labels(image.id),
+          asSettler ? one.said : null,
+          rules.isBlind(candidate.id),
+        ),
         decision: one.state === 'settled' ? one.verdict : undefined,
       };
     },

@@ -11,6 +11,7 @@ import {
 import { readRules } from '../artifacts/gate-rules.ts';
 import type { Store } from '../artifacts/store.ts';
 import { groupByImage } from '../detection/annotations.ts';
+import { hidden } from '../detection/blind.ts';
 import { type GateRules, Standings } from '../detection/standings.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
 
@@ -73,14 +74,18 @@ export function candidateJson(view: GateView, candidate: Candidate): object {
   const image = view.image(candidate);
   const decision = view.decided.get(candidate.id);
   const standing = view.standings.of(candidate.id)!;
+  const isBlind = view.rules.isBlind(candidate.id) || undefined;
+  // Once it is decided nothing needs to be hidden.
+  const { cluster, iou, detection } = isBlind && decision === undefined ? hidden(candidate) : candidate;
   return {
     id: candidate.id,
     type: candidate.type,
     rank: candidate.rank,
     chance: candidate.chance,
     seconds: candidate.seconds,
-    cluster: candidate.cluster,
-    iou: candidate.iou,
+    cluster,
+    iou,
+    blind: isBlind,
     image: image && {
       id: image.id,
       fileName: image.fileName,
@@ -94,10 +99,10 @@ export function candidateJson(view: GateView, candidate: Candidate): object {
       category: view.categoryName(candidate.annotation.categoryId),
       box: candidate.annotation.box,
     },
-    detection: candidate.detection && {
-      category: view.categoryName(candidate.detection.categoryId),
-      box: candidate.detection.box,
-      score: candidate.detection.score,
+    detection: detection && {
+      category: view.categoryName(detection.categoryId),
+      box: detection.box,
+      score: detection.score,
     },
     opinions: standing.wanted === 1 ? undefined : { given: standing.said.length, wanted: standing.wanted },
     // Opinions that differ are shown to who settles them; before that, one is nobody's business but its author's.

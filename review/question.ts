@@ -1,6 +1,7 @@
 /** What one person is shown of a candidate, and the digest of it that the ledger keeps with the answer. */
 
 import { sha256Hex } from '../artifacts/digest.ts';
+import { blindViewOf, hidden } from '../detection/blind.ts';
 import { viewOf } from '../detection/crop-view.ts';
 import type { Annotation, Candidate, Decision, ImageEntry } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -15,14 +16,16 @@ export function questionFor(
   image: ImageEntry,
   labels: readonly Annotation[],
   differing: readonly Decision[] | null,
+  isBlind: boolean,
 ): Omit<CandidateJson, 'decision'> {
-  const { annotation, detection, id, type, rank, cluster, iou } = candidate;
+  const { annotation, detection, id, type, rank, cluster, iou } = isBlind ? hidden(candidate) : candidate;
   const { fileName, width, height, split, digest } = image;
   const seen = {
-    crop: viewOf(candidate, width, height),
+    crop: isBlind ? blindViewOf(candidate, width, height) : viewOf(candidate, width, height),
     label: annotation && { categoryId: annotation.categoryId, box: annotation.box },
     detection: detection && { categoryId: detection.categoryId, box: detection.box, score: detection.score },
     others: labels.filter((label) => label.id !== annotation?.id).map(({ categoryId, box }) => ({ categoryId, box })),
+    ...(isBlind ? { blind: true as const } : {}),
     ...(differing === null ? {} : { opinions: differing.map(toOpinion) }),
   };
   return {

@@ -1,5 +1,6 @@
 /** Decisions from the page to the run's workflow, each with its own outcome. */
 
+import { problemOfBlind } from '../detection/blind.ts';
 import { misfitOf } from '../detection/decisions.ts';
 import type { Decision } from '../detection/types.ts';
 import { type DecideAnswer, type DecideMessage, decisionsPerMessageMax } from '../workflows/messages.ts';
@@ -73,7 +74,9 @@ function problemHere(entry: GateEntry, decision: Decision, by: string): string |
   const problem = entry.problemOf(decision, by);
   if (problem !== null) return problem;
   if (entry.gate.state === 'closed') return `The gate is closed (${entry.gate.reason ?? 'decided'}).`;
-  return misfitOf(decision, entry.images.get(candidate.imageId)!, entry.view.categories);
+  const { categories, rules } = entry.view;
+  const misfit = misfitOf(decision, entry.images.get(candidate.imageId)!, categories);
+  return misfit ?? (rules.isBlind(candidate.id) ? problemOfBlind(candidate, decision, categories) : null);
 }
 
 /** Only what a decision has: nothing else that a client sent reaches a history. */

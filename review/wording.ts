@@ -53,6 +53,34 @@ export function wordingOf(type: CandidateType, label: string | undefined, detect
   }
 }
 
+/** Where the model's box is hidden: `accept` begins the answer that says what is right. */
+export function blindWordingOf(type: CandidateType, label: string | undefined): Wording {
+  const because = 'What the model sees is hidden here. Look for yourself.';
+  switch (type) {
+    case 'wrong-class':
+      return {
+        question: `Is this ${withArticle(label)}?`,
+        because,
+        accept: 'No: choose the class',
+        reject: `Yes, keep ${label ?? 'the label'}`,
+      };
+    case 'missing':
+      return {
+        question: 'Is anything here without a label?',
+        because,
+        accept: 'Yes: draw its box',
+        reject: 'No, nothing is missing',
+      };
+    default:
+      return {
+        question: `Does the box fit the ${label ?? 'target'}?`,
+        because,
+        accept: 'No: correct it',
+        reject: 'Yes, keep it',
+      };
+  }
+}
+
 export const typeWords: { readonly [type in CandidateType]: string } = {
   missing: 'missing label',
   spurious: 'label on nothing',

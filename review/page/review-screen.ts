@@ -1,8 +1,8 @@
 /** One gate: a question at a time, its picture, and the answers. */
 
-import type { Box, Decision, Verdict } from '../../detection/types.ts';
+import type { Box, CandidateType, Decision, Verdict } from '../../detection/types.ts';
 import type { CandidateJson, GateJson, GateSummary, SessionJson } from '../api.ts';
-import { typeWords, type Wording, wordingOf } from '../wording.ts';
+import { blindWordingOf, typeWords, type Wording, wordingOf } from '../wording.ts';
 import { CandidateCanvas, seenBy } from './canvas.ts';
 import { askAboutCluster } from './cluster-dialog.ts';
 import type { Connection } from './connection.ts';
@@ -25,6 +25,15 @@ export interface ReviewScreenOptions {
   readonly tools: HTMLElement;
   readonly help: () => void;
 }
+
+/** How the answer begins that says what is right, where there is nothing to accept. */
+const blindActions: { readonly [type in CandidateType]: Action } = {
+  missing: 'draw',
+  'wrong-class': 'category',
+  'badly-located': 'edit',
+  spurious: 'edit',
+  duplicate: 'edit',
+};
 
 /** The view has come to rest for so long before a part at full resolution is fetched. */
 const restMs = 220;
@@ -225,7 +234,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const detectedName = detection && nameOf(detection.categoryId);
     const words = wordingOfCurrent(current);
     alike.hidden = current.cluster === undefined;
-    type.textContent = typeWords[current.type];
+    type.textContent = current.blind ? 'look for yourself' : typeWords[current.type];
     question.textContent = words.question;
     because.textContent = words.because;
     accept.lastElementChild!.textContent = words.accept;
@@ -234,7 +243,11 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       ...fact('label', labelName ?? 'none', 'label'),
       ...fact(
         'model',
-        detection ? `${detectedName}, ${Math.round(detection.score * 100)} % sure` : 'sees nothing',
+        detection
+          ? `${detectedName}, ${Math.round(detection.score * 100)} % sure`
+          : current.blind
+            ? 'hidden here'
+            : 'sees nothing',
         'detection',
       ),
       ...(iou === undefined ? [] : fact('overlap', `${Math.round(iou * 100)} % (IoU)`)),
@@ -415,19 +428,27 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   function act(action: Action): void {
     switch (action) {
       case 'accept':
+        // Nothing of the model is in sight that could be accepted: the answer says by itself what is right.
+        if (current?.blind && editBar.hidden) act(blindActions[current.type]);
+        else if (editBar.hidden) decide(action);
+        return;
       case 'reject':
       case 'ignore':
         if (editBar.hidden) decide(action);
         return;
-      case 'edit':
-        beginEdit(canvas.editBox ?? startBox());
+      case 'edit': {
+        const box = canvas.editBox ?? startBox();
+        if (box === null) act('draw');
+        else beginEdit(box);
         return;
+      }
       case 'draw':
         if (!canDecide()) return;
         editBar.hidden = false;
         answers.hidden = true;
         canvas.draw();
         showEdit();
+        if (current?.blind && gate.categories.length > 1) showCategories();
         return;
       case 'category':
         if (!canDecide() || gate.categories.length < 2) return;
@@ -599,7 +620,12 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   function saveEdit(): void {
     const box = canvas.editBox;
     if (editBar.hidden || box === null || current === null) return;
-    const category = categoryId ?? current.label?.categoryId ?? current.detection?.categoryId;
+    const only = gate.categories.length === 1 ? gate.categories[0]!.id : undefined;
+    const category = categoryId ?? current.label?.categoryId ?? current.detection?.categoryId ?? only;
+    if (category === undefined) {
+      toast('Choose the class too: press its number.');
+      return;
+    }
     decide('edit', { box, ...(category === undefined ? {} : { categoryId: category }) });
   }
 
@@ -624,7 +650,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   // Small things.
 
-  function wordingOfCurrent({ type, label, detection }: CandidateJson): Wording {
+  function wordingOfCurrent({ type, label, detection, blind }: CandidateJson): Wording {
+    if (blind) return blindWordingOf(type, label && nameOf(label.categoryId));
     return wordingOf(type, label && nameOf(label.categoryId), detection && nameOf(detection.categoryId));
   }
 
@@ -639,7 +666,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     ];
   }
 
-  function describe({ label, detection, image }: CandidateJson): string {
+  function describe({ label, detection, image, blind }: CandidateJson): string {
     const place = (box: Box) =>
       `${Math.round(box[0])}, ${Math.round(box[1])} to ${Math.round(box[2])}, ${Math.round(box[3])}`;
     return [
@@ -647,7 +674,9 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       label ? `Label ${nameOf(label.categoryId)} at ${place(label.box)}.` : 'No label.',
       detection
         ? `The model sees ${nameOf(detection.categoryId)} at ${place(detection.box)}, score ${Math.round(detection.score * 100)} percent.`
-        : 'The model sees nothing.',
+        : blind
+          ? 'What the model sees is hidden.'
+          : 'The model sees nothing.',
     ].join(' ');
   }
 

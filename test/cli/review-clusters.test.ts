@@ -23,11 +23,13 @@ const candidates = [
   candidate('ad04', 4),
 ];
 const decided = { candidateId: 'ac03', verdict: 'reject', batch: '1', by: 'anna', at: '' } as const;
+const rules = { wanted: () => 1, isKnown: () => false, isBlind: () => false };
 const view = {
   run: 'cherries-1',
   gate: { path: 'review' },
   candidates,
-  standings: new Standings(candidates, [decided], { wanted: () => 1, isKnown: () => false }),
+  standings: new Standings(candidates, [decided], rules),
+  rules,
   categoryName: () => 'cherry',
 } as unknown as GateView;
 

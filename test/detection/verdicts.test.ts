@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chooseAsking, chooseShare } from '../../detection/asking.ts';
+import { type AskingWishes, choose, chooseAsking } from '../../detection/asking.ts';
 import type { ReviewerAccuracy } from '../../detection/reviewer-trust.ts';
 import type { Box, Candidate, Decision, Verdict } from '../../detection/types.ts';
 import { agree, type Opinion, problemOfOpinion, standingOf } from '../../detection/verdicts.ts';
@@ -101,12 +101,13 @@ describe('where a candidate stands', () => {
 test('a share of the candidates is asked of several, the same with the same seed, and every known answer', () => {
   const candidates = Array.from({ length: 50 }, (_, i): Candidate => ({ ...missing, id: `c${i}` }));
   const known = [{ candidateId: 'c3', type: 'missing', expected: 'accept' } as const];
-  const asking = chooseAsking(candidates, known, { count: 3, share: 0.2 }, 7);
+  const ask = (wishes: AskingWishes, seed = 7) => chooseAsking(candidates, known, wishes, () => 'train', seed);
+  const asking = ask({ several: { count: 3, share: 0.2 } });
   expect(asking).toHaveLength(Math.round(0.2 * 49) + 1);
   expect(asking).toContainEqual({ candidateId: 'c3', opinions: 3 });
-  expect(chooseAsking(candidates, known, { count: 3, share: 0.2 }, 7)).toEqual(asking);
+  expect(ask({ several: { count: 3, share: 0.2 } })).toEqual(asking);
   const ids = candidates.map(({ id }) => id);
-  expect(chooseShare(ids, 0.2, 'opinions', 8)).not.toEqual(chooseShare(ids, 0.2, 'opinions', 7));
+  expect(choose(ids, 0.2, 'opinions', 8)).not.toEqual(choose(ids, 0.2, 'opinions', 7));
 });
 
 describe('weights', () => {

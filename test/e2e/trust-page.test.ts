@@ -1,4 +1,4 @@
-/** Two people answer the same questions in a real browser without seeing each other's answers, and a third settles what they do not agree on. */
+/** What keeps answers independent, in a real browser: opinions of several people, who settles them, and hidden boxes of the model. */
 
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -122,5 +122,69 @@ test('an answer of one person is not in what another is given', async () => {
     }
   } finally {
     await fresh.close();
+  }
+});
+
+test('where the model’s box is hidden, neither page nor API tells of it, and the answer is drawn', async () => {
+  const blind = await openGateRig({ candidates: 2, categories: 2 });
+  try {
+    const { id } = blind.candidates.find(({ type }) => type === 'missing')!;
+    const asking = [{ candidateId: id, blind: true }];
+    await writeGate(blind.store, blind.run, {
+      ...(await readGate(blind.store, blind.run, blind.gate))!,
+      asking: await blind.store.putObject(Buffer.from(JSON.stringify(asking))),
+    });
+    const server = await blind.serve();
+    const path = `/api/runs/${blind.run}/gates/review`;
+    const listed = await fetch(`${server.url}${path}/candidates`, { headers: bearer(tokens.lead) });
+    const { candidates } = (await listed.json()) as { candidates: CandidateJson[] };
+    const shown = candidates.find((one) => one.id === id)!;
+    expect(shown).toMatchObject({ blind: true, type: 'missing' });
+    expect(Object.keys(shown)).not.toContain('detection');
+    const accepted = await fetch(`${server.url}${path}/decisions`, {
+      method: 'POST',
+      headers: { ...bearer(tokens.ada), 'content-type': 'application/json' },
+      body: JSON.stringify({ batch: 'a', decisions: [{ candidateId: id, verdict: 'accept' }] }),
+    });
+    expect(await accepted.json()).toMatchObject({
+      outcomes: [{ outcome: 'refused', why: expect.stringMatching(/nothing to accept/) }],
+    });
+
+    const page = await browser.newPage({ viewport: { width: 1000, height: 640 } });
+    await page.goto(`${server.url}/#token=${tokens.ada}`);
+    await page.locator('.card button').click();
+    const stage = page.locator(`.stage-canvas[data-candidate="${id}"][data-pictured="true"]`);
+    for (let tries = 0; tries < 2 && (await stage.count()) === 0; tries++) {
+      await page.locator('.stage-canvas[data-pictured="true"]').waitFor();
+      if ((await stage.count()) === 0) await page.keyboard.press('s');
+    }
+    await stage.waitFor();
+    expect(await page.locator('h1').textContent()).toBe('Is anything here without a label?');
+    expect(await page.locator('.facts').textContent()).toContain('hidden here');
+    if (process.env.HARDCASE_SCREENSHOTS)
+      await page.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/blind.png` });
+    await page.keyboard.press('a');
+    const frame = (await stage.boundingBox())!;
+    await page.mouse.move(frame.x + 200, frame.y + 200);
+    await page.mouse.down();
+    await page.mouse.move(frame.x + 300, frame.y + 320, { steps: 4 });
+    await page.mouse.up();
+    await page.keyboard.press('Enter');
+    // Two categories, and the model's is hidden: one must be chosen.
+    expect(await page.getByRole('alert').textContent()).toContain('Choose the class too');
+    if (process.env.HARDCASE_SCREENSHOTS)
+      await page.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/blind-drawn.png` });
+    await page.keyboard.press('2');
+    await page.keyboard.press('Enter');
+    await expect.poll(async () => (await blind.recorded()).length, { timeout: 15_000 }).toBe(1);
+    expect((await blind.recorded())[0]).toMatchObject({
+      candidateId: id,
+      verdict: 'edit',
+      categoryId: 2,
+      saw: shown.saw,
+    });
+    await page.close();
+  } finally {
+    await blind.close();
   }
 });
