@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 /** Arguments to command to exit code. Only a second Ctrl-C ends the process elsewhere. Each command loads its own code. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { fullDisk } from '../deploy/full-disk.ts';
+import * as output from './output.ts';
 import { CommandError, type ExitCode, exitCodes, note, rememberPlace } from './output.ts';
+import { openQuickCheck } from './quick-check.ts';
 import { type ConnectionFlags, loadSettings } from './settings.ts';
 
 type Flags = { readonly [name: string]: unknown };
@@ -95,8 +98,8 @@ function wholeNumber(value: string): number {
 
 /** The bundle that the build made, which starts in half the time; the modules that it is made of where there is none. */
 async function loadCheck(): Promise<typeof import('./check.ts')> {
-  const bundle = new URL('../check-command.js', import.meta.url);
-  return existsSync(bundle) ? await import(bundle.href) : await import('./check.ts');
+  const bundle = fileURLToPath(new URL('../check-command.cjs', import.meta.url));
+  return openQuickCheck(bundle, output)?.check ?? (await import('./check.ts'));
 }
 
 add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {

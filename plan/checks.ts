@@ -12,11 +12,11 @@ import { type Compiling, expressionsOf, placeInSlot, type Slot, type SlotExpress
 import type { ValueType } from './step-kinds.ts';
 
 /** `needs` names steps of the same scope, because only they can be waited for there. */
-export function checkNeeds(compiling: Compiling, draft: Draft, ids: readonly string[]): void {
+export function checkNeeds(compiling: Compiling, draft: Draft, ids: ReadonlyMap<string, unknown>): void {
   for (const { id, pointer } of draft.needs) {
-    if (ids.includes(id)) continue;
-    const look = isWorthLooking(compiling.problems.length, ids.length);
-    const others = ids.filter((other) => other !== draft.id);
+    if (ids.has(id)) continue;
+    const look = isWorthLooking(compiling.problems.length, ids.size);
+    const others = [...ids.keys()].filter((other) => other !== draft.id);
     const range = placeOf(compiling, pointer);
     compiling.problems.push({
       code: 'UNKNOWN_STEP',

@@ -52,6 +52,7 @@ export function compileImport(
     parsed,
     params: given.known,
     fromRun: new Set(Object.keys(given.fromRun)),
+    parsedExpressions: compiling.parsedExpressions,
     paramsType: { type: 'record', role: 'params', owner: file, fields: given.types },
     faulty: new Set(),
     problems: [...imported.problems],

@@ -114,9 +114,8 @@ function outputsType(draft: KindDraft | InsertedDraft): ExpressionType {
 /** For each step the steps of the scope that it waits for, as positions in the file. */
 function edgesOf(compiling: Compiling, drafts: readonly Draft[], gainId: string | undefined): Set<number>[] {
   const positions = new Map(drafts.map((draft, at) => [draft.id, at]));
-  const ids = [...positions.keys()];
   const edges = drafts.map((draft) => {
-    checkNeeds(compiling, draft, ids);
+    checkNeeds(compiling, draft, positions);
     const names = [...draft.reads, ...draft.needs.map(({ id }) => id)];
     if (gainId !== undefined && draft.readsGain) names.push(gainId);
     return new Set(names.flatMap((name) => positions.get(name) ?? []));

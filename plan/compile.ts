@@ -110,6 +110,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     reads: [],
     names: new Map(),
     fromRun: new Set(),
+    parsedExpressions: new Map(),
     importing: { files: pipeline.imports, chain: [resolveImport('', source.file)], elsewhere: [] },
   };
   const drafts = draftScope(compiling, spec.steps, '/steps');
@@ -151,7 +152,12 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
       ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }),
     },
   };
-  return Object.assign(found, { plan, planDigest: digestPlan(plan) });
+  let planDigest: string | undefined;
+  return Object.defineProperties(found, {
+    plan: { value: plan, enumerable: true },
+    // Only asked where something runs or is shown.
+    planDigest: { get: () => (planDigest ??= digestPlan(plan)), enumerable: true },
+  });
 }
 
 /** Half of the warnings would be consequences of an error, so they come once there are none. */

@@ -10,12 +10,29 @@ export function withDefaults(schema: Schema, value: Json): Json {
   if (!isRecord(value) || expressionOf(value) !== null || textPartsOf(value) !== null) return value;
   const shape = objectShape(schema, value);
   if (shape?.properties === undefined) return value;
-  const filled: { [key: string]: Json } = { ...value };
-  const barred = barredBy(shape, value);
-  for (const [name, property] of propertiesOf(shape)) {
-    if (barred.has(name)) continue;
-    const own = Object.hasOwn(value, name) ? withDefaults(property, value[name]!) : defaultOf(property);
-    if (own !== undefined) filled[name] = own;
+  const filled: { [key: string]: Json } = { ...defaultsOf(shape, barredBy(shape, value)) };
+  for (const name of Object.keys(value)) {
+    const property = shape.properties[name];
+    filled[name] = typeof property === 'object' ? withDefaults(property, value[name]!) : value[name]!;
+  }
+  return filled;
+}
+
+const filledShapes = new WeakMap<Schema, Map<string, { readonly [name: string]: Json }>>();
+
+/** What an empty mapping becomes; made once, because copying it costs far less than filling it. */
+function defaultsOf(shape: Schema, barred: ReadonlySet<string>): { readonly [name: string]: Json } {
+  const known = filledShapes.get(shape) ?? new Map<string, { readonly [name: string]: Json }>();
+  filledShapes.set(shape, known);
+  const key = [...barred].join(' ');
+  let filled = known.get(key);
+  if (filled === undefined) {
+    const entries = Object.entries(shape.properties ?? {}).flatMap(([name, property]): [string, Json][] => {
+      const value = typeof property === 'object' && !barred.has(name) ? defaultOf(property) : undefined;
+      return value === undefined ? [] : [[name, value]];
+    });
+    filled = Object.fromEntries(entries);
+    known.set(key, filled);
   }
   return filled;
 }
@@ -38,20 +55,6 @@ function objectShape(schema: Schema, value: { readonly [key: string]: Json }): S
   if (schema.anyOf === undefined) return schema.type === 'object' ? schema : undefined;
   const shapes = schema.anyOf.filter((branch) => branch.type === 'object');
   return shapes.find((shape) => Object.keys(value).every((key) => Object.hasOwn(shape.properties ?? {}, key)));
-}
-
-const properties = new WeakMap<Schema, readonly (readonly [string, Schema])[]>();
-
-/** Those with a schema, listed once for all steps. */
-function propertiesOf(shape: Schema): readonly (readonly [string, Schema])[] {
-  let list = properties.get(shape);
-  if (list === undefined) {
-    list = Object.entries(shape.properties ?? {}).filter(
-      (entry): entry is [string, Schema] => typeof entry[1] !== 'boolean',
-    );
-    properties.set(shape, list);
-  }
-  return list;
 }
 
 /** Properties that another one rules out: what weights bring with them has no default beside them. */

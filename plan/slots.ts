@@ -28,6 +28,13 @@ export interface Compiling {
   /** Names that each text with expressions sees, with their types, by pointer: what an editor completes from. */
   readonly names: Map<string, ExpressionNames>;
   readonly importing: Importing;
+  /** By their source; those that cannot be parsed are not kept. */
+  readonly parsedExpressions: Map<string, ParsedExpression>;
+}
+
+export interface ParsedExpression {
+  readonly node: ASTNode;
+  readonly references: readonly Reference[];
 }
 
 /** What the files of one compilation share. */
@@ -129,8 +136,7 @@ function readExpression(
   expression: EmbeddedExpression,
 ): SlotExpression {
   try {
-    const node = parseExpression(expression.source);
-    const references = referencesOf(node);
+    const { node, references } = parsedOf(compiling, expression.source);
     for (const reference of references) {
       if ((reference.root === 'steps' || reference.root === 'params') && reference.keys.length === 0) {
         const range = placeOfText(compiling, pointer, text, shift(reference.range, expression.range.start));
@@ -147,8 +153,13 @@ function readExpression(
         root,
         name: first?.name ?? '',
         output: second?.name,
-        range: placeOfPart(range),
-        nameRange: placeOfPart(first?.range ?? range),
+        // Hardly any is asked.
+        get range() {
+          return placeOfPart(range);
+        },
+        get nameRange() {
+          return placeOfPart(first?.range ?? range);
+        },
       });
     }
     return { ...expression, node, references };
@@ -158,6 +169,17 @@ function readExpression(
     compiling.problems.push({ code: error.code, range, message: error.message });
     return { ...expression, node: null, references: [] };
   }
+}
+
+/** Files say the same thing many times. */
+function parsedOf({ parsedExpressions }: Compiling, source: string): ParsedExpression {
+  let found = parsedExpressions.get(source);
+  if (found === undefined) {
+    const node = parseExpression(source);
+    found = { node, references: referencesOf(node) };
+    parsedExpressions.set(source, found);
+  }
+  return found;
 }
 
 const shift = (range: Range, by: number): Range => ({ start: range.start + by, end: range.end + by });

@@ -95,6 +95,7 @@ export interface Diagnostic extends Place {
 
 /** Problems in file order; those at one place keep the order in which they were found: cause before consequence. */
 export function locateProblems(problems: readonly Problem[], source: SourceText): Diagnostic[] {
+  if (problems.length === 0) return [];
   const lineStarts = lineStartsOf(source.text);
   const sorted = problems
     .map((problem, found) => ({ problem, found }))

@@ -4,11 +4,13 @@ import {
   type Alias,
   Composer,
   type CST,
+  type Document,
   isAlias,
   isMap,
   isScalar,
   isSeq,
   Lexer,
+  type ParsedNode,
   Parser,
   type YAMLError,
   type YAMLMap,
@@ -37,10 +39,9 @@ export function parseYaml(source: SourceText): ParseOutcome {
     const message = `The file has ${text.length} characters; at most ${charactersMax} are read.`;
     return { problems: [{ code: 'YAML_LIMIT', range: { start: 0, end: 0 }, message }] };
   }
-  const { tokens, deepAt } = readTokens(text);
-  if (deepAt !== undefined) return { problems: [tooDeep({ start: deepAt, end: deepAt })] };
-  // Duplicate keys are found below, in linear time and with both places.
-  const documents = [...new Composer({ uniqueKeys: false, stringKeys: false }).compose(tokens)];
+  const composed = composeDocuments(text);
+  if ('deepAt' in composed) return { problems: [tooDeep({ start: composed.deepAt, end: composed.deepAt })] };
+  const { documents } = composed;
   if (documents.length === 0) {
     const hint = 'Expected a pipeline: a mapping with "name" and "steps".';
     return { problems: [{ code: 'YAML_SYNTAX', range: { start: 0, end: 0 }, message: 'The file is empty.', hint }] };
@@ -67,6 +68,16 @@ export function parseYaml(source: SourceText): ParseOutcome {
   return problems.length > 0 ? { problems } : { spec: { source, value, places }, problems };
 }
 
+/** Apart from what follows, so that the memory of a large file's tokens is free again. */
+function composeDocuments(text: string): { readonly documents: readonly Composed[] } | { readonly deepAt: number } {
+  const { tokens, deepAt } = readTokens(text);
+  if (deepAt !== undefined) return { deepAt };
+  // Duplicate keys are found below, in linear time and with both places.
+  return { documents: [...new Composer({ uniqueKeys: false, stringKeys: false }).compose(tokens)] };
+}
+
+type Composed = Document.Parsed<ParsedNode, true> | Document.Parsed<ParsedNode, false>;
+
 /**
  * The text's own syntax, or where it nests too deep. Asked while reading and before the rest: the library closes nested
  * blocks and composes them by recursion, and a stack that overflows inside of a regular expression ends the whole process.
@@ -84,14 +95,21 @@ function readTokens(text: string): { readonly tokens: readonly CST.Token[]; read
 
 /** The first token below more than `syntaxDepthMax` others, by a walk that uses no stack. */
 function firstTooDeep(tokens: readonly CST.Token[]): CST.Token | undefined {
-  let level: CST.Token[] = [...tokens];
+  let level: readonly CST.Token[] = tokens;
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > syntaxDepthMax) return level[0];
-    level = level.flatMap((token) => {
-      const parts =
-        'items' in token ? token.items.flatMap(({ key, value }) => [key, value]) : [(token as CST.Document).value];
-      return parts.filter((part): part is CST.Token => part !== undefined && part !== null && typeof part === 'object');
-    });
+    const below: CST.Token[] = [];
+    for (const token of level) {
+      if (token.type === 'document') {
+        if (token.value !== undefined) below.push(token.value);
+      } else if ('items' in token) {
+        for (const { key, value } of token.items) {
+          if (key != null) below.push(key);
+          if (value !== undefined) below.push(value);
+        }
+      }
+    }
+    level = below;
   }
   return undefined;
 }
@@ -177,8 +195,8 @@ function readNode(
 function readContent(reading: Reading, node: unknown, pointer: string, range: Range, outer: unknown[]): PlainValue {
   const { problems } = reading;
   if (isMap(node)) {
-    const entries: [string, PlainValue][] = [];
-    const keys = new Map<string, Range>();
+    const value: { [key: string]: PlainValue } = {};
+    let firsts: ReadonlyMap<string, Range> | undefined;
     const merged: YAMLMap[] = [];
     for (const pair of node.items) {
       if (isMergeKey(pair.key)) {
@@ -192,8 +210,9 @@ function readContent(reading: Reading, node: unknown, pointer: string, range: Ra
         continue;
       }
       const name = String(pair.key.value);
-      const first = keys.get(name);
-      if (first !== undefined) {
+      if (Object.hasOwn(value, name)) {
+        firsts ??= firstKeys(node);
+        const first = firsts.get(name) ?? range;
         const line = lineNumber(reading.text, first.start);
         const message = `The key "${name}" is there twice; the first is in line ${line}.`;
         const hint = 'Remove or rename one of them.';
@@ -201,20 +220,33 @@ function readContent(reading: Reading, node: unknown, pointer: string, range: Ra
         problems.push({ code: 'DUPLICATE_KEY', range: keyRange, message, hint, related });
         continue;
       }
-      keys.set(name, keyRange);
-      const child = readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, outer);
-      entries.push([name, child]);
+      addEntry(value, name, readNode(reading, pair.value, pointerTo(pointer, name), keyRange, keyRange, outer));
     }
     // Keys that are written here win over merged ones, and earlier merged ones over later.
-    for (const map of merged) readMerged(reading, map, pointer, keys, entries, outer);
-    // Not by assignment: a key `__proto__` would change the object instead of entering it.
-    return Object.fromEntries(entries);
+    for (const map of merged) readMerged(reading, map, pointer, value, outer);
+    return value;
   }
   if (isSeq(node)) {
     return node.items.map((item, i) => readNode(reading, item, pointerTo(pointer, i), range, undefined, outer));
   }
   if (isScalar(node)) return readScalar(reading, node.value, range);
   return null;
+}
+
+/** Places of the keys; of equal ones, of the first. */
+function firstKeys(map: YAMLMap): Map<string, Range> {
+  const firsts = new Map<string, Range>();
+  for (const { key } of map.items) {
+    const range = rangeOf(key);
+    if (isScalar(key) && range !== undefined && !firsts.has(String(key.value))) firsts.set(String(key.value), range);
+  }
+  return firsts;
+}
+
+function addEntry(value: { [key: string]: PlainValue }, name: string, entry: PlainValue): void {
+  // By assignment this one would change the object instead of entering it.
+  if (name === '__proto__') Object.defineProperty(value, name, { value: entry, enumerable: true, writable: true });
+  else value[name] = entry;
 }
 
 /** https://yaml.org/type/merge.html. In quotes `<<` is a key like any other. */
@@ -247,8 +279,7 @@ function readMerged(
   reading: Reading,
   map: YAMLMap,
   pointer: string,
-  keys: Map<string, Range>,
-  entries: [string, PlainValue][],
+  value: { [key: string]: PlainValue },
   outer: unknown[],
 ): void {
   if (outer.length > depthMax) {
@@ -266,11 +297,10 @@ function readMerged(
     // What is wrong with the mapping itself was reported where it stands.
     if (!isScalar(pair.key) || typeof pair.key.value === 'object') continue;
     const name = String(pair.key.value);
-    if (keys.has(name)) continue;
-    keys.set(name, range);
-    entries.push([name, readNode(reading, pair.value, pointerTo(pointer, name), range, range, outer)]);
+    if (Object.hasOwn(value, name)) continue;
+    addEntry(value, name, readNode(reading, pair.value, pointerTo(pointer, name), range, range, outer));
   }
-  for (const next of further) readMerged(reading, next, pointer, keys, entries, outer);
+  for (const next of further) readMerged(reading, next, pointer, value, outer);
   outer.pop();
 }
 

@@ -131,7 +131,7 @@ function resolvePath(from: string, path: string): string {
   return parts.join('/');
 }
 
+const kindNames = Object.keys(files).flatMap((name) => /^steps\/(.+)\.schema\.json$/.exec(name)?.[1] ?? []);
+
 /** Step kinds that have a schema, which are those that a file may use. */
-export function stepKindNames(): string[] {
-  return Object.keys(files).flatMap((name) => /^steps\/(.+)\.schema\.json$/.exec(name)?.[1] ?? []);
-}
+export const stepKindNames = (): readonly string[] => kindNames;

@@ -115,10 +115,10 @@ export function browserStage(root) {
   };
 }
 
-/** `dist/check-command.js`, so that `hardcase check` starts at once. */
+/** `dist/check-command.cjs`, so that `hardcase check` starts at once. */
 export function checkStage(root) {
   const dist = join(root, 'dist');
-  const target = join(dist, 'check-command.js');
+  const target = join(dist, 'check-command.cjs');
   const stamp = join(dist, '.bundled-check');
   const inputs = () => {
     const sources = ['cli', 'spec', 'plan', 'schemas', 'artifacts', 'deploy'].flatMap((name) =>

@@ -12,7 +12,7 @@ import { runCommand } from './command.ts';
 const root = join(import.meta.dirname, '../..');
 
 test('the bundle and the sources agree on every example', async () => {
-  expect(existsSync(join(root, 'dist/check-command.js'))).toBe(true);
+  expect(existsSync(join(root, 'dist/check-command.cjs'))).toBe(true);
   const folder = await mkdtemp(join(tmpdir(), 'hardcase-quick-'));
   try {
     const page = readFileSync(join(root, 'docs/diagnostics.md'), 'utf8');

@@ -54,7 +54,7 @@ beforeEach(() => {
   // The real one bundles commands, which this project has none of.
   writeFileSync(
     join(project, 'deploy', 'bundle-check.ts'),
-    "import { writeFileSync } from 'node:fs';\nwriteFileSync(new URL('../check-command.js', import.meta.url), '');\n",
+    "import { writeFileSync } from 'node:fs';\nwriteFileSync(new URL('../check-command.cjs', import.meta.url), '');\n",
   );
   const settings = JSON.parse(readFileSync(join(checkout, 'tsconfig.json'), 'utf8')) as object;
   writeFileSync(

@@ -64,7 +64,7 @@ test('there is a schema for each public kind, and the pipeline schema offers jus
   const pipeline = schemaOf('pipeline.schema.json') as unknown as {
     $defs: { step: { properties: { uses: { enum: string[] } } } };
   };
-  expect(stepKindNames().sort()).toEqual([...publicKinds].sort());
+  expect([...stepKindNames()].sort()).toEqual([...publicKinds].sort());
   expect([...pipeline.$defs.step.properties.uses.enum].sort()).toEqual([...publicKinds].sort());
 });
 
