@@ -15,6 +15,7 @@ import { checkGuards } from './checks.ts';
 import { beforeRun, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import type { FanOutDraft } from './drafts.ts';
+import { LayeredMap } from './layered-map.ts';
 import { legsMax } from './limits.ts';
 import { type Combination, combinationsOf, duplicateOf, expandMatrix, nameLegs } from './matrix.ts';
 import { plannedScope } from './parts.ts';
@@ -41,7 +42,7 @@ export function compileFanOut(
 ): FanOutStep | null {
   const { spec, pointer, id } = draft;
   // A leg sees no other leg's step: that it reads its own is a circle, reported as one.
-  const steps = new Map([...outer.steps].map(([name, type]) => [name, name === id ? anyType : type]));
+  const steps = new LayeredMap(outer.steps, [[id, anyType]]);
   const planned =
     spec.matrix === undefined ? planForEach(compiling, draft, outer) : planMatrix(compiling, draft, spec.matrix, outer);
   const concurrency = planConcurrency(compiling, draft);

@@ -15,6 +15,7 @@ import { checkGuards, expressionType, placeOf } from './checks.ts';
 import { beforeRun, durationMs, type StepFrame } from './compile-kind.ts';
 import { compileScope, conditionOf, type ScopeView } from './compile-scope.ts';
 import { type Draft, type InsertedDraft, type RepeatDraft, stepsRead } from './drafts.ts';
+import { LayeredMap } from './layered-map.ts';
 import { roundsMax } from './limits.ts';
 import { plannedScope } from './parts.ts';
 import {
@@ -131,7 +132,7 @@ function isAtLeastOne(compiling: Compiling, slot: Slot, value: Json): boolean {
 
 function outerSteps(outer: ScopeView, id: string): Map<string, ExpressionType> {
   // The loop itself is not there for its own rounds; that it reads itself is a circle, reported as one.
-  return new Map([...outer.steps].map(([name, type]) => [name, name === id ? anyType : type]));
+  return new LayeredMap(outer.steps, [[id, anyType]]);
 }
 
 function roundType(previous: RecordType): RecordType {

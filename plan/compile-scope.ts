@@ -7,6 +7,7 @@ import { compileImport } from './compile-import.ts';
 import { compileKind, reviewedVersions, type StepFrame } from './compile-kind.ts';
 import { compileRepeat } from './compile-repeat.ts';
 import { type Draft, type InsertedDraft, type KindDraft, makesVersions } from './drafts.ts';
+import { LayeredMap } from './layered-map.ts';
 import { dependentsOf, orderOf } from './order.ts';
 import { type Compiling, checkSlot, isConstant, placeInSlot, planSlot, type Slot } from './slots.ts';
 import type { Json, PlannedStep } from './types.ts';
@@ -91,16 +92,15 @@ function compileStep(
 }
 
 function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundings): ScopeView {
-  const steps = new Map<string, ExpressionType>();
+  const steps = new LayeredMap<string, ExpressionType>(outer.steps);
   for (const draft of drafts) {
     const isPlain = draft.type === 'kind' || draft.type === 'inserted';
     steps.set(draft.id, isPlain ? outputsType(draft) : anyType);
   }
-  const own = new Set(steps.keys());
-  for (const [id, type] of outer.steps) if (!own.has(id)) steps.set(id, type);
   const names = new Map<string, ExpressionType>(outer.names);
   names.set('steps', { type: 'record', role: 'steps', owner: 'the scope', fields: steps });
   names.set('params', compiling.paramsType);
+  const own = new Set(drafts.map((draft) => draft.id));
   const mayBeEmpty = new Set([...outer.mayBeEmpty].filter((id) => !own.has(id)));
   return { names, steps, mayBeEmpty, mayBeAbsent: outer.mayBeAbsent, before: [], skippable: new Set() };
 }

@@ -309,11 +309,15 @@ function readsGain(slots: Iterable<Slot>): boolean {
 
 /** First keys of the references with this root. */
 function rootsRead(slots: Iterable<Slot>, root: string): string[] {
-  return [...slots]
-    .flatMap(expressionsOf)
-    .flatMap((expression) => expression.references)
-    .filter((reference) => reference.root === root)
-    .flatMap((reference) => reference.keys.slice(0, 1).map((key) => key.name));
+  const names: string[] = [];
+  for (const slot of slots) {
+    for (const part of slot.parts) {
+      if (typeof part === 'string') continue;
+      for (const { root: own, keys } of part.references)
+        if (own === root && keys[0] !== undefined) names.push(keys[0].name);
+    }
+  }
+  return names;
 }
 
 /** The parameters of a step as the file has them; inserted steps have theirs planned. */

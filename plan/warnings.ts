@@ -193,7 +193,8 @@ function testDecides(compiling: Compiling, steps: readonly PlacedStep[]): Proble
     const splits = parametersOf(step, 'evaluate')?.splits;
     return Array.isArray(splits) && splits.includes('test');
   });
-  return compiling.reads.flatMap(({ root, name, output, pointer, range }): Problem[] => {
+  return compiling.reads.flatMap((read): Problem[] => {
+    const { root, name, output, pointer } = read;
     if (root !== 'steps' || (output !== 'AP' && output !== 'AP50')) return [];
     const evaluation = evaluations.find(
       ({ step, scope }) => step.id === name && pointer.startsWith(scope.slice(0, scope.lastIndexOf('/'))),
@@ -205,7 +206,7 @@ function testDecides(compiling: Compiling, steps: readonly PlacedStep[]): Proble
     return [
       {
         code: 'TEST_DECIDES',
-        range,
+        range: read.range,
         message: `steps.${name}.${output} is measured on test images, and decides here: what test says of the result is then too good.`,
         hint: `Decide on validation images: splits: [val] in "${name}", or steps.TRAIN.AP.`,
       },

@@ -134,7 +134,7 @@ function firstTooMany(root: unknown): unknown {
       size += sizeOf(child);
       if (size > valuesMax) first ??= child;
     }
-    sizes.set(node, size);
+    if (anchor !== undefined) sizes.set(node, size);
     return size;
   };
   sizeOf(root);
