@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { fullDisk } from '../deploy/full-disk.ts';
+import { openQuickCheck } from '../deploy/quick-check.ts';
 import * as output from './output.ts';
 import { CommandError, type ExitCode, exitCodes, note, rememberPlace } from './output.ts';
-import { openQuickCheck } from './quick-check.ts';
 import { type ConnectionFlags, loadSettings } from './settings.ts';
 
 type Flags = { readonly [name: string]: unknown };
@@ -99,7 +99,7 @@ function wholeNumber(value: string): number {
 /** The bundle that the build made, which starts in half the time; the modules that it is made of where there is none. */
 async function loadCheck(): Promise<typeof import('./check.ts')> {
   const bundle = fileURLToPath(new URL('../check-command.cjs', import.meta.url));
-  return openQuickCheck(bundle, output)?.check ?? (await import('./check.ts'));
+  return openQuickCheck<typeof import('./check.ts')>(bundle, output)?.check ?? (await import('./check.ts'));
 }
 
 add(program, 'check', 'find every problem of pipeline files', 'hardcase check pipelines/*.yaml', (command) => {

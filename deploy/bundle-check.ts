@@ -12,10 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import { rolldown } from 'rolldown';
-import * as output from '../cli/output.ts';
-import { cacheOf, openQuickCheck } from '../cli/quick-check.ts';
 import { kindSchema, stepKindNames, structureSchema } from '../spec/schemas.ts';
 import { validatorOptions } from '../spec/validators.ts';
+import { cacheOf, openQuickCheck } from './quick-check.ts';
 
 const fileOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
@@ -65,7 +64,9 @@ async function bundle(validators: string): Promise<string> {
 
 /** Checks files that use every construct, so that V8's cache holds what they need. */
 async function warm(target: string): Promise<Buffer> {
-  const { check, script } = openQuickCheck(target, { ...output, print: () => {} })!;
+  type Check = { runCheck(files: readonly string[], options: { readonly format: string }): Promise<unknown> };
+  const output = (await import(fileOf('cli/output.js'))) as object;
+  const { check, script } = openQuickCheck<Check>(target, { ...output, print: () => {} })!;
   const shipped = ['pipelines', 'pipelines/examples'].flatMap((folder) => {
     const place = fileOf(`../${folder}`);
     return readdirSync(place)

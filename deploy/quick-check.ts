@@ -3,17 +3,18 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Script } from 'node:vm';
-import type * as check from './check.ts';
-import type * as output from './output.ts';
 
 /** Of the bundle whose last line names this id: bytes of V8, which it takes only for its own version. */
 export const cacheOf = (bundle: string, id: string): string => bundle.replace(/\.cjs$/, `-${id}.cache`);
 
-/** Null where there is no bundle. `shared` is what bundle and command have in common: the class of errors, the flags. */
-export function openQuickCheck(
+/**
+ * Null where there is no bundle. `shared` is cli/output.ts, which bundle and command have in common: the class of errors,
+ * the flags. `Check` is the type of cli/check.ts.
+ */
+export function openQuickCheck<Check>(
   bundle: string,
-  shared: typeof output,
-): { readonly check: typeof check; readonly script: Script } | null {
+  shared: object,
+): { readonly check: Check; readonly script: Script } | null {
   const code = readIfThere(bundle)?.toString('latin1');
   if (code === undefined) return null;
   const id = /\/\/(\w+)$/.exec(code.slice(-40))?.[1] ?? '';
@@ -26,7 +27,7 @@ export function openQuickCheck(
   const load = (name: string): unknown => (name.endsWith('/output.js') ? shared : require(name));
   const exports = {};
   (script.runInThisContext() as (...given: readonly unknown[]) => void)(load, exports);
-  return { check: exports as typeof check, script };
+  return { check: exports as Check, script };
 }
 
 function readIfThere(file: string): Buffer | undefined {
