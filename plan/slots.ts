@@ -282,8 +282,9 @@ export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
   const faulty = compiling.faulty.has(slot);
   const parts = slot.parts.map((part): PlannedValue => {
     if (typeof part === 'string') return part;
-    if (faulty || !expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
+    if (faulty) return { $: part.source };
     try {
+      if (!expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
       return evaluateExpression(part.source, { steps: {}, params: compiling.params });
     } catch (error) {
       if (!(error instanceof Error)) throw error;

@@ -16,6 +16,8 @@ export const expressionLimits = {
   characters: 10_000,
   nodes: 2_000,
   depth: 60,
+  /** Of signs and sums in a row, which are a tree as deep as they are long; what walks it uses the stack. */
+  rowDepth: 400,
   listElements: 500,
   steps: 500_000,
   values: 100_000,
@@ -82,8 +84,9 @@ export function parseExpression(source: string): ASTNode {
     const message = `The expression has ${source.length} characters; at most ${expressionLimits.characters} are read.`;
     throw new ExpressionError('EXPRESSION_LIMIT', message, { start: 0, end: source.length });
   }
+  let node: ASTNode;
   try {
-    return parser.parse(source).ast;
+    node = parser.parse(source).ast;
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;
     const limit = error.code === 'limit_exceeded';
@@ -91,7 +94,24 @@ export function parseExpression(source: string): ASTNode {
     const message = limit ? 'The expression is too large or nested too deep.' : readableSyntaxError(error, source);
     throw new ExpressionError(limit ? 'EXPRESSION_LIMIT' : 'EXPRESSION_SYNTAX', message, range);
   }
+  if (isDeeperThan(node, expressionLimits.rowDepth)) {
+    const message = 'The expression is too large or nested too deep.';
+    throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
+  }
+  return node;
 }
+
+/** By levels, so without the stack that a deep tree would exceed. */
+function isDeeperThan(root: ASTNode, most: number): boolean {
+  let level = [root];
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > most) return true;
+    level = level.flatMap((node) => ([node.args].flat(2) as unknown[]).filter(isNode));
+  }
+  return false;
+}
+
+const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
 const tokenWords: { readonly [token: string]: string } = {
   EOF: 'the end',
