@@ -10,6 +10,7 @@ const integration = [
   'test/artifacts/s3*.test.ts',
   'test/deploy/**/*.test.ts',
   'test/cli/run.test.ts',
+  'test/cli/lost-engine.test.ts',
 ];
 
 export default defineConfig({

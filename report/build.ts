@@ -3,6 +3,7 @@
 import type { Corrections, Interval, Metrics, Profile, TrialSize, Trials } from '../artifacts/types.ts';
 import type { Split } from '../detection/types.ts';
 import type { StepRecord } from '../plan/types.ts';
+import { otherMachines } from './arithmetic.ts';
 import { capacityFigure, varying } from './capacity-figure.ts';
 import { lossFigure, tableFigure } from './figures.ts';
 import { modelChainSection } from './model-chain.ts';
@@ -89,6 +90,7 @@ function summarize(input: ReportInput): string[] {
       `Training was resumed ${times(resumed.length)}${inexact > 0 ? `, ${times(inexact)} on another kind of machine, where the last bits of the weights may differ` : ', each time exactly'}.`,
     );
   }
+  sentences.push(...otherMachines(input));
   if (sentences.length === 0) sentences.push('This run made no table of results.');
   return sentences;
 }

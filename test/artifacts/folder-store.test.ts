@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { openStore } from '../../artifacts/open-store.ts';
 import { StoreUnavailableError } from '../../artifacts/store.ts';
+import { collectBesideSteps } from './garbage-race.ts';
 import { describeStore } from './store-contract.ts';
 
 let folder: string;
@@ -26,6 +27,17 @@ describeStore('A store in a folder', {
 });
 
 describe('A folder store', () => {
+  it('loses nothing that steps count on to collections of garbage beside them', async () => {
+    const place = join(folder, 'collected');
+    const store = await openFolderStore(place);
+    await collectBesideSteps(store, 20, async () => {
+      for (const { digest } of await store.listObjects()) {
+        await utimes(join(place, 'objects', digest.slice(0, 2), digest.slice(2)), 1, 1);
+      }
+      return 10_000;
+    });
+  });
+
   it('that is not there and not to be made reads as empty, and stays away', async () => {
     const place = join(folder, 'mistyped');
     const store = await openFolderStore(place, { create: false });

@@ -1,19 +1,14 @@
 /** What a collection of garbage takes, and above all what it leaves. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MockActivityEnvironment } from '@temporalio/testing';
-import { DefaultLogger } from '@temporalio/worker';
 import { beforeEach, expect, test } from 'vitest';
-import type { AnyStepImplementation } from '../../activities/context.ts';
-import { runStep } from '../../activities/run-step.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
 import { findGarbage, type GarbageRules, removeGarbage } from '../../artifacts/garbage.ts';
 import { lockGarbage } from '../../artifacts/garbage-lock.ts';
 import { createRun, readRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import { createStepResult, readStepResult } from '../../artifacts/step-results.ts';
-import type { ArtifactRef, StepResult, StepState } from '../../plan/types.ts';
-import { testEnvironment } from '../small-plans.ts';
+import type { ArtifactRef, StepState } from '../../plan/types.ts';
+import { collectBesideSteps } from './garbage-race.ts';
 import { createMemoryStore, type MemoryStore } from './memory-store.ts';
 
 let store: MemoryStore;
@@ -139,57 +134,10 @@ test('checkpoints of finished steps stay; those that no run knows stay for a wee
 });
 
 test('beside steps that run, nothing goes that they count on, though they take up old objects', async () => {
-  // Lying about since long ago, and named by nothing: what a step writes may be there already.
-  const contents = Array.from({ length: 30 }, (_, i) => ({ images: [i] }));
-  for (const content of contents) await saveJson(store, 'selection', content);
-  age();
-  const header = {
-    pipeline: 'p',
-    planDigest: 'd',
-    source: 's',
-    file: 'f',
-    params: {},
-    createdAt: new Date().toISOString(),
-  };
-  await createRun(store, { run: 'busy', ...header });
-  await writeRunState(store, 'busy', { state: 'running' });
-  const rules = { ...all, graceMs: 2_000 };
-  let working = true;
-  let collections = 0;
-  const collecting = (async () => {
-    while (working) {
-      await removeGarbage(store, rules, await findGarbage(store, rules));
-      collections++;
-      await sleep(1);
-    }
-  })();
-  const policy = { retry: { max: 1, initialMs: 1, factor: 1, maxMs: 1 }, timeoutMs: 60_000, holds: 0 };
-  const given = await Promise.all(
-    contents.map(async (content, i) => {
-      await sleep(i * 15);
-      const step = (async () => {
-        const selection = await saveJson(store, 'selection', content);
-        await sleep(20);
-        return { selection };
-      }) as unknown as AnyStepImplementation;
-      const request = {
-        run: 'busy',
-        path: `s${i}`,
-        kind: 'mine',
-        version: 1,
-        with: { i },
-        seed: 1,
-        environment: testEnvironment,
-      };
-      const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
-      const deps = { store, describeEnvironment: async () => testEnvironment };
-      return environment.run(() => runStep(deps, step, request, policy)) as Promise<StepResult>;
-    }),
-  );
-  working = false;
-  await collecting;
-  expect(collections).toBeGreaterThan(1);
-  for (const { outputs } of given) expect(store.objects.has((outputs.selection as ArtifactRef).digest)).toBe(true);
+  await collectBesideSteps(store, 30, async () => {
+    age();
+    return 2_000;
+  });
 });
 
 test('one collection at a time; a dead process on this host holds no lock', async () => {

@@ -1,8 +1,8 @@
 /** The report says what the numbers say, escapes what people wrote, and needs nothing but itself. */
 
 import { describe, expect, it } from 'vitest';
-import type { Metrics } from '../../artifacts/types.ts';
-import type { ArtifactRef } from '../../plan/types.ts';
+import type { Curves, Metrics } from '../../artifacts/types.ts';
+import type { ArtifactRef, RunEnvironment } from '../../plan/types.ts';
 import { buildReport } from '../../report/build.ts';
 import { renderHtml, renderMarkdown } from '../../report/render.ts';
 import type { ReportInput } from '../../report/types.ts';
@@ -126,6 +126,33 @@ describe('the summary', () => {
       'On test at the final labels models 1+2 reaches AP50 65.0 [63.0, 67.0] and AP 45.0 [43.0, 47.0].',
     );
     expect(summary.at(-1)).toBe('Training was resumed once, each time exactly.');
+  });
+
+  it('says where identity cannot hold: a training resumed, or made, on another kind of machine', () => {
+    const here = { threads: 2, tensorflow: '2.18.1', oneDnn: true, cpu: 'Old avx2', hardcase: '1', node: 'v22' };
+    const attempts = [
+      { startedAt: '2026-01-02T03:05:05.000Z', worker: 'b', resumedFrom: 120, exact: true },
+      { startedAt: '2026-01-02T03:06:05.000Z', worker: 'c', resumedFrom: 150, exact: false },
+    ];
+    const [train] = input().steps;
+    const epoch = { epoch: 1, loss: { total: 1 }, imagesPerSecond: 100 };
+    const curvesOf = (environment: RunEnvironment) =>
+      ({ epochs: [epoch], clipSwitch: null, seconds: 1, environment }) as unknown as Curves;
+    const report = buildReport(
+      input({
+        state: { state: 'running', environment: here },
+        steps: [{ ...train!, attempts }],
+        curves: [
+          { path: 'model0', value: curvesOf({ ...here, threads: 1 }) },
+          { path: 'train', value: curvesOf({ ...here, cpu: 'New avx512f' }) },
+        ],
+      }),
+    );
+    expect(report.summary.slice(-2)).toEqual([
+      'Training was resumed 2 times, once on another kind of machine, where the last bits of the weights may differ.',
+      'train was trained on another kind of machine than the run began with (cpu New avx512f instead of Old avx2): on one machine alone the last bits of the weights may be others.',
+    ]);
+    expect(renderMarkdown(report)).toContain('120, 150 (not exact)');
   });
 
   it('says so where a run made no table', () => {
