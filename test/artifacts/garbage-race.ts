@@ -36,10 +36,12 @@ export async function collectBesideSteps(store: Store, count: number, age: () =>
   const policy = { retry: { max: 1, initialMs: 1, factor: 1, maxMs: 1 }, timeoutMs: 60_000, holds: 0 };
   const given = await Promise.all(
     contents.map(async (content, i) => {
-      await sleep(i * 15);
+      // Into the midst of the first collection, which finds all of it old.
+      await sleep(i);
       const step = (async () => {
         const selection = await saveJson(store, 'selection', content);
-        await sleep(20);
+        // Until the record names it, its age alone keeps it.
+        await sleep(800);
         return { selection };
       }) as unknown as AnyStepImplementation;
       const what = { run: 'busy', path: `s${i}`, kind: 'mine', version: 1, with: { i }, seed: 1 };
