@@ -178,6 +178,23 @@ hardcase plan pipelines/quickstart.yaml --out plan.svg`,
 
 add(
   program,
+  'compile',
+  'write a pipeline as a Temporal workflow in TypeScript (docs/compile.md)',
+  `hardcase compile pipelines/quickstart.yaml
+hardcase compile pipelines/quickstart.yaml -p rounds=3 --out quickstart.ts`,
+  (command) => {
+    withParams(command)
+      .argument('<file>', 'pipeline file')
+      .option('--out <file>', 'write there instead of to the standard output');
+    act(command, async ([file], flags) => {
+      const { runCompile } = await import('./compile.ts');
+      return await runCompile(file!, { params: list(flags.param), out: text(flags.out) });
+    });
+  },
+);
+
+add(
+  program,
   'test',
   'run the tests beside pipelines (NAME.test.yaml), in virtual time and without a server',
   `hardcase test
@@ -748,9 +765,14 @@ add(
       'workflows,cpu,train',
     );
     command.option('--review', 'also serve the review page, on this machine alone');
+    command.option('--workflows <file...>', 'workflows of "hardcase compile" that run in place of their pipelines');
     act(command, async (_, flags) => {
       const { runWorker } = await import('./worker.ts');
-      return await runWorker(settingsOf(flags), { queues: text(flags.queues)!, review: flags.review === true });
+      return await runWorker(settingsOf(flags), {
+        queues: text(flags.queues)!,
+        review: flags.review === true,
+        workflows: list(flags.workflows),
+      });
     });
   },
 );

@@ -30,6 +30,8 @@ export async function startWorker(
   temporal: TemporalConnection,
   store: Store,
   queues: readonly string[],
+  /** Bundled workflows; those of this build where it is not given. */
+  ownBundlePath?: string,
 ): Promise<OwnWorker> {
   // The native worker takes half a second to load, and reading commands do not need it.
   const { DefaultLogger, Runtime } = await import('@temporalio/worker');
@@ -51,7 +53,7 @@ export async function startWorker(
     }),
     telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
   });
-  const bundlePath = worker.defaultBundlePath();
+  const bundlePath = ownBundlePath ?? worker.defaultBundlePath();
   const build = await buildOf(bundlePath);
   // Before anything of them runs here.
   const heldRuns = temporal.engine === null ? [] : await moveOpenRuns(temporal.client, store, bundlePath, build);
@@ -61,6 +63,7 @@ export async function startWorker(
     store,
     queuePrefix: settings.queue,
     queues,
+    bundlePath,
     identity: workerIdentity(store.url),
   });
   let failure: unknown;

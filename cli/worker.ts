@@ -1,5 +1,6 @@
 /** `hardcase worker`: runs steps for a Temporal server that others share, until Ctrl-C. */
 
+import { existsSync } from 'node:fs';
 import { queueName } from '../workflows/messages.ts';
 import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
@@ -10,7 +11,7 @@ import type { Settings } from './settings.ts';
 
 export async function runWorker(
   settings: Settings,
-  options: { readonly queues: string; readonly review?: boolean },
+  options: { readonly queues: string; readonly review?: boolean; readonly workflows?: readonly string[] },
 ): Promise<ExitCode> {
   const queues = readQueues(options.queues);
   const target = await temporalTarget(settings);
@@ -37,7 +38,8 @@ export async function runWorker(
     const names = [...new Set([...workerQueues, ...queues])].map((queue) => queueName(settings.queue, queue));
     const problem = problemOfWorkers(store.url, await workersOf(temporal, names));
     if (problem !== null) throw new CommandError(problem, exitCodes.usage);
-    const worker = await startWorker(settings, temporal, store, queues);
+    const bundlePath = await bundleOf(settings, options.workflows ?? []);
+    const worker = await startWorker(settings, temporal, store, queues, bundlePath);
     print(`Working for ${address} (${target.namespace}) on ${queues.join(', ')}; store ${store.url}. Ctrl-C stops it.`);
     let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;
     try {
@@ -58,6 +60,23 @@ export async function runWorker(
     interruption.restore();
   }
   return exitCodes.interrupted;
+}
+
+/** Of compiled workflows; undefined where there are none, which is the shipped one. */
+async function bundleOf({ folder }: Settings, files: readonly string[]): Promise<string | undefined> {
+  if (files.length === 0) return undefined;
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined) {
+    throw new CommandError(
+      `--workflows ${missing}: there is no such file. Write it with "hardcase compile".`,
+      exitCodes.usage,
+    );
+  }
+  const { bundleCompiled } = await import('../deploy/bundle-compiled.ts');
+  return await bundleCompiled(files, folder).catch((error: unknown) => {
+    const message = `The workflows in ${files.join(', ')} cannot be bundled: ${error instanceof Error ? error.message : String(error)}`;
+    throw new CommandError(message, exitCodes.input, error);
+  });
 }
 
 /** Any name that a step may have for its `queue`; that it is none of the usual ones is said, as it may be mistyped. */

@@ -95,10 +95,24 @@ export interface SimulatedRun {
 
 const startAt = Date.parse('2026-01-01T00:00:00Z');
 const run = 'test';
+/** Nobody loads the plan of a simulated run. */
+export const simulatedDigest = '0'.repeat(64);
 
-export async function simulatePlan(bundlePath: string, plan: Plan, script: Script): Promise<SimulatedRun> {
+export interface SimulationOptions {
+  /** In place of the interpreter, which runs every type that it does not know: a compiled workflow of the bundle. */
+  readonly workflowType?: string;
+  /** Told of every call of an activity, also of those that keep the run record. */
+  readonly watch?: (call: ActivityCall) => void;
+}
+
+export async function simulatePlan(
+  bundlePath: string,
+  plan: Plan,
+  script: Script,
+  options: SimulationOptions = {},
+): Promise<SimulatedRun> {
   const simulation = new Simulation(plan, script);
-  return await simulation.run(bundlePath);
+  return await simulation.run(bundlePath, options);
 }
 
 type MutableStep = { -readonly [Key in keyof SimulatedStep]: SimulatedStep[Key] };
@@ -128,12 +142,18 @@ class Simulation {
     this.#script = script;
   }
 
-  async run(bundlePath: string): Promise<SimulatedRun> {
-    this.#temporal = await SimulatedTemporal.open(bundlePath, (call) => this.#activity(call), startAt);
+  async run(bundlePath: string, { workflowType, watch }: SimulationOptions): Promise<SimulatedRun> {
+    const answer = (call: ActivityCall) => {
+      watch?.(call);
+      return this.#activity(call);
+    };
+    this.#temporal = await SimulatedTemporal.open(bundlePath, answer, startAt);
     const { pipeline, seed, root } = this.#plan;
-    const argument: RunArguments = { run, pipeline, planDigest: '0'.repeat(64), seed, scope: root };
+    const argument: RunArguments = { run, pipeline, planDigest: simulatedDigest, seed, scope: root };
     try {
-      await this.#temporal.start(pipeline, workflowIdOf(run), queueName('test', 'workflows'), [argument]);
+      await this.#temporal.start(workflowType ?? pipeline, workflowIdOf(run), queueName('test', 'workflows'), [
+        argument,
+      ]);
       await this.#temporal.run(workflowIdOf(run));
       return {
         state: this.#stateNow(),

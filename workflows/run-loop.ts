@@ -136,7 +136,7 @@ function loopOf({ scope, next, until, plateau, budgetMs, gain, endWhenEmpty, bod
   return { scope, next, until, plateau, budgetMs, gain, endWhenEmpty, bodies };
 }
 
-function checkedMax(max: Json, path: string): number {
+export function checkedMax(max: Json, path: string): number {
   if (typeof max === 'number' && Number.isInteger(max) && max >= 0 && max <= roundsMax) return max;
   throw ApplicationFailure.nonRetryable(
     `The loop "${path}" has max ${JSON.stringify(max)}; expected a whole number from 0 to ${roundsMax}.`,
@@ -148,7 +148,7 @@ async function isEmpty(selection: Json | undefined): Promise<boolean> {
   return selection !== undefined && (await control('count-images', { selection })) === 0;
 }
 
-function wallTime(ms: number): string {
+export function wallTime(ms: number): string {
   const units = [
     ['d', 86_400_000],
     ['h', 3_600_000],

@@ -1,0 +1,227 @@
+/** The steps of one scope of a compiled workflow: each begins when those it comes after have ended. */
+
+import { stepPath } from '../../plan/paths.ts';
+import type { KindStep, OnFailure } from '../../plan/types.ts';
+import { AbsentValueError } from '../../spec/expression.ts';
+import { control } from '../control.ts';
+import type { ScopeContext } from '../execute-step.ts';
+import { inGroup } from '../in-group.ts';
+import { inPlaceOf } from '../run-child.ts';
+import { outputsOf } from '../run-kind.ts';
+import type { Values } from '../scope-messages.ts';
+import { merged } from '../standing-orders.ts';
+import { type StepEnd, tryUntilEnded } from '../step-end.ts';
+import { StepGraph } from '../step-graph.ts';
+import { inside } from './inside.ts';
+import type { Kind } from './kinds.ts';
+import { type LegContext, type Legs, type LegsKind, type LegsOptions, plannedLegs, runLegs } from './legs.ts';
+import { Loop, type LoopOutputs } from './loop.ts';
+import { plainValues, present } from './values.ts';
+
+/** A step that was begun. */
+export interface Step<Outputs> {
+  readonly id: string;
+  /**
+   * What it gave. Where it gave nothing, because it was skipped or failed, whoever reads this is skipped too; `has` asks
+   * before. Read it in steps that come after this one.
+   */
+  readonly out: Outputs;
+  /** The same without a look at what is missing; null where it gave nothing. */
+  readonly made: Outputs | null;
+}
+
+/** Answered in place of inputs by a step that is not to run. */
+export const skip = Symbol('skip');
+export type Skip = typeof skip;
+
+export interface StepOptions {
+  readonly after?: readonly Step<unknown>[];
+  readonly onFailure?: OnFailure;
+  /** Name of a concurrency group: the step runs while no other of the group does, in any run. */
+  readonly group?: string | (() => string);
+}
+
+/** What a leg of `forEach` sees: its entry, and which one it is, from 1. */
+export interface Each<Item> {
+  readonly item: Item;
+  readonly index: number;
+}
+
+export interface LegsOutputs<Leg> {
+  /** Of the legs that were not skipped. */
+  readonly all: readonly Leg[];
+  readonly legs: number;
+}
+
+export class Steps {
+  readonly context: ScopeContext;
+  /** What a leg sees, for the legs inside of it. */
+  readonly leg: LegContext;
+  readonly #graph: StepGraph;
+
+  constructor(context: ScopeContext, leg: LegContext = {}) {
+    this.context = context;
+    this.leg = leg;
+    this.#graph = new StepGraph(context);
+  }
+
+  /** A step of a kind. `inputs` is called when the steps it comes after have ended. */
+  step<Outputs>(id: string, kind: Kind<Outputs>, options: StepOptions, inputs: () => object | Skip): Step<Outputs> {
+    const path = stepPath(this.context.path, id);
+    const planned = { id, needs: [], with: {}, ...kind.step } as unknown as KindStep;
+    const onFailure = options.onFailure ?? planned.onFailure;
+    return this.#add(id, planned.kind, { ...options, onFailure }, async (holds) => {
+      const given = inputs();
+      if (given === skip) return { skipped: true };
+      const values = merged(plainValues(given as object), this.context.mailbox.orders.changesOf(path) ?? {});
+      const run = () => outputsOf({ ...planned, with: values } as KindStep, path, values, holds, this.context);
+      const { group } = options;
+      if (group === undefined) return { outputs: await run() };
+      const name = typeof group === 'string' ? group : group();
+      const use = { group: name, cancelInProgress: false, step: { path, kind: planned.kind } };
+      return { outputs: await inGroup(this.context, use, run) };
+    });
+  }
+
+  /** Steps that run again and again: `work` is the loop, and answers by `end`. */
+  loop<Carry extends object, Next extends object>(
+    id: string,
+    options: StepOptions,
+    work: (loop: Loop<Carry, Next>) => Promise<Values | Skip>,
+  ): Step<LoopOutputs<Next>> {
+    const path = stepPath(this.context.path, id);
+    return this.#add(id, 'repeat', options, async () => endOf(await work(new Loop(path, this.context, this.leg))));
+  }
+
+  /** Steps that run once for each combination, side by side. */
+  matrix<Seen extends object, Outputs>(
+    id: string,
+    options: StepOptions & LegsOptions<Seen>,
+    legs: () => readonly (readonly [name: string, values: object])[] | Skip,
+    work: (steps: Steps, seen: Seen) => Promise<object | null>,
+  ): Step<LegsOutputs<Seen & Outputs>> {
+    return this.#legs(id, 'matrix', options, legs, work);
+  }
+
+  /** Steps that run once for each entry of a list, side by side. */
+  forEach<Item, Outputs>(
+    id: string,
+    options: StepOptions & LegsOptions<Each<Item>>,
+    items: () => readonly Partial<Item>[] | Skip,
+    work: (steps: Steps, seen: Each<Item>) => Promise<object | null>,
+  ): Step<LegsOutputs<Each<Item> & Outputs>> {
+    return this.#legs(id, 'forEach', options, items, work);
+  }
+
+  #legs<Seen extends object, Outputs>(
+    id: string,
+    kind: LegsKind,
+    options: StepOptions & LegsOptions<Seen>,
+    legs: () => Legs | Skip,
+    work: (steps: Steps, seen: Seen) => Promise<object | null>,
+  ): Step<Outputs> {
+    const path = stepPath(this.context.path, id);
+    return this.#add(id, kind, options, async () => {
+      const given = legs();
+      if (given === skip) return { skipped: true };
+      return { outputs: await runLegs({ path, kind }, plannedLegs(kind, given, path), options, this, work) };
+    });
+  }
+
+  /** The steps of another file: they see `params`, and nothing around them. */
+  pipeline<Params extends object, Outputs>(
+    id: string,
+    options: StepOptions,
+    params: () => Params | Skip,
+    work: (steps: Steps, params: Params) => Promise<object>,
+  ): Step<Outputs> {
+    const path = stepPath(this.context.path, id);
+    const { run } = this.context;
+    return this.#add(id, 'pipeline', options, async () => {
+      const given = params();
+      if (given === skip) return { skipped: true };
+      const values = plainValues(given);
+      await control('record-step', { run, change: { path, kind: 'pipeline', state: 'running', with: values } });
+      const outputs = await inPlaceOf(this.context, path, () =>
+        inside(this.context, path, async (context) =>
+          plainValues(await work(new Steps(context), present<Params>(values, 'params'))),
+        ),
+      );
+      await control('record-step', { run, change: { path, kind: 'pipeline', state: 'done', outputs } });
+      return { outputs };
+    });
+  }
+
+  /** Resolves when every step has ended; throws as the first that failed for good. */
+  async ended(): Promise<void> {
+    await this.#graph.ended();
+  }
+
+  #add<Outputs>(
+    id: string,
+    kind: string,
+    { after = [], onFailure }: StepOptions,
+    work: (holds: number) => Promise<StepEnd>,
+  ): Step<Outputs> {
+    let made: Values | null = null;
+    const path = stepPath(this.context.path, id);
+    const attempt = async (holds: number): Promise<StepEnd> => {
+      try {
+        return await work(holds);
+      } catch (error) {
+        if (error instanceof AbsentValueError) return { skipped: true, absent: error.reference };
+        throw error;
+      }
+    };
+    this.#graph.add({
+      id,
+      kind,
+      needs: after.map((step) => step.id),
+      run: () => tryUntilEnded({ path, kind, onFailure }, this.context, attempt),
+      keep: (outputs) => {
+        made = outputs;
+      },
+    });
+    return {
+      id,
+      get out(): Outputs {
+        if (made === null) throw new AbsentValueError(`steps.${id}`);
+        return present<Outputs>(made, `steps.${id}`);
+      },
+      get made(): Outputs | null {
+        return made as Outputs | null;
+      },
+    };
+  }
+}
+
+/** The steps of one round. */
+export class Round<Next> extends Steps {
+  /** From 1. */
+  readonly index: number;
+  readonly #previous: Values | undefined;
+  readonly #close: () => void;
+
+  constructor(context: ScopeContext, leg: LegContext, index: number, previous: Values | undefined, close: () => void) {
+    super(context, leg);
+    this.index = index;
+    this.#previous = previous;
+    this.#close = close;
+  }
+
+  /** What the round before handed on; not there in the first. */
+  get previous(): Next {
+    if (this.#previous === undefined) throw new AbsentValueError('round.previous');
+    return present<Next>(this.#previous, 'round.previous');
+  }
+
+  override async ended(): Promise<void> {
+    try {
+      await super.ended();
+    } finally {
+      this.#close();
+    }
+  }
+}
+
+const endOf = (answer: Values | Skip): StepEnd => (answer === skip ? { skipped: true } : { outputs: answer });
