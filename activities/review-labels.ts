@@ -53,7 +53,7 @@ export interface ReviewParameters {
   readonly candidates: ArtifactRef;
   readonly reviewer?: 'human' | { readonly oracle: { readonly truth: ArtifactRef; readonly errorRate?: number } };
   readonly after?: {
-    readonly remind?: string | number;
+    readonly remind?: string | number | Reminder;
     readonly escalate?: { readonly in: string | number; readonly to: readonly string[] };
     readonly expire?: { readonly in: string | number; readonly then?: ThenExpired };
     readonly webhook?: string;
@@ -80,6 +80,12 @@ interface ReviewersParameter {
   readonly unsettled?: 'keep' | { readonly weighAbove: number };
 }
 
+/** When people are reminded, and who of them by e-mail. */
+interface Reminder {
+  readonly in: string | number;
+  readonly email?: readonly string[];
+}
+
 /** What becomes of candidates that nobody has decided in time. */
 type ThenExpired = 'keep' | 'hold' | 'fail' | { readonly acceptAbove: number };
 
@@ -103,6 +109,8 @@ export type OpenedGate =
       /** What becomes of the step where time runs out. */
       readonly atEnd?: 'keep' | 'hold' | 'fail';
       readonly webhook?: string;
+      /** Who is reminded by e-mail. */
+      readonly email?: readonly string[];
     };
 
 /** Decisions on their way into the ledger. */
@@ -167,11 +175,12 @@ export async function openGate(
     if (oracleOf(parameters) !== null) await askOracle(store, request, parameters, asked, context.seed);
     const standings = new Standings(asked, await readDecisions(store, run, path), await readRules(store, gate));
     const undecided = asked.length - standings.count('settled');
-    const { escalate, expire, webhook } = parameters.after ?? {};
+    const { remind, escalate, expire, webhook } = parameters.after ?? {};
+    const email = typeof remind === 'object' ? remind.email : undefined;
     const { openedAt, remindAt, escalateAt, expiresAt } = gate;
     const atEnd = typeof expire?.then === 'object' ? 'keep' : expire?.then;
     return {
-      result: { undecided, openedAt, remindAt, escalateAt, escalateTo: escalate?.to, expiresAt, atEnd, webhook },
+      result: { undecided, openedAt, remindAt, escalateAt, escalateTo: escalate?.to, expiresAt, atEnd, webhook, email },
       record: undecided === 0 ? {} : { state: 'waiting', waitingFor: waitingFor(run, path, undecided) },
     };
   });
@@ -249,7 +258,8 @@ export function timesOf(
     const [start, ms] = [Date.parse(openedAt), durationMs(duration, path)];
     return new Date(hours === undefined ? start + ms : afterWorkingTime(start, ms, hours)).toISOString();
   };
-  return { remindAt: later(remind), escalateAt: later(escalate?.in), expiresAt: later(expire?.in) };
+  const remindIn = typeof remind === 'object' ? remind.in : remind;
+  return { remindAt: later(remindIn), escalateAt: later(escalate?.in), expiresAt: later(expire?.in) };
 }
 
 async function askOracle(

@@ -47,11 +47,13 @@ async function waitForPeople(
   mailbox.openGate(path);
   state.set(path, 'waiting');
   await root.gateOpened(path, undecided);
-  const { openedAt, expiresAt, escalateTo, webhook, atEnd } = gate;
+  const { openedAt, expiresAt, escalateTo, webhook, email = [], atEnd } = gate;
+  const others = (escalateTo ?? []).filter((name) => name.includes('@'));
+  const mailed = { remind: email, escalate: [...email, ...others], expire: [...email, ...others] };
   const tell = (kind: 'remind' | 'escalate' | 'expire', moment: string, more: string) => {
     const waited = durationWords(Date.parse(moment) - Date.parse(openedAt));
     const message = `"${path}" has waited for ${waited}: ${openWords(undecided)}${more}. See "hardcase review list ${run} ${path}".`;
-    return control('notify-waiting', { run, gate: path, kind, undecided, message, webhook });
+    return control('notify-waiting', { run, gate: path, kind, undecided, message, webhook, email: mailed[kind] });
   };
   const timers = climbLadder(gate, {
     remind: (moment) => tell('remind', moment, ''),
@@ -67,7 +69,7 @@ async function waitForPeople(
   }
   timers.cancel();
   if (expired && !proceeded && undecided > 0 && (atEnd === 'hold' || atEnd === 'fail')) {
-    if (webhook !== undefined) await tell('expire', expiresAt!, '');
+    if (webhook !== undefined || mailed.expire.length > 0) await tell('expire', expiresAt!, '');
     const since = durationWords(Date.parse(expiresAt!) - Date.parse(openedAt));
     const message = `After ${since}, ${openWords(undecided)}.`;
     // What people decide while the step is held is kept, and counts once it is tried again.

@@ -13,6 +13,7 @@ import {
   type GatesAnswer,
   gatesName,
 } from '../../workflows/messages.ts';
+import { openMailServer } from '../mail-server.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { gate, repeat } from '../small-plans.ts';
 
@@ -63,6 +64,12 @@ const expireIn = (duration: string, ending: Json): Json =>
     ['in', duration],
     ['then', ending],
   ]);
+
+/** A history as text, and its payloads, which are base64 in it. */
+const decoded = (history: string): string[] => [
+  history,
+  ...[...history.matchAll(/[A-Za-z0-9+/]{40,}={0,2}/g)].map(([text]) => Buffer.from(text, 'base64').toString()),
+];
 
 const accept = (candidateId: string): Decision => ({ candidateId, verdict: 'accept' });
 const reject = (candidateId: string): Decision => ({ candidateId, verdict: 'reject' });
@@ -235,6 +242,35 @@ describe('a gate', () => {
     expect((await readRun(rig.store, 'expiry'))?.state.notices?.[0]).toMatch(
       /^"review" has waited for 0.2 s: (1 decision is|2 decisions are) open/,
     );
+  });
+
+  test('reminds by e-mail and tells others by it, and no history has the password of the server', async () => {
+    const mails = await openMailServer('hardcase@example.org', 'password-of-the-server');
+    process.env.HARDCASE_SECRET_SMTP_URL = mails.url;
+    try {
+      const data = await dataset('mailed');
+      const after = {
+        remind: { in: '100ms', email: ['ada@example.org'] },
+        escalate: { in: '800ms', to: ['cleo', 'dan@example.org'] },
+        expire: expireIn('2s', 'hold'),
+      };
+      const handle = await rig.startRun('mailed', { steps: [reviewOf(data, { after })] });
+      await eventually(async () => (await readStepRecord(rig.store, 'mailed', 'review'))?.state === 'held');
+      // On a busy machine the later one may be quicker.
+      expect(mails.received.map(({ to }) => to.join(' ')).sort()).toEqual([
+        'ada@example.org',
+        'ada@example.org dan@example.org',
+        'ada@example.org dan@example.org',
+      ]);
+      expect(mails.received[0]!.source).toMatch(/^Subject: 2 decisions are open: review of mailed\r?$/m);
+      const history = JSON.stringify(await handle.fetchHistory());
+      for (const text of decoded(history)) expect(text).not.toContain('password-of-the-server');
+      expect(decoded(history).some((text) => text.includes('dan@example.org'))).toBe(true);
+      await handle.terminate();
+    } finally {
+      delete process.env.HARDCASE_SECRET_SMTP_URL;
+      await mails.close();
+    }
   });
 
   test('names others who should look, and accepts what the model is sure of when nobody has', async () => {
