@@ -9,6 +9,7 @@ import type { AnyStepImplementation } from './context.ts';
 import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { notifyWaiting } from './notify-waiting.ts';
+import { findPlan, recordUpgrade } from './record-upgrade.ts';
 import { appendBatches, applyDecisions, openGate } from './review-labels.ts';
 import {
   closeRun,
@@ -44,6 +45,7 @@ export function createActivities(
   const controls = {
     'open-run': openRun,
     'load-plan': loadPlan,
+    'find-plan': findPlan,
     'record-run': recordRun,
     'record-step': recordStep,
     'record-notice': recordNotice,
@@ -56,6 +58,7 @@ export function createActivities(
     'record-operation': recordOperation,
     'keep-early': keepEarly,
     'load-early': loadEarly,
+    'record-upgrade': recordUpgrade,
     'reset-steps': resetSteps,
     'open-approval': openApproval,
     'escalate-approval': escalateApproval,

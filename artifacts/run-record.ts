@@ -11,7 +11,7 @@
  */
 
 import { canonicalJson } from '../plan/canonical.ts';
-import type { OperationRecord, Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
+import type { OperationRecord, PlanUpgrade, Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
 import { sha256Hex } from './digest.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
@@ -35,14 +35,26 @@ export async function createRun(store: Store, header: RunHeader): Promise<'creat
   return first === null ? 'created' : (JSON.parse(first.toString()) as RunHeader);
 }
 
-/** Null where no run has the id. */
+/** With the plan that the run follows now, where it was changed. Null where no run has the id. */
 export async function readRun(store: Store, run: string): Promise<RunRecord | null> {
-  const header = await read<RunHeader>(store, `runs/${run}/run.json`);
+  let header = await read<RunHeader>(store, `runs/${run}/run.json`);
   if (header === null) return null;
   const state = (await read<RunState>(store, `runs/${run}/state.json`)) ?? { state: 'pending' };
+  const upgrade = state.upgrades?.at(-1);
+  if (upgrade !== undefined) header = { ...header, ...headerAfter(upgrade) };
   const notices = await readNotices(store, run);
   return { header, state: notices.length > 0 ? { ...state, notices } : state };
 }
+
+const headerAfter = ({ plan, filePlan, file, source, imports, params, given }: PlanUpgrade): Partial<RunHeader> => ({
+  planDigest: plan,
+  filePlan,
+  file,
+  source,
+  imports,
+  params,
+  given,
+});
 
 /** All runs, newest first. */
 export async function listRuns(store: Store): Promise<RunRecord[]> {

@@ -5,7 +5,8 @@ import { noOrders, ordersAfter, type StandingOrders } from '../workflows/standin
 import { formatMoment } from './output.ts';
 
 /** `14:05 ada retried model with epochs 20: the loss was still falling` */
-export function operationWords({ operation, at, by, reason, now, steps = [], set }: OperationRecord): string {
+export function operationWords(record: OperationRecord): string {
+  const { operation, at, by, reason, now, steps = [], set } = record;
   const done = {
     pause: now === true ? 'paused the run and stopped its steps' : 'paused the run',
     resume: 'let the run go on',
@@ -13,9 +14,16 @@ export function operationWords({ operation, at, by, reason, now, steps = [], set
     retry: `had ${steps.join(', ')} tried again`,
     skip: `had ${steps.join(', ')} skipped`,
     reset: `had ${steps.join(', ')} and what depends on it begin anew`,
+    upgrade: `let the run follow the changed file: ${upgradeWords(record)}`,
   }[operation];
   const changes = set === undefined ? '' : ` with ${changeWords(set)}`;
   return `${formatMoment(at)}  ${by} ${done}${changes}${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** `train.with.epochs: 10 -> 20; rounds from 3 on`. */
+function upgradeWords({ changes = [], from = {} }: OperationRecord): string {
+  const shown = changes.length > 3 ? [...changes.slice(0, 3), `and ${changes.length - 3} more differences`] : changes;
+  return [...shown, ...Object.entries(from).map(([loop, round]) => `${loop} from round ${round} on`)].join('; ');
 }
 
 /** `epochs 20, replay.share 0.5` */

@@ -1,5 +1,6 @@
 /** Paths of steps: `rounds[2].train`, `tune[lr=0.01]`; and the steps of a plan that they mean. */
 
+import { bodyOfRound } from './loop-body.ts';
 import type { PlannedScope, PlannedStep } from './types.ts';
 
 /** The path of a step in a scope; the step that a leg consists of has the id '' and the leg's path. */
@@ -59,11 +60,12 @@ function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): Planne
     return takesLeg || inner === null ? null : find(inner, rest);
   }
   if (!takesLeg || !isLegName(step, part.leg)) return null;
-  const only = step.scope.steps[0];
-  if (only?.id !== '') return rest.length === 0 ? null : find(step.scope, rest);
+  const { scope: inner } = step.type === 'repeat' ? bodyOfRound(step, Number(part.leg)) : step;
+  const only = inner.steps[0];
+  if (only?.id !== '') return rest.length === 0 ? null : find(inner, rest);
   if (rest.length === 0) return only;
-  const inner = innerScope(only);
-  return inner === null ? null : find(inner, rest);
+  const within = innerScope(only);
+  return within === null ? null : find(within, rest);
 }
 
 export function isLegName(step: PlannedStep, name: string): boolean {

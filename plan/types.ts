@@ -380,6 +380,11 @@ export interface RunHeader {
   readonly params: { readonly [name: string]: Json };
   /** Names of the params that did not have their default: they need not be given again. Absent: all of them. */
   readonly given?: readonly string[];
+  /**
+   * Of a run whose plan was changed while it went on: the plan of the file as it is now. `planDigest` is the one that the
+   * run follows, in which what had begun before is as it was.
+   */
+  readonly filePlan?: string;
   /** Of a fork: the run that it reuses, the step from which on it goes its own way, and the params that differ. */
   readonly fork?: {
     readonly run: string;
@@ -405,13 +410,28 @@ export interface RunState {
   readonly environment?: RunEnvironment;
   /** Of the worker that the embedded engine ran last; absent for runs of a server that others share. */
   readonly build?: Build;
+  /** Changes of the plan while the run goes on, oldest first: the newest holds in place of what the header says. */
+  readonly upgrades?: readonly PlanUpgrade[];
   /** Warnings and notices for people, oldest first. */
   readonly notices?: readonly string[];
 }
 
+/** What a header says of the file that a run belongs to. */
+export type RunFile = Pick<RunHeader, 'file' | 'source' | 'imports' | 'params' | 'given'>;
+
+/** A change of the plan while the run went on. */
+export interface PlanUpgrade extends RunFile {
+  /** Of its operation. */
+  readonly at: string;
+  /** Digests of the plan that the run followed before, of the one that it follows since, and of the changed file's. */
+  readonly before: string;
+  readonly plan: string;
+  readonly filePlan: string;
+}
+
 /** `runs/RUN/operations/…json`: what somebody asked of the run while it went on. */
 export interface OperationRecord {
-  readonly operation: 'pause' | 'resume' | 'cancel' | 'retry' | 'skip' | 'reset';
+  readonly operation: 'pause' | 'resume' | 'cancel' | 'retry' | 'skip' | 'reset' | 'upgrade';
   /** ISO 8601. */
   readonly at: string;
   /** Counts the operations that one workflow took; tells those of one millisecond apart. */
@@ -424,6 +444,10 @@ export interface OperationRecord {
   readonly steps?: readonly string[];
   /** New values of parameters of those steps. */
   readonly set?: { readonly [name: string]: Json };
+  /** Of an upgrade: what differs between the plans, in words. */
+  readonly changes?: readonly string[];
+  /** Of an upgrade: the first round that does something else, by loop. */
+  readonly from?: { readonly [loop: string]: number };
 }
 
 /** `runs/RUN/progress/PATH.json`, replaced every few seconds: what a live view shows. */

@@ -43,6 +43,7 @@ const directions: { readonly [folder: string]: Directions } = {
       'plan/paths.ts',
       'plan/legs.ts',
       'plan/loop-body.ts',
+      'plan/upgrade.ts',
       'plan/limits.ts',
       'plan/step-events.ts',
       'plan/plateau.ts',

@@ -30,7 +30,7 @@ interface Form {
 
 export class ApprovalDesk {
   readonly #run: string;
-  readonly #scope: PlannedScope;
+  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #forms = new Map<string, Form>();
   readonly #outbox: Outbox;
@@ -66,6 +66,16 @@ export class ApprovalDesk {
     form.holder = workflowId;
     form.closed = null;
     if (form.given !== null) this.#tell(path, form);
+  }
+
+  planChanged(scope: PlannedScope): void {
+    this.#scope = scope;
+    // An answer to a gate that is not open yet, whose form is another one now, answers another question.
+    for (const [path, form] of this.#forms) {
+      const step = this.#stepAt(path);
+      const fits = step !== null && form.given !== null && problemOfAnswer(step.form, form.given.answer) === null;
+      if (form.holder === null && form.given !== null && !fits) this.#forms.delete(path);
+    }
   }
 
   // A gate that was held after its time ran out is retried; answers that come before it is open wait.

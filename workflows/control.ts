@@ -5,6 +5,7 @@ import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
+import type { UpgradeRequest } from '../activities/record-upgrade.ts';
 import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
@@ -23,6 +24,10 @@ export interface ControlActivities {
   /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
   'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
+  /** Null where the store has no such plan. */
+  'find-plan'(request: { planDigest: string }): Promise<PlannedScope | null>;
+  /** Answers the digest of the plan that the run follows from now on. */
+  'record-upgrade'(request: UpgradeRequest): Promise<string>;
   /** Takes back what is recorded of these steps of the root and all within them; `to` is the one that runs anew. */
   'reset-steps'(request: { run: string; to: string; ids: readonly string[] }): Promise<void>;
   'record-notice'(request: { run: string; message: string }): Promise<void>;

@@ -80,7 +80,7 @@ const listsShownMax = 100;
 
 export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 'gateClosing'> {
   readonly #run: string;
-  readonly #scope: PlannedScope;
+  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #gates = new Map<string, Gate>();
   readonly #refused: RefusedDecision[] = [];
@@ -114,6 +114,10 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     setHandler(gateOpenedSignal, ({ gate, workflowId, undecided }) => this.#opened(gate, workflowId, undecided));
     setHandler(gateProgressSignal, (progress) => this.#progress(progress));
     setHandler(gateClosingSignal, ({ gate }) => this.#closing(gate));
+  }
+
+  planChanged(scope: PlannedScope): void {
+    this.#scope = scope;
   }
 
   // What steps of the root's own scope tell it.

@@ -1,7 +1,7 @@
 /** Names and payloads of the run's messages: what commands, pages and people with the Temporal CLI may send. */
 
 import type { Decision } from '../detection/types.ts';
-import type { Json, OperationRecord, PlannedScope } from '../plan/types.ts';
+import type { Json, OperationRecord, PlannedScope, RunFile } from '../plan/types.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
 /**
@@ -93,6 +93,19 @@ export interface ResetMessage extends OperateMessage {
   readonly set?: { readonly [name: string]: Json };
 }
 
+/** The file has changed: what has not begun goes by its new plan. */
+export interface UpgradeMessage extends OperateMessage {
+  /** Of the changed file's plan, an object of the store. */
+  readonly planDigest: string;
+  /** Its root scope; left out where its JSON is larger than `scopeBytesMax`, and fetched by an activity then. */
+  readonly scope?: PlannedScope;
+  readonly file: RunFile;
+  /** What differs, in words, for the record. */
+  readonly changes: readonly string[];
+  /** Only in a replay of the run's history: a problem ends the replay, and nothing is changed. */
+  readonly proof?: true;
+}
+
 export interface OperateAnswer {
   /** Names the operation in the run's record. */
   readonly at: string;
@@ -159,8 +172,9 @@ export const decideName = 'decide';
 /** Type of the failure of an update that brings too few decisions by now: what it brought should come with others. */
 export const gatherMore = 'GatherMore';
 export const retryName = 'retry';
+export const upgradeName = 'upgrade';
 export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
-export type OperationName = (typeof operationNames)[number];
+export type OperationName = (typeof operationNames)[number] | typeof upgradeName;
 export const gatesName = 'gates';
 
 /** Who wants to be alone in a concurrency group. */

@@ -13,7 +13,6 @@ import type { Mailbox } from './mailbox.ts';
 import {
   type OperateAnswer,
   type OperateMessage,
-  type OperationName,
   operationNames,
   type PauseMessage,
   type ResetMessage,
@@ -26,6 +25,7 @@ import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { retryStepSignal, stepHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
+import { UpgradeDesk } from './upgrade-desk.ts';
 
 /** A desk that must know which gates an operation ends or opens anew. */
 interface Gates {
@@ -35,11 +35,14 @@ interface Gates {
   stepsReset(ids: ReadonlySet<string>): void;
   /** A held gate opens again. */
   stepRetried?(path: string): void;
+  /** The run follows another plan from now on. */
+  planChanged(scope: PlannedScope): void;
 }
 
 export class OperationsDesk {
   readonly #run: string;
-  readonly #scope: PlannedScope;
+  readonly #upgrades: UpgradeDesk;
+  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #outbox: Outbox;
   readonly #gates: readonly Gates[];
@@ -50,12 +53,26 @@ export class OperationsDesk {
   #taken = 0;
   #cancelled = false;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
+  constructor(
+    { run, planDigest }: { readonly run: string; readonly planDigest: string },
+    scope: PlannedScope,
+    mailbox: Mailbox,
+    outbox: Outbox,
+    gates: readonly Gates[],
+  ) {
     this.#run = run;
     this.#scope = scope;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
     this.#gates = gates;
+    this.#upgrades = new UpgradeDesk({ run, planDigest }, scope, mailbox.orders, outbox, {
+      begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
+      cancelled: () => this.#cancelled,
+      changed: (changed) => {
+        this.#scope = changed;
+        for (const desk of gates) desk.planChanged(changed);
+      },
+    });
   }
 
   /** `work` is the scope that holds all steps. */
@@ -77,6 +94,7 @@ export class OperationsDesk {
         },
       });
     }
+    this.#upgrades.open();
     setHandler(stepHeldSignal, ({ path, workflowId }) => void this.#held.set(path, workflowId));
   }
 
@@ -97,7 +115,7 @@ export class OperationsDesk {
     this.#held.set(path, workflowInfo().workflowId);
   }
 
-  #take(name: OperationName, message: OperateMessage): OperateAnswer {
+  #take(name: (typeof operationNames)[number], message: OperateMessage): OperateAnswer {
     const { by, reason } = message;
     const operation = { operation: name, at: new Date().toISOString(), number: ++this.#taken, by, reason } as const;
     switch (name) {

@@ -8,6 +8,7 @@ import {
   isCancellation,
   setHandler,
 } from '@temporalio/workflow';
+import type { PlannedScope } from '../plan/types.ts';
 import { type OrdersMessage, ordersSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -25,7 +26,8 @@ export class Orders {
   /** Activities under way: a pause "now" ends them, and they begin again afterwards. */
   readonly #calls = new Set<CancellationScope>();
 
-  /** Steps of the scope that have ended. */
+  /** Steps of the scope that have begun, and that have ended. */
+  readonly #begun = new Set<string>();
   readonly #ended = new Set<string>();
 
   constructor(given: StandingOrders) {
@@ -119,13 +121,58 @@ export class Orders {
     return this.#resets.shift();
   }
 
-  stepEnded(id: string, ended = true): void {
-    if (ended) this.#ended.add(id);
-    else this.#ended.delete(id);
+  stepBegan(id: string): void {
+    this.#begun.add(id);
+  }
+
+  hasBegun(id: string): boolean {
+    return this.#begun.has(id);
+  }
+
+  /** It begins anew. */
+  stepReset(id: string): void {
+    this.#begun.delete(id);
+    this.#ended.delete(id);
+    this.#rounds.delete(id);
+  }
+
+  stepEnded(id: string): void {
+    this.#ended.add(id);
   }
 
   hasEnded(id: string): boolean {
     return this.#ended.has(id);
+  }
+
+  // Upgrades, which concern the root alone.
+
+  #plan: PlannedScope | null = null;
+  #follow: ((scope: PlannedScope) => void) | null = null;
+  /** The newest round that has begun, by the loop's path. */
+  readonly #rounds = new Map<string, number>();
+
+  /** The plan that the root follows since an upgrade; null where there was none. */
+  get plan(): PlannedScope | null {
+    return this.#plan;
+  }
+
+  /** `follow` is told of each plan that is followed from now on. */
+  onUpgrade(follow: (scope: PlannedScope) => void): void {
+    this.#follow = follow;
+  }
+
+  upgrade(scope: PlannedScope): void {
+    this.#plan = scope;
+    this.#follow?.(scope);
+  }
+
+  roundBegan(loop: string, index: number): void {
+    this.#rounds.set(loop, index);
+  }
+
+  /** The first round of the loop that has not begun. */
+  nextRound(loop: string): number {
+    return (this.#rounds.get(loop) ?? 0) + 1;
   }
 
   // Children.

@@ -1,6 +1,7 @@
 /** `repeat`: round after round, each a child workflow, until a condition holds, nothing gets better, time is up, or `max`. */
 
-import { ApplicationFailure } from '@temporalio/workflow';
+import { HandlerUnfinishedPolicy } from '@temporalio/common';
+import { ApplicationFailure, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
 import { roundsInline, roundsMax, roundsPerBatch } from '../plan/limits.ts';
 import { bodyOfRound } from '../plan/loop-body.ts';
 import { plateauReason, standingAfter } from '../plan/plateau.ts';
@@ -8,10 +9,14 @@ import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
+import { workflowIdOf } from './messages.ts';
+import { toLiving } from './orders.ts';
 import { resolveValues } from './resolve.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
 import {
   type Bindings,
+  handBackSignal,
+  handedBackSignal,
   type Loop,
   type LoopState,
   type RoundResult,
@@ -23,25 +28,43 @@ import {
 import { openScopeState } from './scope-state.ts';
 
 /** Outputs: `all` (the `next` values of every round), `last` and `best` (where there are), `rounds`, `ended`, `reason`. */
-export async function runLoop(step: RepeatStep, path: string, context: ScopeContext, outer: Bindings): Promise<Values> {
+export async function runLoop(
+  given: RepeatStep,
+  path: string,
+  context: ScopeContext,
+  outer: Bindings,
+): Promise<Values> {
   const { run } = context;
+  const { orders } = context.mailbox;
+  /** An upgrade may change what the rounds to come do. Only loops of the root are upgraded. */
+  const planned = (): RepeatStep => {
+    const upgraded = context.path === '' ? orders.plan?.steps.find(({ id }) => id === path) : undefined;
+    return upgraded?.type === 'repeat' ? upgraded : given;
+  };
+  let step = planned();
   const inputs = resolveValues({ carry: step.carry, max: step.max }, outer);
   if ('absent' in inputs) throw new Error(`Internal error: ${inputs.absent} is absent, but was there a moment ago.`);
-  const max = checkedMax(inputs.value.max ?? null, path);
+  let max = checkedMax(inputs.value.max ?? null, path);
   const carry = inputs.value.carry as Values;
   await control('record-step', { run, change: { path, kind: 'repeat', state: 'running', with: { max, carry } } });
 
   const all: Values[] = [];
-  const loop = loopOf(step);
-  const visible = visibleTo(loop, outer);
   let state: LoopState = { carry, index: 1, startedAtMs: Date.now(), stale: 0 };
   let end: RoundsResult['end'] = null;
   while (end === null) {
+    if (step !== planned()) {
+      step = planned();
+      const resolved = resolveValues({ max: step.max }, outer);
+      if ('value' in resolved) max = checkedMax(resolved.value.max ?? null, path);
+    }
+    const now = step;
+    const loop = loopOf(step);
+    orders.roundBegan(path, state.index - 1);
     const inline = max <= (step.perBatch ?? roundsInline);
     const upTo = inline ? max : Math.min(max, state.index + (step.perBatch ?? roundsPerBatch) - 1);
-    const own = { step: loop, state, max, upTo, bindings: visible };
+    const own = { step: loop, state, max, upTo, bindings: visibleTo(loop, outer) };
     const part: RoundsResult = inline
-      ? await runRounds({ ...own, owner: path }, context)
+      ? await runRounds({ ...own, owner: path }, context, () => planned() !== now)
       : await inPlaceOf(context, path, () =>
           runChild<RoundsResult>(context, `${path}[${state.index}..${upTo}]`, { role: 'rounds', owner: path, ...own }),
         );
@@ -68,11 +91,20 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts.orders);
   receiveChildStates(state, mailbox);
+  let handsBack = false;
+  const handBack = async () => {
+    handsBack = true;
+    const from = mailbox.orders.nextRound(owner);
+    const root = getExternalWorkflowHandle(workflowIdOf(facts.run));
+    await toLiving(root.signal(handedBackSignal, { loop: owner, from }));
+  };
+  setHandler(handBackSignal, handBack, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  mailbox.orders.roundBegan(owner, before.index - 1);
   // Its steps are those of the loop; only the workflow is another.
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
   try {
     state.set(owner, 'running');
-    return await runRounds({ owner, step, state: before, max, upTo, bindings }, context);
+    return await runRounds({ owner, step, state: before, max, upTo, bindings }, context, () => handsBack);
   } finally {
     state.close();
   }
@@ -80,15 +112,17 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
 
 type Rounds = Pick<RoundsArguments, 'owner' | 'step' | 'state' | 'max' | 'upTo' | 'bindings'>;
 
-/** Rounds from `state.index` to `upTo`; `end` is null where the loop goes on after that. */
+/** Rounds from `state.index` to `upTo`, or until others are wanted; `end` is null where the loop goes on after that. */
 async function runRounds(
   { owner, step, max, upTo, bindings, ...given }: Rounds,
   context: ScopeContext,
+  handsBack: () => boolean,
 ): Promise<RoundsResult> {
   let state = given.state;
   const all: Values[] = [];
   for (;;) {
     const { index, carry } = state;
+    if (handsBack()) return { all, state, end: null };
     if (index > max) return { all, state, end: { ended: 'max', reason: `All ${max} rounds were run.` } };
     if (index > upTo) return { all, state, end: null };
     const { scope, next, until, plateau, budgetMs, gain, endWhenEmpty } = bodyOfRound(step, index);
@@ -103,6 +137,9 @@ async function runRounds(
       const reason = `No image is left in "${endWhenEmpty}" before round ${index}.`;
       return { all, state, end: { ended: 'empty', reason } };
     }
+    // It may have come while the images were counted.
+    if (handsBack()) return { all, state, end: null };
+    context.mailbox.orders.roundBegan(owner, index);
     const round = await inPlaceOf(context, owner, () =>
       runChild<RoundResult>(context, `${owner}[${index}]`, {
         role: 'round',

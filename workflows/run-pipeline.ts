@@ -31,7 +31,7 @@ export async function runPipeline(
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     const desk = new DecisionDesk(run, scope, mailbox, outbox);
     const approvals = new ApprovalDesk(run, scope, mailbox, outbox);
-    const operations = new OperationsDesk(run, scope, mailbox, outbox, [desk, approvals]);
+    const operations = new OperationsDesk({ run, planDigest }, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
     desk.open();
     approvals.open();

@@ -13,7 +13,7 @@ import { runParts } from './run-parts.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 import { merged } from './standing-orders.ts';
 import { type StepEnd, tryUntilEnded } from './step-end.ts';
-import { StepGraph } from './step-graph.ts';
+import { StepGraph, type StepNode } from './step-graph.ts';
 
 /**
  * Answers what the steps left behind, beside what was visible from outside; inner names shadow outer ones. `made`
@@ -32,9 +32,9 @@ export async function runScope(
   const visible: Bindings = { ...outer, steps };
 
   const graph = new StepGraph(context);
-  for (const step of scope.steps) {
+  const nodeOf = (step: PlannedStep): StepNode => {
     const { id, needs } = step;
-    graph.add({
+    return {
       id,
       kind: kindOf(step),
       needs,
@@ -45,10 +45,27 @@ export async function runScope(
           else kept[id] = outputs;
         }
       },
-    });
-  }
+    };
+  };
+  for (const step of scope.steps) graph.add(nodeOf(step));
+  if (context.path === '') followUpgrades(scope.steps, context, graph, nodeOf);
   await graph.ended();
   return visible;
+}
+
+/** What has begun goes on as it is; loops look up what their later rounds do. */
+function followUpgrades(
+  steps: readonly PlannedStep[],
+  { mailbox: { orders } }: ScopeContext,
+  graph: StepGraph,
+  nodeOf: (step: PlannedStep) => StepNode,
+): void {
+  let planned = new Map(steps.map((step) => [step.id, step]));
+  orders.onUpgrade((scope) => {
+    const next = scope.steps.map((step) => (orders.hasBegun(step.id) ? planned.get(step.id)! : step));
+    graph.replace(next.map((step) => (planned.get(step.id) === step ? step.id : nodeOf(step))));
+    planned = new Map(next.map((step) => [step.id, step]));
+  });
 }
 
 /** One step: skipped, or tried until it is done. */

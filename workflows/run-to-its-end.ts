@@ -10,9 +10,10 @@ import type { Values } from './scope-messages.ts';
 export async function runToItsEnd(scope: PlannedScope, context: ScopeContext): Promise<void> {
   const made: { [id: string]: Values } = {};
   const atEnd = async (run: Values) => {
-    if (scope.finally === undefined) return;
+    const steps = (context.mailbox.orders.plan ?? scope).finally;
+    if (steps === undefined) return;
     // Shielded, because a run that was cancelled is what they are for.
-    await CancellationScope.nonCancellable(() => runScope({ steps: scope.finally! }, context, { steps: made, run }));
+    await CancellationScope.nonCancellable(() => runScope({ steps }, context, { steps: made, run }));
   };
   try {
     await runScope(scope, context, { steps: {} }, made);

@@ -215,6 +215,11 @@ export const scopeStateSignal = defineSignal<[{ path: string; state: LiveState }
 export const slotsFreedSignal = defineSignal<[{ path: string; count: number }]>('slots-freed');
 export const slotsGivenSignal = defineSignal<[{ count: number }]>('slots-given');
 
+/** To a child that runs rounds: another is to run those that have not begun. Answered at once, to the root. */
+export const handBackSignal = defineSignal('hand-back');
+/** `from`: the first round that it will not run. */
+export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
+
 /** To the root. */
 export const stepHeldSignal = defineSignal<[{ path: string; workflowId: string }]>('step-held');
 export const gateOpenedSignal = defineSignal<[{ gate: string; workflowId: string; undecided: number }]>('gate-opened');

@@ -40,6 +40,9 @@ export function ordersAfter(orders: StandingOrders, operation: OperationRecord):
       if (set !== undefined) for (const path of steps) changed[path] = merged(changed[path] ?? {}, set);
       return { ...next, skipped, changed };
     }
+    // Its plan says what it changes.
+    case 'upgrade':
+      return orders;
   }
 }
 

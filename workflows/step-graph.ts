@@ -24,6 +24,11 @@ export class StepGraph {
   readonly #steps: StepNode[] = [];
   readonly #ends = new Map<string, Promise<StepEnd>>();
   readonly #begun = new Map<string, CancellationScope>();
+  /** Who runs a step. One whose step was replaced waits still, and gives way as soon as it would begin. */
+  readonly #turns = new Map<string, object>();
+  /** Also for steps that a message begins. */
+  readonly #scope = CancellationScope.current();
+  #replaced = 0;
 
   constructor(context: ScopeContext) {
     this.#context = context;
@@ -34,13 +39,33 @@ export class StepGraph {
     this.#begin(step);
   }
 
+  /**
+   * All steps from now on, in order: the id of one that stays, or another in its place, of which none has begun. What
+   * waits for a step that is replaced waits for the new one.
+   */
+  replace(steps: readonly (string | StepNode)[]): void {
+    const nodes = steps.map((step) => (typeof step === 'string' ? this.#steps.find(({ id }) => id === step)! : step));
+    const anew = new Set<StepNode>();
+    const isNew = (id: string) => [...anew].some((node) => node.id === id);
+    for (const node of nodes) if (!this.#steps.includes(node) || node.needs.some(isNew)) anew.add(node);
+    for (const node of this.#steps) {
+      if (nodes.includes(node)) continue;
+      this.#ends.delete(node.id);
+      this.#turns.delete(node.id);
+      this.#context.state.remove(stepPath(this.#context.path, node.id));
+    }
+    this.#steps.splice(0, this.#steps.length, ...nodes);
+    for (const node of anew) this.#begin(node);
+    this.#replaced++;
+  }
+
   /** Throws as the first step that failed for good, or was cancelled. */
   async ended(): Promise<void> {
     // All must have ended before a cancellation goes up, so that nothing is left behind.
-    let results = await this.#settledOrReset();
-    while (results === 'reset') {
-      await this.#reset();
-      results = await this.#settledOrReset();
+    let results = await this.#settledOrChanged();
+    while (results === 'changed') {
+      if (this.#hasReset) await this.#reset();
+      results = await this.#settledOrChanged();
     }
     const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
     if (failures.length > 0) throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
@@ -52,31 +77,52 @@ export class StepGraph {
   }
 
   #begin(step: StepNode): void {
-    const own = new CancellationScope();
+    const own = new CancellationScope({ cancellable: true, parent: this.#scope });
     this.#begun.set(step.id, own);
+    const turn = {};
+    this.#turns.set(step.id, turn);
+    const isItsTurn = () => this.#turns.get(step.id) === turn;
     this.#ends.set(
       step.id,
-      own.run(() => this.#run(step)),
+      own.run(() => this.#run(step, isItsTurn)),
     );
   }
 
-  async #run(step: StepNode): Promise<StepEnd> {
+  async #run(step: StepNode, isItsTurn: () => boolean): Promise<StepEnd> {
     try {
-      return await this.#runInTurn(step);
+      return await this.#runInTurn(step, isItsTurn);
     } finally {
-      if (this.#isRoot) this.#context.mailbox.orders.stepEnded(step.id);
+      if (this.#isRoot && isItsTurn()) this.#context.mailbox.orders.stepEnded(step.id);
     }
   }
 
-  async #runInTurn(step: StepNode): Promise<StepEnd> {
+  async #runInTurn(step: StepNode, isItsTurn: () => boolean): Promise<StepEnd> {
+    const { orders } = this.#context.mailbox;
     let behind: string | undefined;
     for (const id of step.needs) {
       const needed = await this.#ends.get(id);
       if (needed !== undefined && 'behind' in needed) behind ??= needed.behind;
     }
+    if (this.#isRoot && orders.paused) await this.#pauseIsOver(step, isItsTurn);
+    // Nobody waits for the end of a step that was replaced.
+    if (!isItsTurn()) return { skipped: true };
+    if (this.#isRoot) orders.stepBegan(step.id);
     const end = behind === undefined ? await step.run() : await this.#passBy(step, behind);
     if ('outputs' in end) step.keep(end.outputs);
     return end;
+  }
+
+  /** Here, because an upgrade may replace a step that waits for the end of a pause. */
+  async #pauseIsOver({ id }: StepNode, isItsTurn: () => boolean): Promise<void> {
+    const { mailbox, state } = this.#context;
+    const { orders } = mailbox;
+    if (orders.whyNot(id) !== undefined) return;
+    state.set(id, 'paused');
+    try {
+      await condition(() => !orders.paused || orders.whyNot(id) !== undefined || !isItsTurn());
+    } finally {
+      if (isItsTurn()) state.remove(id);
+    }
   }
 
   /** Skipped, because a step that it waits for failed and ends the run. */
@@ -88,13 +134,15 @@ export class StepGraph {
   }
 
   /** Also in a cancelled scope, whose steps end soon. */
-  async #settledOrReset() {
+  async #settledOrChanged() {
+    const before = this.#replaced;
+    const isChanged = () => this.#hasReset || this.#replaced > before;
     let results: PromiseSettledResult<StepEnd>[] | undefined;
     void Promise.allSettled(this.#ends.values()).then((all) => {
       results = all;
     });
-    await CancellationScope.nonCancellable(() => condition(() => results !== undefined || this.#hasReset));
-    return this.#hasReset ? ('reset' as const) : results!;
+    await CancellationScope.nonCancellable(() => condition(() => results !== undefined || isChanged()));
+    return isChanged() ? ('changed' as const) : results!;
   }
 
   async #reset(): Promise<void> {
@@ -107,7 +155,7 @@ export class StepGraph {
     const again = this.#steps.filter(({ id }) => ids.has(id));
     for (const step of again) {
       step.keep(null);
-      mailbox.orders.stepEnded(step.id, false);
+      mailbox.orders.stepReset(step.id);
     }
     for (const step of again) this.#begin(step);
   }

@@ -1,0 +1,248 @@
+/** A changed plan reaches a run that goes on: what lies in the future follows it, what does not refuses it. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StepContext } from '../../activities/context.ts';
+import { readOperations, readRun } from '../../artifacts/run-record.ts';
+import { problemOfReplay } from '../../deploy/move-runs.ts';
+import { problemOfUpgradeIn } from '../../deploy/prove-upgrade.ts';
+import type { RunningWorker } from '../../deploy/worker.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
+import type { Plan, PlannedScope, PlannedStep } from '../../plan/types.ts';
+import { type OperateAnswer, queueName, type UpgradeMessage, workflowIdOf } from '../../workflows/messages.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { activity, cel, repeat, testQueuePrefix } from '../small-plans.ts';
+
+let rig: Rig;
+let worker: RunningWorker;
+const ran: string[] = [];
+/** `RUN PATH` of steps of kind `slow` that may end. */
+const released = new Set<string>();
+
+const steps = {
+  note: async ({ run, path }: StepContext, { value }: { value?: number }) => {
+    ran.push(`${run} ${path} ${value ?? 0}`);
+    return { value: value ?? 0 };
+  },
+  slow: async ({ run, path, signal }: StepContext, { value }: { value?: number }) => {
+    ran.push(`${run} ${path} ${value ?? 0}`);
+    while (!released.has(`${run} ${path}`)) {
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return { value: value ?? 0 };
+  },
+};
+
+beforeAll(async () => {
+  rig = await openRig();
+  worker = await rig.startWorker(steps);
+});
+
+afterAll(async () => {
+  await rig?.close();
+});
+
+const ranIn = (run: string) =>
+  ran.filter((entry) => entry.startsWith(`${run} `)).map((entry) => entry.slice(run.length + 1));
+const hasRun = (run: string, entry: string) => eventually(async () => ranIn(run).includes(entry));
+/** Part of every step, so that no other run's result is reused. */
+let only = '';
+const note = (id: string, value: unknown, needs: string[] = []) =>
+  activity(id, 'note', { with: { value: value as number, only }, needs });
+const slow = (id: string, value: unknown, needs: string[] = []) =>
+  activity(id, 'slow', { with: { value: value as number, only }, needs });
+
+async function messageOf(scope: PlannedScope, more: Partial<UpgradeMessage> = {}): Promise<UpgradeMessage> {
+  const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root: scope };
+  const planDigest = await rig.store.putObject(Buffer.from(canonicalJson(plan)));
+  const file = { file: 'test.yaml', source: planDigest, params: {} };
+  return { by: 'ada', reason: 'a better idea', planDigest, scope, file, changes: ['it changed'], ...more };
+}
+
+async function upgrade(run: string, scope: PlannedScope, more: Partial<UpgradeMessage> = {}): Promise<OperateAnswer> {
+  const handle = rig.client.workflow.getHandle(workflowIdOf(run));
+  return handle.executeUpdate<OperateAnswer, [UpgradeMessage]>('upgrade', { args: [await messageOf(scope, more)] });
+}
+
+const proof = async (run: string, scope: PlannedScope) =>
+  problemOfUpgradeIn(rig.client, rig.bundlePath, run, await messageOf(scope));
+
+const refusal = (sent: Promise<unknown>) =>
+  sent.then(
+    () => 'taken',
+    (error: { cause?: Error }) => error.cause?.message,
+  );
+
+/** The interpreter does the same again from the recorded history, upgrade included. */
+async function replays(run: string): Promise<void> {
+  const history = await rig.client.workflow.getHandle(workflowIdOf(run)).fetchHistory();
+  expect(await problemOfReplay(rig.bundlePath, [{ workflowId: workflowIdOf(run), history }])).toBeNull();
+}
+
+const scopeOf = (...steps: PlannedStep[]): PlannedScope => ({ steps });
+
+describe('an upgrade', () => {
+  test('changes, adds and removes steps that have not begun, and proves first that they have not', async () => {
+    only = 'future';
+    const first = scopeOf(
+      slow('a', 1),
+      note('b', 2, ['a']),
+      note('c', cel('steps.b.value + 1'), ['b']),
+      note('d', 9, ['a']),
+    );
+    const handle = await rig.startRun('future', first);
+    await hasRun('future', 'a 1');
+    const changed = scopeOf(
+      slow('a', 1),
+      note('e', 7),
+      note('b', 20, ['a', 'e']),
+      note('c', cel('steps.b.value + 1'), ['b']),
+    );
+    expect(await proof('future', changed)).toBeNull();
+    expect(await proof('future', scopeOf(slow('a', 5)))).toMatch(/a has begun, and its with\.value changed\./);
+    expect(ranIn('future')).toEqual(['a 1']);
+    expect((await upgrade('future', changed)).steps).toEqual(['b', 'd', 'e']);
+    released.add('future a');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('future').sort()).toEqual(['a 1', 'b 20', 'c 21', 'e 7']);
+
+    const { header, state } = (await readRun(rig.store, 'future'))!;
+    const { planDigest: filePlan } = await messageOf(changed);
+    expect(header).toMatchObject({ filePlan, planDigest: filePlan });
+    expect(state.upgrades).toMatchObject([{ plan: filePlan, filePlan, before: (await messageOf(first)).planDigest }]);
+    expect(await readOperations(rig.store, 'future')).toMatchObject([
+      { operation: 'upgrade', by: 'ada', reason: 'a better idea', steps: ['b', 'd', 'e'], changes: ['it changed'] },
+    ]);
+    await replays('future');
+  });
+
+  test('is refused, and changes nothing, where it touches what has begun', async () => {
+    only = 'past';
+    const first = scopeOf(note('a', 1), slow('b', 2, ['a']), note('c', 3, ['b']));
+    const handle = await rig.startRun('past', first);
+    await hasRun('past', 'b 2');
+    const refused = (...steps: PlannedStep[]) => refusal(upgrade('past', scopeOf(...steps)));
+    expect(await refused(note('a', 5), slow('b', 6, ['a']))).toBe(
+      'a has ended, and its with.value changed. b has begun, and its with.value changed.',
+    );
+    expect(await refused(slow('b', 2), note('c', 3, ['b']))).toBe(
+      'a has ended, and the changed file has it no more. b has begun, and its needs changed.',
+    );
+    // How often an ended step may be tried says nothing about what it made.
+    const retried = { ...note('a', 1), timeoutMs: 1_000, onFailure: 'fail' as const };
+    expect((await upgrade('past', scopeOf(retried, slow('b', 2, ['a']), note('c', 4, ['b'])))).steps).toEqual([
+      'a',
+      'c',
+    ]);
+    released.add('past b');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('past')).toEqual(['a 1', 'b 2', 'c 4']);
+  });
+
+  test('changes the rounds that have not begun, and how many there are', async () => {
+    only = 'rounds';
+    const loop = (value: number, max: number, more: readonly PlannedStep[] = []) =>
+      repeat('rounds', [slow('x', value), ...more], { max, next: { value: cel('steps.x.value') } });
+    const handle = await rig.startRun('rounds', scopeOf(note('a', 1), loop(1, 2)));
+    await hasRun('rounds', 'rounds[1].x 1');
+    // What later rounds read must be there.
+    const later = scopeOf(slow('w', 1), loop(2, 4, [note('y', cel('steps.w.value'))]));
+    const needing = { steps: later.steps.map((step) => (step.id === 'rounds' ? { ...step, needs: ['w'] } : step)) };
+    expect(await refusal(upgrade('rounds', { steps: [note('a', 1), ...needing.steps] }))).toBe(
+      'rounds has begun, and later rounds would read w, which has not ended.',
+    );
+    const reading = { ...loop(2, 4, [note('y', cel('steps.a.value + round.index'))]), needs: ['a'] };
+    const changed = scopeOf(note('a', 1), reading);
+    expect(await proof('rounds', changed)).toBeNull();
+    await upgrade('rounds', changed);
+    for (const round of [1, 2, 3, 4]) released.add(`rounds rounds[${round}].x`);
+    await hasRun('rounds', 'rounds[3].y 4');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const rounds = ['rounds[1].x 1', 'rounds[2].x 2', 'rounds[3].x 2', 'rounds[4].x 2'];
+    const added = ['rounds[2].y 3', 'rounds[3].y 4', 'rounds[4].y 5'];
+    expect(ranIn('rounds').sort()).toEqual(['a 1', ...rounds, ...added].sort());
+    expect(await readOperations(rig.store, 'rounds')).toMatchObject([{ steps: ['rounds'], from: { rounds: 2 } }]);
+    await replays('rounds');
+
+    // Begun again from its record alone, each round does what it did: nothing runs anew.
+    const { header } = (await readRun(rig.store, 'rounds'))!;
+    const plan = JSON.parse(String(await rig.store.getObject(header.planDigest))) as Plan;
+    const before = ranIn('rounds').length;
+    const { planDigest } = header;
+    const again = await rig.client.workflow.start('test-pipeline', {
+      workflowId: workflowIdOf('rounds'),
+      taskQueue: queueName(testQueuePrefix, 'workflows'),
+      args: [{ run: 'rounds', pipeline: 'test-pipeline', planDigest, seed: 1, scope: plan.root }],
+    });
+    expect(await again.result()).toEqual({ state: 'done' });
+    expect(ranIn('rounds')).toHaveLength(before);
+  });
+
+  test('reaches the rounds of a long loop, which run in a child of their own, after the one that runs', async () => {
+    only = 'long';
+    const loop = (value: number, max: number) => repeat('long', [slow('x', value)], { max, perBatch: 3 });
+    const handle = await rig.startRun('long', scopeOf(loop(1, 7)));
+    for (const round of [1, 2, 3, 4, 6, 7, 8]) released.add(`long long[${round}].x`);
+    await hasRun('long', 'long[5].x 1');
+    await upgrade('long', scopeOf(loop(2, 8)));
+    await eventually(async () => (await readOperations(rig.store, 'long')).length === 1);
+    expect(await readOperations(rig.store, 'long')).toMatchObject([{ from: { long: 6 } }]);
+    released.add('long long[5].x');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('long').slice(4)).toEqual(['long[5].x 1', 'long[6].x 2', 'long[7].x 2', 'long[8].x 2']);
+    const { header } = (await readRun(rig.store, 'long'))!;
+    const { root } = JSON.parse(String(await rig.store.getObject(header.planDigest))) as Plan;
+    expect(root.steps[0]).toMatchObject({ max: 8, bodies: [{ from: 6 }] });
+    await replays('long');
+  });
+
+  test('changes a step that waits for the end of a pause, also where the worker dies right after', async () => {
+    only = 'paused';
+    const handle = await rig.startRun('paused', scopeOf(slow('a', 1), note('b', 2, ['a']), note('c', 3, ['b'])));
+    await hasRun('paused', 'a 1');
+    await handle.executeUpdate('pause', { args: [{ by: 'ada' }] });
+    released.add('paused a');
+    await eventually(async () => (await readRun(rig.store, 'paused'))?.state.state === 'paused');
+    await upgrade('paused', scopeOf(slow('a', 1), note('b', 5, ['a']), note('c', 3, ['b'])));
+    await worker.shutdown();
+    worker = await rig.startWorker(steps);
+    await handle.executeUpdate('resume', { args: [{ by: 'ada' }] });
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('paused')).toEqual(['a 1', 'b 5', 'c 3']);
+    expect((await rig.states('paused')).every((state) => state.endsWith('done'))).toBe(true);
+    await replays('paused');
+  });
+
+  test('twice in a row, with the plan fetched from the store, ends with the second; steps at the end change too', async () => {
+    only = 'twice';
+    const atEnd = (value: number) => ({ finally: [note('last', value)] });
+    const handle = await rig.startRun('twice', { ...scopeOf(slow('a', 1), note('b', 2, ['a'])), ...atEnd(1) });
+    await hasRun('twice', 'a 1');
+    await upgrade('twice', { ...scopeOf(slow('a', 1), note('b', 3, ['a'])), ...atEnd(2) }, { scope: undefined });
+    await upgrade('twice', { ...scopeOf(slow('a', 1), note('b', 4, ['a'])), ...atEnd(3) });
+    released.add('twice a');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('twice')).toEqual(['a 1', 'b 4', 'last 3']);
+    const { upgrades = [] } = (await readRun(rig.store, 'twice'))!.state;
+    expect(upgrades.map(({ before }) => before).slice(1)).toEqual(upgrades.map(({ plan }) => plan).slice(0, 1));
+  });
+
+  test('is refused where its message is none, or the run is in parts', async () => {
+    only = 'words';
+    const handle = await rig.startRun('words', { ...scopeOf(slow('a', 1), note('b', 2, ['a'])), parts: [0, 1] });
+    await hasRun('words', 'a 1');
+    const send = (message: object) => refusal(handle.executeUpdate('upgrade', { args: [message] }));
+    expect(await send({ reason: 'why not' })).toBe('"upgrade" needs "by": who asks.');
+    expect(await send({ by: 'ada', planDigest: 'none' })).toMatch(/^"planDigest" is the SHA-256/);
+    const whole = await messageOf(scopeOf(slow('a', 1)));
+    expect(await send({ ...whole, proof: true })).toBe('"proof" has a place in replays alone.');
+    expect(await send(whole)).toBe(
+      'The run words has so many steps that they run in parts, and parts that run cannot be changed.',
+    );
+    expect(await send({ ...whole, scope: undefined, planDigest: '0'.repeat(64) })).toBe(
+      `The store has no plan ${'0'.repeat(64)}.`,
+    );
+    released.add('words a');
+    expect(await handle.result()).toEqual({ state: 'done' });
+  });
+});

@@ -1,0 +1,147 @@
+/** The root's desk for upgrades: takes a changed plan where the change lies in the run's future, and lets the run follow it. */
+
+import {
+  ApplicationFailure,
+  condition,
+  defineUpdate,
+  getExternalWorkflowHandle,
+  setHandler,
+} from '@temporalio/workflow';
+import type { OperationRecord, PlannedScope } from '../plan/types.ts';
+import { changedLoops, changedSteps, problemsOfUpgrade, stepsOf, upgradedScope } from '../plan/upgrade.ts';
+import { control } from './control.ts';
+import { type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
+import { type Orders, toLiving } from './orders.ts';
+import type { Outbox } from './outbox.ts';
+import { handBackSignal, handedBackSignal } from './scope-messages.ts';
+
+/** What the desk needs of the one for other operations. */
+interface Operations {
+  begin(): Pick<OperationRecord, 'at' | 'number'>;
+  cancelled(): boolean;
+  changed(scope: PlannedScope): void;
+}
+
+/** Type of the failure of an update that was refused after its plan had been fetched. */
+const refusedFailure = 'UpgradeRefused';
+
+export class UpgradeDesk {
+  readonly #run: string;
+  readonly #orders: Orders;
+  readonly #outbox: Outbox;
+  readonly #operations: Operations;
+  /** What the run follows. */
+  #scope: PlannedScope;
+  #planDigest: string;
+  /** The first round that a child which ran rounds has left to others, by loop. */
+  readonly #handedBack = new Map<string, number>();
+
+  constructor(
+    { run, planDigest }: { readonly run: string; readonly planDigest: string },
+    scope: PlannedScope,
+    orders: Orders,
+    outbox: Outbox,
+    operations: Operations,
+  ) {
+    this.#run = run;
+    this.#planDigest = planDigest;
+    this.#scope = scope;
+    this.#orders = orders;
+    this.#outbox = outbox;
+    this.#operations = operations;
+  }
+
+  open(): void {
+    setHandler(
+      defineUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName),
+      (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
+      {
+        validator: (message) => {
+          const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message.scope));
+          if (problem) throw new Error(problem);
+        },
+      },
+    );
+    setHandler(handedBackSignal, ({ loop, from }) => void this.#handedBack.set(loop, from));
+  }
+
+  async #fetch(message: UpgradeMessage): Promise<OperateAnswer> {
+    const { planDigest } = message;
+    const scope = await control('find-plan', { planDigest });
+    if (scope !== null) return this.#take(message, scope);
+    throw ApplicationFailure.nonRetryable(`The store has no plan ${planDigest}.`, refusedFailure);
+  }
+
+  /** Checks once more: a replay asks no validator, and time passes while a plan is fetched. */
+  #take(message: UpgradeMessage, after: PlannedScope): OperateAnswer {
+    const problem = this.#problemOf(after);
+    // A plain error ends a replay; in a run it would stop the workflow until another build comes.
+    if (problem !== null && message.proof) throw new Error(problem);
+    if (problem !== null) throw ApplicationFailure.nonRetryable(problem, refusedFailure);
+    const { by, reason, changes } = message;
+    const before = this.#scope;
+    const steps = changedSteps(before, after);
+    const begun = stepsOf(before).flatMap(({ id }) => (this.#orders.hasBegun(id) ? [id] : []));
+    const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, steps, changes } as const;
+    const loops = changedLoops(before, after, this.#orders);
+    const from = Object.fromEntries(loops.map((loop) => [loop, this.#orders.nextRound(loop)]));
+    const follow = (rounds: typeof from) => {
+      this.#scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
+      this.#operations.changed(this.#scope);
+      this.#orders.upgrade(this.#scope);
+    };
+    const holders = loops.flatMap((loop) => this.#orders.childrenOf(loop).map((child) => ({ loop, child })));
+    follow(from);
+    const followed = this.#scope;
+    this.#outbox.push(async () => {
+      for (const { loop, child } of holders) from[loop] = await this.#handBack(loop, child);
+      // Only now it is known from which round on; a reset would begin with the first.
+      if (holders.length > 0 && this.#scope === followed) follow(from);
+      await this.#record(message, { ...operation, ...(loops.length === 0 ? {} : { from }) }, begun);
+    });
+    return { at: operation.at, steps };
+  }
+
+  /** Rounds of a long loop run in a child, which ends after the round that it is in. Answers the first round after that. */
+  async #handBack(loop: string, child: string): Promise<number> {
+    this.#handedBack.delete(loop);
+    await toLiving(getExternalWorkflowHandle(child).signal(handBackSignal));
+    const isGone = () => !this.#orders.childrenOf(loop).includes(child);
+    await condition(() => this.#handedBack.has(loop) || isGone());
+    return this.#handedBack.get(loop) ?? this.#orders.nextRound(loop);
+  }
+
+  async #record({ planDigest, file }: UpgradeMessage, operation: OperationRecord, begun: string[]): Promise<void> {
+    const whole = { run: this.#run, operation, before: this.#planDigest, filePlan: planDigest, file, begun };
+    this.#planDigest = await control('record-upgrade', whole);
+  }
+
+  #problemOf(after: PlannedScope): string | null {
+    if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
+    const before = this.#scope;
+    // Its end is being recorded, or the steps of `finally` run.
+    if (before.steps.every(({ id }) => this.#orders.hasEnded(id))) return `The run ${this.#run} is ending.`;
+    const problems = problemsOfUpgrade(before, after, this.#orders);
+    if (problems.length === 0) return null;
+    return problems.map(({ step, why }) => `${step === '' ? `The run ${this.#run}` : step} ${why}.`).join(' ');
+  }
+}
+
+/** It may come from any client, so nothing about it is taken for granted. */
+function problemOfMessage(given: unknown): string | null {
+  const example = 'Send it with "hardcase run FILE --upgrade".';
+  if (typeof given !== 'object' || given === null) return `The message of "${upgradeName}" is an object. ${example}`;
+  const { by, reason, planDigest, scope, file, changes, proof } = given as { readonly [name: string]: unknown };
+  if (typeof by !== 'string' || by === '') return `"${upgradeName}" needs "by": who asks.`;
+  if (reason !== undefined && typeof reason !== 'string') return '"reason" is a text.';
+  if (typeof planDigest !== 'string' || !/^[0-9a-f]{64}$/.test(planDigest)) {
+    return `"planDigest" is the SHA-256 of the changed plan. ${example}`;
+  }
+  const isScope = typeof scope === 'object' && scope !== null && 'steps' in scope && Array.isArray(scope.steps);
+  if (scope !== undefined && !isScope) return `"scope" is the root of the changed plan. ${example}`;
+  if (typeof file !== 'object' || file === null)
+    return `"file" says what the run's record says of its file. ${example}`;
+  if (!Array.isArray(changes) || changes.some((line) => typeof line !== 'string'))
+    return '"changes" is a list of texts.';
+  return proof === undefined ? null : '"proof" has a place in replays alone.';
+}
