@@ -11,6 +11,7 @@ const integration = [
   'test/deploy/**/*.test.ts',
   'test/cli/run.test.ts',
   'test/cli/lost-engine.test.ts',
+  'test/cli/upgrade.test.ts',
 ];
 
 export default defineConfig({

@@ -27,7 +27,7 @@ export async function recordUpgrade(
   const [was, is] = [await loadPlan(store, before), await loadPlan(store, filePlan)];
   const root = upgradedScope(was.root, is.root, (id) => begun.includes(id), operation.from ?? {});
   const plan = await store.putObject(Buffer.from(canonicalJson({ ...is, root })));
-  const upgrade: PlanUpgrade = { at: operation.at, before, plan, filePlan, ...file };
+  const upgrade: PlanUpgrade = { at: operation.at, before, plan, filePlan, begun, ...file };
   const earlier = (await readRun(store, run))?.state.upgrades ?? [];
   await writeRunState(store, run, { upgrades: [...earlier.filter(({ at }) => at !== upgrade.at), upgrade] });
   // Last, because who sent it waits for this.

@@ -6,7 +6,7 @@ import { listGates, readBatches, readDecisions } from '../artifacts/gate-record.
 import { readRules } from '../artifacts/gate-rules.ts';
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { Reach } from '../artifacts/reach.ts';
-import { type RunRecord, readStepRecords } from '../artifacts/run-record.ts';
+import { type RunRecord, readOperations, readStepRecords } from '../artifacts/run-record.ts';
 import { artifactRefsIn, peekStepResult } from '../artifacts/step-results.ts';
 import { DamagedObjectError, type Store } from '../artifacts/store.ts';
 import { markOf } from '../detection/decisions.ts';
@@ -15,15 +15,28 @@ import { brokenLink, digestState } from '../detection/model/training-chain.ts';
 import { Standings } from '../detection/standings.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { findStep } from '../plan/paths.ts';
-import { isArtifactRef, type Json, type Plan, type RunHeader, type StepRecord, type StepState } from '../plan/types.ts';
+import {
+  isArtifactRef,
+  type Json,
+  type Plan,
+  type PlanUpgrade,
+  type RunHeader,
+  type StepRecord,
+  type StepState,
+} from '../plan/types.ts';
+import { upgradedScope } from '../plan/upgrade.ts';
 import type { CheckpointRecord } from './checkpoints.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 import { Checking, type Verification } from './verification.ts';
 
-export async function verifyRun(store: Store, { header, state: { state } }: RunRecord): Promise<Verification> {
+export async function verifyRun(
+  store: Store,
+  { header, state: { state, upgrades } }: RunRecord,
+): Promise<Verification> {
   const records = await readStepRecords(store, header.run);
   const plan = new Checking('plan', 'the plan, the pipeline file and the params');
   const parsed = await checkPlan(store, header, plan);
+  await checkUpgrades(store, header.run, upgrades ?? [], plan);
   const checks = [
     plan,
     ...(parsed === null ? [] : [await checkSteps(store, parsed, records), checkInputs(parsed, records)]),
@@ -58,6 +71,37 @@ async function checkPlan(store: Store, header: RunHeader, check: Checking): Prom
     'its name or params are not those of its plan',
   );
   return plan;
+}
+
+/** Each plan that the run followed follows from the one before: what had begun by then is the same in both. */
+async function checkUpgrades(
+  store: Store,
+  run: string,
+  upgrades: readonly PlanUpgrade[],
+  check: Checking,
+): Promise<void> {
+  const operations = await readOperations(store, run);
+  for (const [index, { at, before, plan, filePlan, begun }] of upgrades.entries()) {
+    const record = `the upgrade of ${at}`;
+    const follows = index === 0 ? before : upgrades[index - 1]!.plan;
+    check.expect(before === follows, record, `it changed the plan ${before}, but the run followed ${follows}`);
+    const texts = await Promise.all([before, plan, filePlan].map((digest) => readText(store, digest)));
+    const [was, is, file] = texts.map((text) => (text === null ? null : (JSON.parse(text) as Plan)));
+    check.expect(
+      !!was && !!is && !!file,
+      record,
+      `one of its plans ${before}, ${plan}, ${filePlan} is missing or damaged`,
+    );
+    const operation = operations.find((one) => one.operation === 'upgrade' && one.at === at);
+    check.expect(operation !== undefined, record, 'no operation of the run asked for it');
+    if (!was || !is || !file) continue;
+    const root = upgradedScope(was.root, file.root, (id) => begun.includes(id), operation?.from ?? {});
+    check.expect(
+      canonicalJson({ ...file, root }) === canonicalJson({ ...is }),
+      record,
+      `its plan ${plan} is not what follows from the one before and that of the file, ${filePlan}`,
+    );
+  }
 }
 
 /** The fingerprint of each finished step, computed again, and its outputs against the result of that fingerprint. */

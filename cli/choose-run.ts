@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto';
 import { createRun, listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Plan, RunHeader } from '../plan/types.ts';
+import type { LineOf } from './file-lines.ts';
 import { CommandError, exitCodes } from './output.ts';
 import { planDiff } from './plan-diff.ts';
 import { isFinal, readPlan } from './run-view.ts';
@@ -18,7 +19,12 @@ export interface RunWish {
   readonly run?: string;
   /** A new id, even where an unfinished run has the same plan. */
   readonly forceNew: boolean;
+  readonly lineOf?: LineOf;
 }
+
+/** Whether the plan is that of the run's file, as it is or as an upgrade has it. */
+export const isOf = ({ planDigest, filePlan }: RunHeader, digest: string): boolean =>
+  planDigest === digest || filePlan === digest;
 
 export type RunDraft = Omit<RunHeader, 'run' | 'createdAt' | 'pipeline' | 'params'>;
 
@@ -47,13 +53,11 @@ export async function findEarlierRun(
         exitCodes.usage,
       );
     }
-    if (other.header.planDigest !== planDigest) throw await otherPlan(store, other.header, plan);
+    if (!isOf(other.header, planDigest)) throw await otherPlan(store, other.header, plan, wish);
     return { header: other.header, how: 'joined' };
   }
   if (wish.forceNew) return null;
-  const found = (await listRuns(store)).find(
-    ({ header, state }) => header.planDigest === planDigest && !isFinal(state.state),
-  );
+  const found = (await listRuns(store)).find(({ header, state }) => isOf(header, planDigest) && !isFinal(state.state));
   return found === undefined ? null : { header: found.header, how: 'found' };
 }
 
@@ -70,7 +74,7 @@ export async function createNewRun(store: Store, wish: RunWish, plan: Plan, draf
     const header = headerOf(wish.run);
     const other = await createRun(store, header);
     if (other === 'created') return { header, how: 'new' };
-    if (other.planDigest !== draft.planDigest) throw await otherPlan(store, other, plan);
+    if (other.planDigest !== draft.planDigest) throw await otherPlan(store, other, plan, wish);
     return { header: other, how: 'joined' };
   }
   for (;;) {
@@ -89,14 +93,15 @@ function newRunId(pipeline: string): string {
   return `${pipeline.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 80)}-${day.join('')}-${tail}`;
 }
 
-async function otherPlan(store: Store, other: RunHeader, plan: Plan): Promise<CommandError> {
+async function otherPlan(store: Store, other: RunHeader, plan: Plan, { lineOf }: RunWish): Promise<CommandError> {
   const before = await readPlan(store, other.planDigest);
-  const differences = before === null ? [`its plan ${other.planDigest} is not in the store`] : planDiff(before, plan);
+  const differences =
+    before === null ? [`its plan ${other.planDigest} is not in the store`] : planDiff(before, plan, 12, lineOf);
   return new CommandError(
     [
       `The run id "${other.run}" belongs to another plan (of ${other.file}). What differs, from that run to this file:`,
       ...differences.map((line) => `  ${line}`),
-      'Give another id, or none, or undo the change. Results of unchanged steps are reused in a new run too.',
+      'Undo the change; or let the run follow it from where it is, with --upgrade; or give another id, or none: results of unchanged steps are reused in a new run too.',
     ].join('\n'),
     exitCodes.input,
   );

@@ -7,6 +7,7 @@ import type { GivenParams, UnreadablePath } from '../plan/params.ts';
 import type { Plan, RunHeader } from '../plan/types.ts';
 import { type Diagnostic, hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { openExistingStore, openSettingsStore } from './connect.ts';
+import { type LineOf, lineFinder } from './file-lines.ts';
 import { ingestFolder, loadPipeline, readParamWords } from './load-pipeline.ts';
 import { CommandError, exitCodes, note, ownCommand } from './output.ts';
 import { readPlan } from './run-view.ts';
@@ -24,6 +25,8 @@ export interface LoadedPlan {
   readonly given: readonly string[];
   /** Of a fork: what it was forked from. */
   readonly fork?: RunHeader['fork'];
+  /** Absent for a fork, whose plan is in no file. */
+  readonly lineOf?: LineOf;
 }
 
 /**
@@ -58,7 +61,7 @@ export async function loadForRun(
     const folder = values[name] ?? param.default;
     if (param.type === 'path' && typeof folder === 'string') values[name] = await ingestFolder(store, folder);
   }
-  const { plan, planDigest, diagnostics } = compilePipeline(pipeline, { params: values });
+  const { plan, planDigest, diagnostics, sources } = compilePipeline(pipeline, { params: values });
   if (failed(diagnostics, texts) || plan === undefined || planDigest === undefined) return null;
   if (diagnostics.length > 0) note(printDiagnostics(diagnostics, texts));
   const source = await store.putObject(Buffer.from(text));
@@ -67,7 +70,8 @@ export async function loadForRun(
     if (name !== pipeline.source.file) imports[name] = await store.putObject(Buffer.from(each));
   }
   const own = Object.keys(imports).length === 0 ? {} : { imports };
-  return { store, plan, planDigest, source, ...own, given: Object.keys(words) };
+  const lineOf = lineFinder(text, sources);
+  return { store, plan, planDigest, source, ...own, given: Object.keys(words), lineOf };
 }
 
 /** The plan of a fork, as it was put together when it was forked: no file alone says it. Null for any other run. */

@@ -222,20 +222,32 @@ add(
   'run',
   'run a pipeline, or go on with a run of it, and show how it goes',
   `hardcase run pipelines/hard-cases.yaml -p data=./cherries
-hardcase run pipelines/hard-cases.yaml -p data=./cherries --run cherries-1    goes on after Ctrl-C or a power cut`,
+hardcase run pipelines/hard-cases.yaml -p data=./cherries --run cherries-1    goes on after Ctrl-C or a power cut
+hardcase run pipelines/hard-cases.yaml --run cherries-1 --upgrade --reason 'two more rounds'    after an edit of the file`,
   (command) => {
     withJson(withEngine(withParams(command)))
       .argument('<file>', 'pipeline file')
       .option('--run <id>', 'the id of the run: joined where it exists with the same plan, else created')
       .option('--new', 'a new run, even where an unfinished one has the same plan')
+      .option('--upgrade', 'let a run whose file has changed since follow it, where that concerns its future alone')
+      .option('--by <name>', 'with --upgrade: who asks (your user name)')
+      .option('--reason <text>', 'with --upgrade: why')
       .option('--review', 'also serve the review page, as long as this command lives')
       .option('--no-wait', 'end with status 3 when only a human can go on');
     act(command, async ([file], flags) => {
+      if (flags.upgrade !== true && (flags.by !== undefined || flags.reason !== undefined)) {
+        throw new CommandError(
+          '--by and --reason say who changes a run, and have a place beside --upgrade alone.',
+          exitCodes.usage,
+        );
+      }
       const { runRun } = await import('./run.ts');
+      const { whoOf } = await import('./operate.ts');
       return await runRun(settingsOf(flags), file!, {
         params: list(flags.param),
         run: text(flags.run),
         forceNew: flags.new === true,
+        ...(flags.upgrade === true ? { upgrade: whoOf(whoFlags(flags)) } : {}),
         review: flags.review === true,
         wait: flags.wait !== false,
         json: flags.json === true,

@@ -1,9 +1,10 @@
 /** What differs between two plans, in the words of the pipeline file. */
 
 import type { Json, Plan } from '../plan/types.ts';
+import type { LineOf } from './file-lines.ts';
 
-/** One line a difference, `steps.train.with.epochs: 10 -> 20`; at most `max` of them. */
-export function planDiff(before: Plan, after: Plan, max = 12): string[] {
+/** One line a difference, `steps.train.with.epochs: 10 -> 20 (line 12)`; at most `max` of them. */
+export function planDiff(before: Plan, after: Plan, max = 12, lineOf: LineOf = () => undefined): string[] {
   const old = flatten(before as unknown as Json);
   const now = flatten(after as unknown as Json);
   const lines: string[] = [];
@@ -14,6 +15,8 @@ export function planDiff(before: Plan, after: Plan, max = 12): string[] {
     if (was === undefined) lines.push(`${place}: added, ${is}`);
     else if (is === undefined) lines.push(`${place}: removed, was ${was}`);
     else lines.push(`${place}: ${was} -> ${is}`);
+    const line = is === undefined ? undefined : lineOf(place);
+    if (line !== undefined) lines.push(`${lines.pop()} (line ${line})`);
   }
   return lines.length > max ? [...lines.slice(0, max), `and ${lines.length - max} more differences`] : lines;
 }

@@ -9,14 +9,14 @@ import type { HeldRun } from '../deploy/move-runs.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
-import { workflowIdOf } from '../workflows/messages.ts';
+import { type OperateMessage, workflowIdOf } from '../workflows/messages.ts';
 import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
-import { connectTemporal, type TemporalConnection } from './connect.ts';
+import { connectTemporal, openExistingStore, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { type LoadedPlan, loadForRun } from './load-for-run.ts';
 import { pauseOf } from './operations.ts';
-import { CommandError, type ExitCode, exitCodes, ownCommand } from './output.ts';
+import { CommandError, type ExitCode, exitCodes, note, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
 import { writeReport } from './report.ts';
 import { servePageBeside } from './review-page.ts';
@@ -25,12 +25,15 @@ import type { Settings } from './settings.ts';
 import { startWorkflow } from './start-workflow.ts';
 import { heldByInputWords, pausedWords } from './status.ts';
 import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
+import { planUpgrade, runToUpgrade, sendUpgrade, type Upgrade } from './upgrade-run.ts';
 
 export interface RunOptions {
   /** `name=value`, as given with `-p`. */
   readonly params: readonly string[];
   readonly run?: string;
   readonly forceNew: boolean;
+  /** A run whose file has changed is to follow it. */
+  readonly upgrade?: OperateMessage;
   /** Serves the review page as long as the command lives. */
   readonly review?: boolean;
   /** False with `--no-wait`. */
@@ -40,8 +43,18 @@ export interface RunOptions {
 
 export async function runRun(settings: Settings, file: string, options: RunOptions): Promise<ExitCode> {
   if (options.run !== undefined) checkRunId(options.run);
-  const loaded = await loadForRun(settings, file, options.params, options.run);
-  return loaded === null ? exitCodes.input : await startOrJoin(settings, loaded, file, options);
+  const { upgrade: who } = options;
+  if (who !== undefined && options.forceNew) {
+    throw new CommandError('--upgrade changes a run that goes on, so --new has no place beside it.', exitCodes.usage);
+  }
+  const run =
+    who === undefined ? options.run : (options.run ?? (await runToUpgrade(await openExistingStore(settings), file)));
+  const loaded = await loadForRun(settings, file, options.params, run);
+  if (loaded === null) return exitCodes.input;
+  const upgrade = who === undefined ? null : await planUpgrade(loaded.store, run!, file, loaded, who);
+  if (who !== undefined && upgrade === null)
+    note(`Run ${run} follows ${file} as it is, so there is nothing to upgrade.`);
+  return await startOrJoin(settings, loaded, file, { ...options, run }, upgrade);
 }
 
 /** A run of the plan: the one that was asked for, an unfinished one, or a new one. */
@@ -50,10 +63,12 @@ export async function startOrJoin(
   loaded: LoadedPlan,
   file: string,
   options: RunOptions,
+  upgrade: Upgrade | null = null,
 ): Promise<ExitCode> {
-  const { store, plan, planDigest, source, imports, given, fork } = loaded;
-  const wish = { run: options.run, forceNew: options.forceNew };
-  const earlier = await findEarlierRun(store, wish, plan, planDigest);
+  const { store, plan, planDigest, source, imports, given, fork, lineOf } = loaded;
+  const wish = { run: options.run, forceNew: options.forceNew, lineOf };
+  const earlier: ChosenRun | null =
+    upgrade === null ? await findEarlierRun(store, wish, plan, planDigest) : { header: upgrade.header, how: 'joined' };
   // With --json the result alone goes to the standard output.
   const output = options.json ? process.stderr : process.stdout;
   const say = (line: string) => void output.write(`${line}\n`);
@@ -69,7 +84,7 @@ export async function startOrJoin(
     await store.putObject(Buffer.from(canonicalJson(plan)));
     return await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork });
   };
-  const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say);
+  const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say, upgrade);
   if (run === null) {
     say('Nothing was started.');
     return exitCodes.interrupted;
@@ -105,6 +120,7 @@ async function keepGoing(
   options: RunOptions,
   output: NodeJS.WriteStream,
   say: (line: string) => void,
+  upgrade: Upgrade | null,
 ): Promise<KeptGoing> {
   let temporal: TemporalConnection | null = null;
   let release: (() => void) | null = null;
@@ -139,7 +155,14 @@ async function keepGoing(
     await takeWorker(connected);
     tellHeldByBuild((worker as OwnWorker | null)?.heldRuns ?? [], header, say);
     if (interruption.signal.aborted) return { run, end: 'stopped' };
-    const handle = await startWorkflow(settings, store, connected, header, plan);
+    // A run that was upgraded has a plan of its own, in which what had begun before is as it was.
+    const own = upgrade?.before ?? (await readPlan(store, header.planDigest)) ?? plan;
+    const handle = await startWorkflow(settings, store, connected, header, own);
+    if (upgrade !== null) {
+      await sendUpgrade(store, connected, handle, upgrade);
+      say(`Run ${run} follows the changed file. What differs:`);
+      for (const line of upgrade.message.changes) say(`  ${line}`);
+    }
     if (release !== null) await sayOthers(store, connected, run, say);
     if (options.review) {
       page = await servePageBeside(settings, store, connected, run);

@@ -1,18 +1,26 @@
 /** `hardcase why RUN STEP`: why a step ran or was reused, what its inputs came from, and what differs from before. */
 
 import colours from 'picocolors';
-import { readStepRecords } from '../artifacts/run-record.ts';
+import { readOperations, readStepRecords } from '../artifacts/run-record.ts';
 import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import { compilePipeline, parsePipeline } from '../plan/compile.ts';
 import { findStep } from '../plan/paths.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
-import { type ArtifactRef, isArtifactRef, type Json, type RunHeader, type StepRecord } from '../plan/types.ts';
+import {
+  type ArtifactRef,
+  isArtifactRef,
+  type Json,
+  type OperationRecord,
+  type RunHeader,
+  type StepRecord,
+} from '../plan/types.ts';
 import { describePlaced, type PlacedChange, placeChange } from './change-places.ts';
 import { openExistingStore } from './connect.ts';
 import { nearestWork, readEarlierWork } from './earlier-work.ts';
 import { findRun } from './find-run.ts';
 import { storedImports } from './load-pipeline.ts';
+import { operationWords } from './operations.ts';
 import {
   CommandError,
   didYouMean,
@@ -53,6 +61,8 @@ export interface Why {
   readonly nearest?: { readonly run: string; readonly step: string };
   readonly changes: readonly PlacedChange[];
   readonly inputs: readonly InputOrigin[];
+  /** Changes of the plan while the run went on that concern the step, in words. */
+  readonly upgrades?: readonly string[];
 }
 
 export async function runWhy(
@@ -63,7 +73,9 @@ export async function runWhy(
 ): Promise<ExitCode> {
   const store = await openExistingStore(settings);
   const { header } = await findRun(store, name);
-  const answer = await explainStep(store, header, step);
+  const explained = await explainStep(store, header, step);
+  const upgrades = upgradesOf(step, await readOperations(store, header.run));
+  const answer = upgrades.length === 0 ? explained : { ...explained, upgrades };
   if (options.json) printJson(answer);
   else print(whyText(answer));
   return exitCodes.done;
@@ -111,6 +123,16 @@ export async function explainStep(store: Store, header: RunHeader, step: string)
     ...(nearest === null ? {} : { nearest: { run: nearest.header.run, step: nearest.record.path } }),
     changes,
   };
+}
+
+/** Those that changed the step of the root that it is or is within, from its round on or before. */
+function upgradesOf(step: string, operations: readonly OperationRecord[]): string[] {
+  const id = /^[^.[]*/.exec(step)![0];
+  const round = Number(/^[^.[]*\[(\d+)\]/.exec(step)?.[1] ?? Number.POSITIVE_INFINITY);
+  return operations.flatMap((record) => {
+    const isIts = record.operation === 'upgrade' && record.steps?.includes(id) === true;
+    return isIts && (record.from?.[id] ?? 0) <= round ? [operationWords(record)] : [];
+  });
 }
 
 function ranBecause(
@@ -232,10 +254,12 @@ async function sourceOf(store: Store, header: RunHeader) {
   return { text, sources, places: pipeline.parsed?.places ?? new Map(), params: header.params };
 }
 
-function whyText({ run, step, kind, state, reused, because, nearest, changes, inputs }: Why): string {
+function whyText({ run, step, kind, state, reused, because, nearest, changes, inputs, upgrades = [] }: Why): string {
   const lines = [
     `${colours.bold(step)} (${kind}) of ${run}: ${paintState(state)}${reused ? ', reused' : ''}`,
     `  ${because}`,
+    ...(upgrades.length === 0 ? [] : ['', 'Its plan was changed while the run went on:']),
+    ...upgrades.map((words) => `  ${words}`),
   ];
   if (nearest !== undefined && changes.length > 0) {
     const origin = new Map(inputs.map((input) => [input.name, originWords(input)]));

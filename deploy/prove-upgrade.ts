@@ -5,11 +5,11 @@
 
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter, toPayloads } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto, { type temporal } from '@temporalio/proto';
 import { type UpgradeMessage, upgradeName, workflowIdOf } from '../workflows/messages.ts';
 import { problemOfReplay } from './move-runs.ts';
 
-const types = temporal.api.enums.v1.EventType;
+const types = proto.temporal.api.enums.v1.EventType;
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
 /** What speaks against it, or null. */

@@ -427,6 +427,8 @@ export interface PlanUpgrade extends RunFile {
   readonly before: string;
   readonly plan: string;
   readonly filePlan: string;
+  /** Steps of the root that had begun, and so stay as they were. */
+  readonly begun: readonly string[];
 }
 
 /** `runs/RUN/operations/…json`: what somebody asked of the run while it went on. */

@@ -16,40 +16,51 @@ export interface UpgradeProblem {
   readonly step: string;
   /** A clause: `has begun, and its with.epochs changed`. */
   readonly why: string;
+  /** Where in the step: `with.epochs`. */
+  readonly places: readonly string[];
 }
 
 /** Why the run cannot follow the changed plan: all reasons, in the order of the steps. */
 export function problemsOfUpgrade(before: PlannedScope, after: PlannedScope, soFar: RunSoFar): UpgradeProblem[] {
   if (before.parts !== undefined || after.parts !== undefined) {
-    return [{ step: '', why: 'has so many steps that they run in parts, and parts that run cannot be changed' }];
+    const why = 'has so many steps that they run in parts, and parts that run cannot be changed';
+    return [{ step: '', why, places: [] }];
   }
   const problems: UpgradeProblem[] = [];
   if (!same(before.concurrency, after.concurrency)) {
-    problems.push({ step: '', why: 'has entered its concurrency group, which cannot be changed any more' });
+    const why = 'has entered its concurrency group, which cannot be changed any more';
+    problems.push({ step: '', why, places: [] });
   }
   for (const was of stepsOf(before)) {
     if (!soFar.hasBegun(was.id)) continue;
-    const why = problemOfStep(was, stepOf(after, was.id), soFar);
-    if (why !== null) problems.push({ step: was.id, why });
+    const problem = problemOfStep(was, stepOf(after, was.id), soFar);
+    if (problem !== null) problems.push({ step: was.id, places: [], ...problem });
   }
   return problems;
 }
 
 /** A step that has begun, with what the changed plan has in its place. */
-function problemOfStep(was: PlannedStep, is: PlannedStep | undefined, soFar: RunSoFar): string | null {
+function problemOfStep(
+  was: PlannedStep,
+  is: PlannedStep | undefined,
+  soFar: RunSoFar,
+): { readonly why: string; readonly places?: readonly string[] } | null {
   const ended = soFar.hasEnded(was.id);
   const begun = ended ? 'has ended' : 'has begun';
-  if (is === undefined) return `${begun}, and the changed file has it no more`;
+  if (is === undefined) return { why: `${begun}, and the changed file has it no more` };
   if (was.type === 'repeat' && is.type === 'repeat' && !ended) {
     const fixed = (step: RepeatStep) => ({ id: step.id, when: step.when, carry: step.carry });
     const places = placesOf(fixed(was), fixed(is));
-    if (places.length > 0) return `${begun}, and its ${places.join(', ')} changed; only what later rounds do can`;
+    if (places.length > 0) {
+      return { why: `${begun}, and its ${places.join(', ')} changed; only what later rounds do can`, places };
+    }
     const open = is.needs.filter((id) => !was.needs.includes(id) && !soFar.hasEnded(id));
-    return open.length === 0 ? null : `${begun}, and later rounds would read ${open.join(', ')}, which has not ended`;
+    if (open.length === 0) return null;
+    return { why: `${begun}, and later rounds would read ${open.join(', ')}, which has not ended`, places: ['next'] };
   }
   // How an ended step waited, or was tried again, is history.
   const places = ended ? placesOf(identityOf(was), identityOf(is)) : placesOf(presentOf(was), presentOf(is));
-  return places.length === 0 ? null : `${begun}, and its ${places.join(', ')} changed`;
+  return places.length === 0 ? null : { why: `${begun}, and its ${places.join(', ')} changed`, places };
 }
 
 /**

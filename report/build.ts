@@ -537,12 +537,12 @@ function runSection(input: ReportInput): Section {
       table: {
         caption: 'What people asked of the run while it went on.',
         columns: ['When', 'Who', 'What', 'Steps', 'Parameters changed', 'Why'],
-        rows: input.operations.map(({ at, by, operation, now, steps, set, reason }) => [
+        rows: input.operations.map(({ at, by, operation, now, steps, set, changes, from, reason }) => [
           plain(at.slice(0, 19).replace('T', ' ')),
           plain(by),
           plain(now === true ? `${operation} now` : operation),
           plain(steps?.join(', ') ?? '–'),
-          plain(set === undefined ? '–' : JSON.stringify(set)),
+          plain(set === undefined ? changedWords(changes, from) : JSON.stringify(set)),
           plain(reason ?? '–'),
         ]),
       },
@@ -552,6 +552,12 @@ function runSection(input: ReportInput): Section {
     blocks.push({ type: 'text', text: 'Notices:' }, { type: 'list', items: input.state.notices });
   }
   return { id: 'run', title: 'The run', blocks };
+}
+
+/** Of an upgrade: what differs between the plans, and from which rounds on. */
+function changedWords(changes: readonly string[] = [], from: { readonly [loop: string]: number } = {}): string {
+  const rounds = Object.entries(from).map(([loop, round]) => `${loop} from round ${round} on`);
+  return [...changes, ...rounds].join('; ') || '–';
 }
 
 function resumedAt(step: StepRecord): string {

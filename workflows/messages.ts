@@ -102,6 +102,8 @@ export interface UpgradeMessage extends OperateMessage {
   readonly file: RunFile;
   /** What differs, in words, for the record. */
   readonly changes: readonly string[];
+  /** Steps of the root that have begun by the run's record, with the newest round of a loop, or 0. */
+  readonly recorded: { readonly [id: string]: number };
   /** Only in a replay of the run's history: a problem ends the replay, and nothing is changed. */
   readonly proof?: true;
 }
@@ -173,6 +175,8 @@ export const decideName = 'decide';
 export const gatherMore = 'GatherMore';
 export const retryName = 'retry';
 export const upgradeName = 'upgrade';
+/** How a refusal begins that may pass: the engine had lost the run, whose workflow finds what is recorded step by step. */
+export const beginsAgain = 'The run is beginning again, and not as far as its record yet:';
 export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
 export type OperationName = (typeof operationNames)[number] | typeof upgradeName;
 export const gatesName = 'gates';

@@ -25,7 +25,7 @@ import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { retryStepSignal, stepHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
-import { UpgradeDesk } from './upgrade-desk.ts';
+import { type RunOfPlan, UpgradeDesk } from './upgrade-desk.ts';
 
 /** A desk that must know which gates an operation ends or opens anew. */
 interface Gates {
@@ -53,19 +53,13 @@ export class OperationsDesk {
   #taken = 0;
   #cancelled = false;
 
-  constructor(
-    { run, planDigest }: { readonly run: string; readonly planDigest: string },
-    scope: PlannedScope,
-    mailbox: Mailbox,
-    outbox: Outbox,
-    gates: readonly Gates[],
-  ) {
-    this.#run = run;
+  constructor(facts: RunOfPlan, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
+    this.#run = facts.run;
     this.#scope = scope;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
     this.#gates = gates;
-    this.#upgrades = new UpgradeDesk({ run, planDigest }, scope, mailbox.orders, outbox, {
+    this.#upgrades = new UpgradeDesk(facts, scope, mailbox.orders, outbox, {
       begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
       cancelled: () => this.#cancelled,
       changed: (changed) => {

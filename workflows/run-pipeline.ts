@@ -31,7 +31,8 @@ export async function runPipeline(
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     const desk = new DecisionDesk(run, scope, mailbox, outbox);
     const approvals = new ApprovalDesk(run, scope, mailbox, outbox);
-    const operations = new OperationsDesk({ run, planDigest }, scope, mailbox, outbox, [desk, approvals]);
+    const facts = { run, planDigest, isCompiled: runSteps !== runToItsEnd };
+    const operations = new OperationsDesk(facts, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
     desk.open();
     approvals.open();

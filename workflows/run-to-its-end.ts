@@ -16,7 +16,8 @@ export async function runToItsEnd(scope: PlannedScope, context: ScopeContext): P
     await CancellationScope.nonCancellable(() => runScope({ steps }, context, { steps: made, run }));
   };
   try {
-    await runScope(scope, context, { steps: {} }, made);
+    // An upgrade may have come before the first step began.
+    await runScope(context.mailbox.orders.plan ?? scope, context, { steps: {} }, made);
   } catch (error) {
     const end: Values = isCancellation(error) ? { state: 'cancelled' } : { state: 'failed', error: reasonOf(error) };
     // The first failure is the one that people look for; a step of `finally` has its own in its record.

@@ -10,7 +10,7 @@ import {
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
 import { changedLoops, changedSteps, problemsOfUpgrade, stepsOf, upgradedScope } from '../plan/upgrade.ts';
 import { control } from './control.ts';
-import { type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
+import { beginsAgain, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { handBackSignal, handedBackSignal } from './scope-messages.ts';
@@ -25,8 +25,16 @@ interface Operations {
 /** Type of the failure of an update that was refused after its plan had been fetched. */
 const refusedFailure = 'UpgradeRefused';
 
+export interface RunOfPlan {
+  readonly run: string;
+  readonly planDigest: string;
+  /** Its steps stand in the code of its workflow. */
+  readonly isCompiled: boolean;
+}
+
 export class UpgradeDesk {
   readonly #run: string;
+  readonly #isCompiled: boolean;
   readonly #orders: Orders;
   readonly #outbox: Outbox;
   readonly #operations: Operations;
@@ -37,7 +45,7 @@ export class UpgradeDesk {
   readonly #handedBack = new Map<string, number>();
 
   constructor(
-    { run, planDigest }: { readonly run: string; readonly planDigest: string },
+    { run, planDigest, isCompiled }: RunOfPlan,
     scope: PlannedScope,
     orders: Orders,
     outbox: Outbox,
@@ -45,6 +53,7 @@ export class UpgradeDesk {
   ) {
     this.#run = run;
     this.#planDigest = planDigest;
+    this.#isCompiled = isCompiled;
     this.#scope = scope;
     this.#orders = orders;
     this.#outbox = outbox;
@@ -57,7 +66,7 @@ export class UpgradeDesk {
       (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
       {
         validator: (message) => {
-          const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message.scope));
+          const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message, message.scope));
           if (problem) throw new Error(problem);
         },
       },
@@ -74,7 +83,7 @@ export class UpgradeDesk {
 
   /** Checks once more: a replay asks no validator, and time passes while a plan is fetched. */
   #take(message: UpgradeMessage, after: PlannedScope): OperateAnswer {
-    const problem = this.#problemOf(after);
+    const problem = this.#problemOf(message, after);
     // A plain error ends a replay; in a run it would stop the workflow until another build comes.
     if (problem !== null && message.proof) throw new Error(problem);
     if (problem !== null) throw ApplicationFailure.nonRetryable(problem, refusedFailure);
@@ -116,9 +125,14 @@ export class UpgradeDesk {
     this.#planDigest = await control('record-upgrade', whole);
   }
 
-  #problemOf(after: PlannedScope): string | null {
+  #problemOf({ recorded }: UpgradeMessage, after: PlannedScope): string | null {
     if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
+    if (this.#isCompiled) return `The run ${this.#run} has a compiled workflow, whose steps stand in its code.`;
     const before = this.#scope;
+    for (const [id, round] of Object.entries(recorded)) {
+      const isThere = this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round;
+      if (!isThere && stepsOf(before).some((step) => step.id === id)) return `${beginsAgain} ${id} has not begun.`;
+    }
     // Its end is being recorded, or the steps of `finally` run.
     if (before.steps.every(({ id }) => this.#orders.hasEnded(id))) return `The run ${this.#run} is ending.`;
     const problems = problemsOfUpgrade(before, after, this.#orders);
@@ -131,7 +145,9 @@ export class UpgradeDesk {
 function problemOfMessage(given: unknown): string | null {
   const example = 'Send it with "hardcase run FILE --upgrade".';
   if (typeof given !== 'object' || given === null) return `The message of "${upgradeName}" is an object. ${example}`;
-  const { by, reason, planDigest, scope, file, changes, proof } = given as { readonly [name: string]: unknown };
+  const { by, reason, planDigest, scope, file, changes, recorded, proof } = given as {
+    readonly [name: string]: unknown;
+  };
   if (typeof by !== 'string' || by === '') return `"${upgradeName}" needs "by": who asks.`;
   if (reason !== undefined && typeof reason !== 'string') return '"reason" is a text.';
   if (typeof planDigest !== 'string' || !/^[0-9a-f]{64}$/.test(planDigest)) {
@@ -141,6 +157,10 @@ function problemOfMessage(given: unknown): string | null {
   if (scope !== undefined && !isScope) return `"scope" is the root of the changed plan. ${example}`;
   if (typeof file !== 'object' || file === null)
     return `"file" says what the run's record says of its file. ${example}`;
+  const isCount = (value: unknown) => typeof value === 'number';
+  if (typeof recorded !== 'object' || recorded === null || !Object.values(recorded).every(isCount)) {
+    return `"recorded" has the steps that the run's record knows. ${example}`;
+  }
   if (!Array.isArray(changes) || changes.some((line) => typeof line !== 'string'))
     return '"changes" is a list of texts.';
   return proof === undefined ? null : '"proof" has a place in replays alone.';

@@ -56,7 +56,16 @@ async function messageOf(scope: PlannedScope, more: Partial<UpgradeMessage> = {}
   const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root: scope };
   const planDigest = await rig.store.putObject(Buffer.from(canonicalJson(plan)));
   const file = { file: 'test.yaml', source: planDigest, params: {} };
-  return { by: 'ada', reason: 'a better idea', planDigest, scope, file, changes: ['it changed'], ...more };
+  return {
+    by: 'ada',
+    reason: 'a better idea',
+    planDigest,
+    scope,
+    file,
+    changes: ['it changed'],
+    recorded: {},
+    ...more,
+  };
 }
 
 async function upgrade(run: string, scope: PlannedScope, more: Partial<UpgradeMessage> = {}): Promise<OperateAnswer> {
@@ -235,6 +244,7 @@ describe('an upgrade', () => {
     expect(await send({ reason: 'why not' })).toBe('"upgrade" needs "by": who asks.');
     expect(await send({ by: 'ada', planDigest: 'none' })).toMatch(/^"planDigest" is the SHA-256/);
     const whole = await messageOf(scopeOf(slow('a', 1)));
+    expect(await send({ ...whole, recorded: { b: 0 } })).toMatch(/^The run is beginning again, .* b has not begun\.$/);
     expect(await send({ ...whole, proof: true })).toBe('"proof" has a place in replays alone.');
     expect(await send(whole)).toBe(
       'The run words has so many steps that they run in parts, and parts that run cannot be changed.',

@@ -1,0 +1,171 @@
+/** `hardcase run FILE --upgrade`: lets a run that goes on follow its changed file, once it is proven that it can. */
+
+import { resolve } from 'node:path';
+import type { WorkflowHandle } from '@temporalio/client';
+import { listRuns, type RunRecord, readOperations, readRun, readStepRecords } from '../artifacts/run-record.ts';
+import type { Store } from '../artifacts/store.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
+import { problemsOfUpgrade, type RunSoFar } from '../plan/upgrade.ts';
+import {
+  beginsAgain,
+  type OperateAnswer,
+  type OperateMessage,
+  scopeBytesMax,
+  type UpgradeMessage,
+  upgradeName,
+} from '../workflows/messages.ts';
+import { isOf } from './choose-run.ts';
+import type { TemporalConnection } from './connect.ts';
+import type { LoadedPlan } from './load-for-run.ts';
+import { CommandError, exitCodes, ownCommand } from './output.ts';
+import { planDiff } from './plan-diff.ts';
+import { isFinal, readPlan } from './run-view.ts';
+
+/** A run whose file has changed, as far as its record tells whether it can follow. */
+export interface Upgrade {
+  readonly header: RunHeader;
+  /** That the run follows so far. */
+  readonly before: Plan;
+  readonly message: UpgradeMessage;
+}
+
+// The record is written right after the answer; a long loop is told first.
+const recordWaitMs = 20_000;
+// Of a run that the engine had lost: finished steps are found at a hundred a second.
+const beginsWaitMs = 120_000;
+const changesMax = 12;
+
+/** The id of the newest run of the file that goes on. */
+export async function runToUpgrade(store: Store, file: string): Promise<string> {
+  const runs = await listRuns(store);
+  const found = runs.find(({ header, state }) => resolve(header.file) === resolve(file) && !isFinal(state.state));
+  if (found !== undefined) return found.header.run;
+  throw new CommandError(
+    `--upgrade: no run of ${file} goes on, so there is nothing to upgrade. Start one without it; results of steps that would do the same work again are reused.`,
+    exitCodes.input,
+  );
+}
+
+/** Null where the run follows the file already. Throws what speaks against it, with lines of the file. */
+export async function planUpgrade(
+  store: Store,
+  run: string,
+  file: string,
+  { plan, planDigest, source, imports, given, lineOf }: LoadedPlan,
+  who: OperateMessage,
+): Promise<Upgrade | null> {
+  const record = await readRun(store, run);
+  if (record === null) {
+    throw new CommandError(`--upgrade: there is no run "${run}" in ${store.url}.`, exitCodes.usage);
+  }
+  const { header } = record;
+  if (isOf(header, planDigest) && header.fork === undefined) return null;
+  const before = await readPlan(store, header.planDigest);
+  const problem = await problemOfRun(store, record, before, plan);
+  if (problem !== null) throw new CommandError(`--upgrade: ${problem}`, exitCodes.input);
+  const records = await readStepRecords(store, run);
+  const problems = problemsOfUpgrade(before!.root, plan.root, soFarOf(records));
+  if (problems.length > 0) {
+    const lines = problems.map(({ step, why, places }) => {
+      const line = step === '' ? undefined : (lineOf?.(`${step}.${places[0] ?? ''}`) ?? lineOf?.(step));
+      return `  ${file}${line === undefined ? '' : `:${line}`}  ${step === '' ? `the run ${run}` : step} ${why}`;
+    });
+    throw new CommandError(
+      [
+        `Run ${run} cannot follow the changed file, because the change is not in its future alone:`,
+        ...lines,
+        `Undo that part, and the rest can be applied; or begin such a step again (${ownCommand('reset', run, '--to', problems[0]!.step || 'STEP')}, with -p for other parameters); or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
+      ].join('\n'),
+      exitCodes.input,
+    );
+  }
+  const changes = planDiff(before!, plan, changesMax, lineOf);
+  const all = [...new Set([...(header.given ?? Object.keys(header.params)), ...given])];
+  const facts: RunFile = { file, source, params: plan.params, given: all, ...(imports && { imports }) };
+  const fits = Buffer.byteLength(canonicalJson(plan.root)) <= scopeBytesMax;
+  await store.putObject(Buffer.from(canonicalJson(plan)));
+  const recorded = recordedIn(records);
+  const message = { ...who, planDigest, file: facts, changes, recorded, ...(fits ? { scope: plan.root } : {}) };
+  return { header, before: before!, message };
+}
+
+async function problemOfRun(store: Store, { header, state }: RunRecord, before: Plan | null, plan: Plan) {
+  const { run, fork } = header;
+  const anew = 'A new run reuses what is unchanged.';
+  if (isFinal(state.state)) return `the run ${run} is ${state.state}, and has no future to change. ${anew}`;
+  if (fork !== undefined) {
+    return `the run ${run} is a fork of ${fork.run}, whose plan is in no file. Fork again, with -p: ${ownCommand('fork', run, '--from', 'STEP')}`;
+  }
+  if (before === null) return `the plan ${header.planDigest} of the run ${run} is not in ${store.url}.`;
+  if (before.pipeline !== plan.pipeline) {
+    return `the run ${run} is one of the pipeline "${before.pipeline}", and the file's is named "${plan.pipeline}" now. ${anew}`;
+  }
+  if (before.seed !== plan.seed) {
+    return `the seed changed (${before.seed} -> ${plan.seed}), and with it every step of the run ${run}. ${anew}`;
+  }
+  return null;
+}
+
+/** By the record, which also knows what ran under an engine that has forgotten the run. */
+export function soFarOf(records: readonly StepRecord[]): RunSoFar {
+  const ended = (id: string) => records.find(({ path }) => path === id)?.state;
+  return {
+    hasBegun: (id) => records.some(({ path }) => path === id || path.startsWith(`${id}[`) || path.startsWith(`${id}.`)),
+    hasEnded: (id) => ['done', 'skipped', 'failed'].includes(ended(id) ?? ''),
+  };
+}
+
+/** Steps of the root that have begun, with the newest round of a loop. */
+function recordedIn(records: readonly StepRecord[]): { readonly [id: string]: number } {
+  const loops = new Set(records.flatMap(({ path, kind }) => (kind === 'repeat' ? [path] : [])));
+  const newest: { [id: string]: number } = {};
+  for (const { path } of records) {
+    const [, id = '', round = '0'] = /^([^.[]*)(?:\[(\d+)\])?/.exec(path) ?? [];
+    newest[id] = Math.max(newest[id] ?? 0, loops.has(id) ? Number(round) : 0);
+  }
+  return newest;
+}
+
+/** Proves it on the run's history, sends it, and answers once the record shows it. */
+export async function sendUpgrade(
+  store: Store,
+  temporal: TemporalConnection,
+  handle: WorkflowHandle,
+  { header: { run }, message }: Upgrade,
+): Promise<void> {
+  const { problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
+  const { defaultBundlePath } = await import('../deploy/worker.ts');
+  const plan = await readPlan(store, message.planDigest);
+  const proof = { ...message, scope: plan!.root };
+  const deadline = Date.now() + beginsWaitMs;
+  const ask = () => problemOfUpgradeIn(temporal.client, defaultBundlePath(), run, proof);
+  let problem = await ask();
+  while (problem?.includes(beginsAgain) && Date.now() < deadline) {
+    await new Promise((done) => setTimeout(done, 1_000));
+    problem = await ask();
+  }
+  if (problem !== null) {
+    throw new CommandError(
+      `Run ${run} cannot follow the changed file, and goes on as it was. ${problem}`,
+      exitCodes.input,
+    );
+  }
+  const { WorkflowUpdateFailedError } = await import('@temporalio/client');
+  let answer: OperateAnswer;
+  try {
+    answer = await handle.executeUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName, { args: [message] });
+  } catch (error) {
+    if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+    throw new CommandError(
+      `Run ${run} cannot follow the changed file any more, and goes on as it was. ${error.cause?.message ?? error.message}`,
+      exitCodes.input,
+      error,
+    );
+  }
+  const recordedBy = Date.now() + recordWaitMs;
+  while (Date.now() < recordedBy) {
+    if ((await readOperations(store, run)).some(({ at }) => at === answer.at)) return;
+    await new Promise((done) => setTimeout(done, 150));
+  }
+}

@@ -1,0 +1,68 @@
+/** `run --upgrade` as a user meets it: an edit of the file while its run waits, refused or followed. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { readEngine } from '../../deploy/embedded.ts';
+import { stopProcess } from '../../deploy/servers.ts';
+import { runCommand } from './command.ts';
+
+vi.setConfig({ testTimeout: 300_000 });
+
+const pipeline = (data: number, more: number, extra = '') => `name: small
+params:
+  count: { type: integer, default: ${more} }
+steps:
+  data: { uses: synthesize, with: { images: ${data}, imageSize: 64 } }
+  ok:
+    needs: [data]
+    approve: { message: "Go on?", form: { properties: { go: { type: boolean } }, required: [go] } }
+  more: { uses: synthesize, needs: [ok], with: { images: "\${{ params.count }}", imageSize: 64 } }
+${extra}`;
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hardcase-upgrade-'));
+});
+afterAll(async () => {
+  const left = readEngine(join(folder, '.hardcase'));
+  if (left) await stopProcess(left.server.pid);
+  rmSync(folder, { recursive: true, force: true });
+});
+const hardcase = (...words: string[]) => runCommand(folder, words);
+const write = (text: string) => writeFileSync(join(folder, 'small.yaml'), text);
+
+test('a run that waits follows its edited file, where the edit lies ahead, and says so ever after', async () => {
+  write(pipeline(12, 12));
+  expect(await hardcase('run', 'small.yaml', '--run', 'first', '--no-wait')).toMatchObject({ code: 3 });
+
+  write(pipeline(14, 16));
+  const other = await hardcase('run', 'small.yaml', '--run', 'first', '--no-wait');
+  expect(other.code).toBe(1);
+  expect(other.stderr).toMatch(
+    /steps\.data\.with\.images: 12 -> 14 \(line 5\)\n[\s\S]*let the run follow it[\s\S]*--upgrade/,
+  );
+  const refused = await hardcase('run', 'small.yaml', '--upgrade', '--no-wait');
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain('small.yaml:5  data has ended, and its with.images changed');
+  expect(refused.stderr).not.toContain('more has');
+
+  write(pipeline(12, 16, '  last: { uses: synthesize, needs: [more], with: { images: 12, imageSize: 32 } }\n'));
+  const followed = await hardcase('run', 'small.yaml', '--upgrade', '--no-wait', '--by', 'ada', '--reason', 'too few');
+  expect(followed).toMatchObject({ code: 3, stdout: expect.stringContaining('Run first follows the changed file.') });
+  const words = /ada let the run follow the changed file: params\.count: 12 -> 16; [\s\S]*: too few/;
+  const status = await hardcase('status', 'first');
+  expect(status.stdout).toMatch(words);
+  expect(status.stdout).toMatch(/last {2}synthesize {2}pending/);
+  const again = await hardcase('run', 'small.yaml', '--upgrade', '--no-wait');
+  expect(again).toMatchObject({ code: 3, stderr: expect.stringContaining('there is nothing to upgrade') });
+
+  expect(await hardcase('review', 'decide', 'first', 'ok', 'go=true')).toMatchObject({ code: 0 });
+  const ended = await hardcase('run', 'small.yaml', '--run', 'first');
+  expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/last {2}done/) });
+  expect((await hardcase('why', 'first', 'more')).stdout).toMatch(words);
+  expect(await hardcase('verify', 'first')).toMatchObject({ code: 0, stdout: expect.stringMatching(/ok {2}plan +7 /) });
+  const late = await hardcase('run', 'small.yaml', '--run', 'first', '--upgrade', '-p', 'count=20');
+  expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining('is done, and has no future to change') });
+});
