@@ -4,8 +4,10 @@ import { loadLabels } from '../artifacts/codecs.ts';
 import { type LedgerEntry, recallDecisions } from '../artifacts/decision-ledger.ts';
 import type { RecordedDecision } from '../artifacts/gate-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { groupByImage } from '../detection/annotations.ts';
 import { iou } from '../detection/box.ts';
-import type { Box, Candidate, Category } from '../detection/types.ts';
+import type { DrawnBox } from '../detection/decisions.ts';
+import type { Box, Candidate, Category, Dataset } from '../detection/types.ts';
 
 /** Two boxes from this IoU on are one to a reviewer; below it the evidence has changed. */
 const sameBoxIou = 0.9;
@@ -44,6 +46,50 @@ export async function carryOver(
     }
   }
   return carried;
+}
+
+/**
+ * Boxes that people drew in these images, where nobody had asked: they hold as decisions do. Left out are those on a label or a
+ * carried candidate, which say it already, and those whose label somebody put right or removed afterwards.
+ */
+export async function carryOverDrawn(
+  store: Store,
+  { images, categories, labels }: Pick<Dataset, 'images' | 'categories' | 'labels'>,
+  candidates: readonly Candidate[],
+  carried: readonly RecordedDecision[],
+): Promise<(RecordedDecision & DrawnBox)[]> {
+  const ledger = await recallDecisions(
+    store,
+    images.map(({ digest }) => digest),
+  );
+  if (ledger.size === 0) return [];
+  const labelsOf = groupByImage(labels.annotations);
+  const answered = new Set(carried.map(({ candidateId }) => candidateId));
+  const places = groupByImage(
+    candidates
+      .filter(({ id }) => answered.has(id))
+      .flatMap(({ id, imageId, detection }) => (detection ? [{ id, imageId, ...detection }] : [])),
+  );
+  return images.flatMap((image) => {
+    const entries = ledger.get(image.digest) ?? [];
+    const kept: (RecordedDecision & DrawnBox)[] = [];
+    for (const [age, entry] of entries.entries()) {
+      const categoryId = categories.find(({ name }) => name === entry.decidedCategory)?.id;
+      const { box } = entry.decision;
+      if (entry.drawn !== true || categoryId === undefined || box === undefined) continue;
+      // Newest first: what is before it was said after it.
+      const isJudged = entries.slice(0, age).some(({ annotation }) => annotation && sameBox(annotation.box, box));
+      const isThere = [...(labelsOf.get(image.id) ?? []), ...(places.get(image.id) ?? []), ...kept].some(
+        (one) => one.categoryId === categoryId && sameBox(one.box, box),
+      );
+      if (isJudged || isThere) continue;
+      const { by, at, shown, gate, run, decision } = entry;
+      const { candidateId, reason } = decision;
+      const drawn = { candidateId, verdict: 'add' as const, imageId: image.id, box, categoryId, reason };
+      kept.push({ ...drawn, batch: `${run} ${gate}`, by, at, shown });
+    }
+    return kept;
+  });
 }
 
 /** The label version and all that it was made from. */

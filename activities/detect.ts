@@ -1,11 +1,12 @@
 /** `detect`: what a model sees on images of a dataset. */
 
 import { loadDataset, loadJson, saveDetections } from '../artifacts/codecs.ts';
+import { standardDetection } from '../artifacts/stored-detections.ts';
 import { detectionsAbove, rangesByImage, takeDetections } from '../detection/detections.ts';
 import type { Dataset, Detections, Split } from '../detection/types.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
-import { detectionsOf, standardDetection } from './detections.ts';
+import { detectionsOf } from './detections.ts';
 import { imagesOfSplits } from './ground-truth.ts';
 import { inTfProcess } from './tf-process.ts';
 

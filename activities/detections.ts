@@ -1,44 +1,27 @@
-/**
- * Detections of a model, each image detected once for all steps that ask: mining, evaluation, merging, comparing and
- * profiling read the same ones from the store.
- *
- *     detections/MODEL/SETTINGS/IMAGES.json   the images that were looked at, and what was found
- */
+/** Detections of a model, each image detected once for all steps that ask: mining, evaluation, merging, comparing and profiling. */
 
-import { loadDetections, loadModel, readBytes, saveDetections } from '../artifacts/codecs.ts';
-import { sha256Hex } from '../artifacts/digest.ts';
-import { DamagedObjectError, type Store } from '../artifacts/store.ts';
+import { loadModel } from '../artifacts/codecs.ts';
+import { DamagedObjectError } from '../artifacts/store.ts';
+import {
+  type DetectionSettings,
+  detectionNmsIou,
+  entryKey,
+  listStoredParts,
+  readStoredPart,
+  recordDetections,
+  standardDetection,
+} from '../artifacts/stored-detections.ts';
 import type { Model } from '../artifacts/types.ts';
 import { detectionsOfImages, emptyDetections, joinDetections } from '../detection/detections.ts';
 import type { Dataset, Detections, ImageEntry } from '../detection/types.ts';
-import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import type { StepContext } from './context.ts';
 import { trainingThreads, useThreads } from './environment.ts';
 import { entriesOf } from './ground-truth.ts';
 import { createImagePool, type ImagePool } from './prepare-images.ts';
 
-/** Raised when detection or the decoding of images changes its results. */
-const detectionVersion = 1;
-
 /** Images decoded and detected at a time: enough to keep the network busy, few enough to stop soon. */
 const chunkSize = 64;
-
-export interface DetectionSettings {
-  readonly scoreFloor: number;
-  readonly maxPerImage: number;
-}
-
-/** What evaluation and merging start from; stricter questions are answered from the same detections. */
-export const standardDetection: DetectionSettings = { scoreFloor: 0.001, maxPerImage: 300 };
-/** IoU from which the lower of two detections of a category is suppressed. */
-const nmsIou = 0.6;
-
-interface DetectionRecord {
-  readonly detections: ArtifactRef;
-  /** Digest of the JSON array of [image id, image digest]. */
-  readonly images: string;
-}
 
 /** Detections of these images by this model, from the store as far as they are there. */
 export async function detectionsOf(
@@ -52,9 +35,9 @@ export async function detectionsOf(
     dataset,
     [...new Set(imageIds)].sort((a, b) => a - b),
   );
-  const missing = new Map(entries.map((entry) => [imageKey(entry.id, entry.digest), entry]));
+  const missing = new Map(entries.map((entry) => [entryKey(entry), entry]));
   const parts: Detections[] = [];
-  for (const key of await context.store.listRecords(recordPrefix(model, settings))) {
+  for (const key of await listStoredParts(context.store, model, settings)) {
     if (missing.size === 0) break;
     const part = await readPart(context, key, missing);
     if (part !== null) parts.push(part);
@@ -76,46 +59,20 @@ async function readPart(
   missing: Map<string, ImageEntry>,
 ): Promise<Detections | null> {
   const { store } = context;
-  const bytes = await store.readRecord(key);
-  if (bytes === null) return null;
   try {
-    const record = JSON.parse(bytes.toString()) as DetectionRecord;
-    if (!(await store.hasObject(record.images)) || !(await store.hasObject(record.detections.digest))) return null;
-    const images = JSON.parse((await readBytes(store, 'list of images', record.images)).toString()) as [
-      number,
-      string,
-    ][];
-    const wanted = images.filter(([id, digest]) => missing.has(imageKey(id, digest)));
-    if (wanted.length === 0) return null;
-    const found = detectionsOfImages(
-      await loadDetections(store, record.detections),
-      wanted.map(([id]) => id),
+    const part = await readStoredPart(store, key, missing);
+    if (part === null) return null;
+    for (const entry of part.images) missing.delete(entryKey(entry));
+    return detectionsOfImages(
+      part.detections,
+      part.images.map(({ id }) => id),
     );
-    for (const [id, digest] of wanted) missing.delete(imageKey(id, digest));
-    return found;
   } catch (error) {
     // They can be made again, and are once the damaged object is out of the way.
     if (!(error instanceof DamagedObjectError)) throw error;
     await store.removeObject(error.digest);
     return null;
   }
-}
-
-/** Keeps what a model saw on these images, for every later step that asks. */
-export async function recordDetections(
-  store: Store,
-  model: ArtifactRef,
-  entries: readonly Pick<ImageEntry, 'id' | 'digest'>[],
-  found: Detections,
-  settings: DetectionSettings = standardDetection,
-): Promise<void> {
-  const images = canonicalJson(entries.map((entry) => [entry.id, entry.digest]));
-  const record: DetectionRecord = {
-    detections: await saveDetections(store, found),
-    images: await store.putObject(Buffer.from(images)),
-  };
-  const key = `${recordPrefix(model, settings)}${sha256Hex(images)}.json`;
-  await store.writeRecord(key, Buffer.from(canonicalJson({ ...record })));
 }
 
 async function detectEntries(
@@ -133,7 +90,7 @@ async function detectEntries(
     for (let from = 0; from < entries.length; from += chunkSize) {
       context.signal.throwIfAborted();
       const chunk = await pool.prepare(entries.slice(from, from + chunkSize), [], model.architecture.categories);
-      parts.push(detector.detect(chunk, { ...settings, nmsIou }));
+      parts.push(detector.detect(chunk, { ...settings, nmsIou: detectionNmsIou }));
       const done = Math.min(entries.length, from + chunkSize);
       context.progress(`detected ${done} of ${entries.length} images`, done / entries.length);
       // Lets messages through between two blocks of TensorFlow's work.
@@ -160,13 +117,4 @@ export function imagePoolOf(context: StepContext, inputSize: number): ImagePool 
     });
   bySize.set(inputSize, pool);
   return pool;
-}
-
-function recordPrefix(model: ArtifactRef, settings: DetectionSettings): string {
-  const name = sha256Hex(canonicalJson({ detectionVersion, nmsIou, ...settings })).slice(0, 16);
-  return `detections/${model.digest}/${name}/`;
-}
-
-function imageKey(id: number, digest: string): string {
-  return `${id} ${digest}`;
 }

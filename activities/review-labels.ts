@@ -28,23 +28,25 @@ import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Corrections } from '../artifacts/types.ts';
 import { anchoringsOf } from '../detection/anchoring.ts';
+import { groupByImage } from '../detection/annotations.ts';
 import { chooseAsking } from '../detection/asking.ts';
 import { problemOfBlind } from '../detection/blind.ts';
 import { clip } from '../detection/box.ts';
-import { misfitOf, problemOfDecisions } from '../detection/decisions.ts';
+import { type DrawnBox, drawnAmong, markOf, misfitOf, problemOfDecisions } from '../detection/decisions.ts';
+import { askedAfterwards, misfitOfDrawn, withDrawn } from '../detection/drawn-boxes.ts';
 import { type KnownQuestion, plantQuestions } from '../detection/known-questions.ts';
 import { applyVerdicts, scoreCorrections } from '../detection/label-issues.ts';
 import { accuracyOf, errorsLeft, saysWrong } from '../detection/reviewer-trust.ts';
 import { oracleDecisions } from '../detection/simulated-reviewer.ts';
 import { type GateRules, Standings } from '../detection/standings.ts';
-import type { Candidate, CandidateType, Decision, Labels } from '../detection/types.ts';
+import type { Annotation, Candidate, CandidateType, Decision, ImageEntry, Labels } from '../detection/types.ts';
 import { problemOfOpinion, type Standing } from '../detection/verdicts.ts';
 import { weighedVerdict } from '../detection/weighed-verdict.ts';
 import type { ArtifactRef, Json, StepRequest, StepResult } from '../plan/types.ts';
 import { parseDurationMs } from '../spec/duration.ts';
 import { afterWorkingTime, problemOfHours, type WorkingHours } from '../spec/working-hours.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
-import { carryOver, categoryOf } from './carry-over.ts';
+import { carryOver, carryOverDrawn, categoryOf } from './carry-over.ts';
 import { endOf, keepResult } from './run-step.ts';
 import { fingerprintOfStep } from './step-identity.ts';
 
@@ -209,7 +211,10 @@ async function openedGate(
   const reviewer = oracleOf(parameters) === null ? 'human' : 'oracle';
   const labels = dataset.manifest.labels;
   const scope = { categories: dataset.categories, labels, reviewer } as const;
-  const earlier = parameters.reask ? [] : await carryOver(store, candidates, scope);
+  const carried = parameters.reask ? [] : await carryOver(store, candidates, scope);
+  const drawn =
+    parameters.reask || reviewer === 'oracle' ? [] : await carryOverDrawn(store, dataset, candidates, carried);
+  const earlier = [...carried, ...drawn];
   const known = new Set(earlier.map(({ candidateId }) => candidateId));
   const open = candidates.filter(({ id }) => !known.has(id)).sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1));
   const real = open.slice(0, parameters.limit ?? open.length);
@@ -303,8 +308,12 @@ interface GateLedger {
   readonly gate: GateRecord;
   readonly candidates: ReadonlyMap<string, Candidate>;
   readonly rules: GateRules;
-  /** Grows with each batch. */
+  /** Grows with each batch, as `drawn` does. */
   readonly standings: Standings<RecordedDecision>;
+  /** Boxes that were drawn where nobody asked. */
+  readonly drawn: Map<string, RecordedDecision & DrawnBox>;
+  readonly images: ReadonlyMap<number, ImageEntry>;
+  labels(imageId: number): readonly Annotation[];
   readonly earlier: ReadonlyMap<string, RecordedDecision>;
   readonly dataset: LoadedDataset;
 }
@@ -314,20 +323,29 @@ async function readLedger(store: Store, run: string, path: string): Promise<Gate
   if (gate === null) throw new Error(`Internal error: the gate ${path} of ${run} has no record.`);
   const asked = await askedOf(store, gate);
   const rules = await readRules(store, gate);
+  const answered = await readDecisions(store, run, path);
+  const earlier = await earlierOf(store, gate);
+  const dataset = await loadDataset(store, gate.dataset);
+  let labels: ReadonlyMap<number, readonly Annotation[]> | undefined;
   return {
     gate,
     candidates: new Map(asked.map((candidate) => [candidate.id, candidate])),
     rules,
-    standings: new Standings(asked, await readDecisions(store, run, path), rules),
-    earlier: new Map((await earlierOf(store, gate)).map((decision) => [decision.candidateId, decision])),
-    dataset: await loadDataset(store, gate.dataset),
+    standings: new Standings(asked, answered, rules),
+    drawn: new Map(drawnAmong([...answered, ...earlier].reverse()).map((one) => [one.candidateId, one])),
+    earlier: new Map(earlier.map((decision) => [decision.candidateId, decision])),
+    dataset,
+    images: new Map(dataset.images.map((image) => [image.id, image])),
+    labels: (imageId) => {
+      labels ??= groupByImage(dataset.labels.annotations);
+      return labels.get(imageId) ?? [];
+    },
   };
 }
 
 async function appendBatch(store: Store, run: string, incoming: IncomingBatch, ledger: GateLedger) {
   const { gate: path, batch, by, at, shown } = incoming;
-  const { gate, candidates, rules, standings, earlier, dataset } = ledger;
-  const images = new Map(dataset.images.map((image) => [image.id, image]));
+  const { gate, candidates, rules, standings, drawn, earlier, dataset, images } = ledger;
 
   const refused: RefusedOfBatch[] = [];
   let repeated = 0;
@@ -336,6 +354,14 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch, l
   if (problem !== null) refused.push({ candidateId: '', by, why: problem });
   for (const decision of decisions) {
     const { candidateId } = decision;
+    const [box] = drawnAmong([decision]);
+    if (box !== undefined) {
+      const why = problemOfDrawn(ledger, box, drawnAmong(fresh.values()));
+      if (why === 'repeated') repeated++;
+      else if (why === null) fresh.set(candidateId, decision);
+      else refused.push({ candidateId, by, why });
+      continue;
+    }
     const candidate = candidates.get(candidateId);
     const standing = standings.of(candidateId) ?? carriedOver(earlier.get(candidateId));
     const image = candidate && images.get(candidate.imageId);
@@ -354,13 +380,18 @@ async function appendBatch(store: Store, run: string, incoming: IncomingBatch, l
   if (fresh.size > 0) {
     // Only a verdict holds beyond this gate: one of several opinions is none, nor is the answer to a known question.
     for (const decision of kept) standings.add({ ...decision, batch, by, at, shown });
+    const added = drawnAmong(kept);
+    for (const box of added) drawn.set(box.candidateId, { ...box, batch, by, at, shown });
     const entries = kept.flatMap(({ candidateId }) => {
-      const standing = standings.of(candidateId)!;
-      if (standing.state !== 'settled' || rules.isKnown(candidateId)) return [];
+      const standing = standings.of(candidateId);
+      if (standing?.state !== 'settled' || rules.isKnown(candidateId)) return [];
       const { verdict } = standing;
       const made = { by: verdict.by, at, run, gate: path, shown: verdict.shown };
       return [entryOf(candidates.get(candidateId)!, verdict, dataset, made)];
     });
+    for (const box of added) {
+      entries.push(entryOfDrawn(box, images.get(box.imageId)!, dataset, { by, at, run, gate: path, shown }));
+    }
     // Before the ledger: an attempt that dies in between finds nothing decided, and does both again.
     await rememberDecisions(store, entries);
     await appendDecisions(store, run, path, {
@@ -449,10 +480,12 @@ export async function applyDecisions(
     const answered = await readDecisions(store, run, path);
     const verdicts = new Standings(all, answered, rules).verdicts();
     const decided = new Map(asked.flatMap(({ id }) => (verdicts.has(id) ? [[id, verdicts.get(id)!] as const] : [])));
-    const decisions = [...earlier, ...decided.values()];
-    const within = insideImages(decisions, candidates, dataset);
+    const decisions = [...earlier, ...decided.values(), ...drawnOnce(answered)];
+    const images = new Map(dataset.images.map((image) => [image.id, image]));
+    const whole = withDrawn(candidates, decisions, images);
+    const within = insideImages(whole.decisions, whole.candidates, dataset);
     const parent = dataset.manifest.labels;
-    const applied = applyVerdicts(dataset.labels, candidates, within, { parent, author: 'review', note: path });
+    const applied = applyVerdicts(dataset.labels, whole.candidates, within, { parent, author: 'review', note: path });
     if (applied.conflicts.length > 0) {
       const [first] = applied.conflicts;
       await context.notice(
@@ -475,7 +508,7 @@ export async function applyDecisions(
       ledger,
       decisions: decisions.map(({ batch: _, shown: __, ...decision }) => ({
         ...decision,
-        type: types.get(decision.candidateId)!,
+        type: types.get(decision.candidateId) ?? 'missing',
       })),
       changes: applied.changes,
       trust: known.length === 0 ? undefined : trustOf(known, answered, decided, asked),
@@ -634,6 +667,37 @@ function entryOf(candidate: Candidate, given: Decision, { categories }: LoadedDa
     decidedCategory: categories.find(({ id }) => id === categoryId)?.name,
     ...made,
   };
+}
+
+/** As `problemOfOpinion`, of a box that was drawn where nobody asked. `fresh` came with it. */
+function problemOfDrawn(
+  { drawn, images, dataset, labels }: GateLedger,
+  box: DrawnBox,
+  fresh: readonly DrawnBox[],
+): string | null {
+  const before = drawn.get(box.candidateId);
+  if (before !== undefined) {
+    if (markOf(before) === markOf(box)) return 'repeated';
+    return `${before.by} decided it as "${markOf(before)}" on ${before.at}; that counts.`;
+  }
+  const others = [...drawn.values(), ...fresh];
+  return misfitOfDrawn(box, images.get(box.imageId), dataset.categories, labels(box.imageId), others);
+}
+
+/** As the answer to a question about a missing label there, so that a model that finds the same target asks no more. */
+function entryOfDrawn(drawn: DrawnBox, image: ImageEntry, dataset: LoadedDataset, made: Made): LedgerEntry {
+  const { categoryId, box } = drawn;
+  const candidate = { ...askedAfterwards(drawn, image), detection: { categoryId, box, score: 1 } };
+  return { ...entryOf(candidate, { ...drawn, verdict: 'edit' }, dataset, made), drawn: true };
+}
+
+/** Boxes that were drawn where nobody asked, each once. */
+function drawnOnce(answered: readonly RecordedDecision[]): RecordedDecision[] {
+  const first = new Map<string, RecordedDecision>();
+  for (const drawn of drawnAmong(answered)) {
+    if (!first.has(drawn.candidateId)) first.set(drawn.candidateId, drawn);
+  }
+  return [...first.values()];
 }
 
 async function askedOf(store: Store, gate: GateRecord): Promise<readonly Candidate[]> {

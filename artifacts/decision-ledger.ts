@@ -27,6 +27,8 @@ export interface LedgerEntry {
   readonly gate: string;
   /** Digest of what the reviewer was shown. */
   readonly shown?: string;
+  /** Nobody had asked: the box was drawn, and stands here as the detection that it would be. */
+  readonly drawn?: true;
   /** Name of the decided category, where the decision gives one. */
   readonly decidedCategory?: string;
   /** Of a simulated reviewer: the digest of the label version it led to. It holds for that version's descendants only. */

@@ -554,6 +554,7 @@ add(
   `hardcase review decide latest review 3f2a=accept 91bc=edit:10,12,44,40
 hardcase review decide latest 'rounds[1].review' --file decisions.csv
 hardcase review decide latest review cluster:kind-9a3b1c2d=accept
+hardcase review decide latest review image:tree/7.png=add:10,12,44,40:cherry
 hardcase review decide latest review --all reject --type spurious
 hardcase review decide latest ok go=true epochs=30`,
   (command) => {
@@ -562,7 +563,7 @@ hardcase review decide latest ok go=true epochs=30`,
       .argument('<gate>', 'path of the review or approve step')
       .argument(
         '[decision...]',
-        'CANDIDATE=accept|reject|ignore, CANDIDATE=edit:x1,y1,x2,y2[:category], or cluster:ID=accept|reject|ignore; of an approve step NAME=VALUE',
+        'CANDIDATE=accept|reject|ignore, CANDIDATE=edit:x1,y1,x2,y2[:category], cluster:ID=accept|reject|ignore, or image:FILE=add:x1,y1,x2,y2:category; of an approve step NAME=VALUE',
       )
       .option('--file <file>', 'decisions from a .json or .csv file; of an approve step a JSON object')
       .option('--all <verdict>', 'one verdict for every undecided candidate')

@@ -5,7 +5,10 @@ import { CommandError, didYouMean, exitCodes } from './output.ts';
 
 /** A decision as written: ids may be abbreviated, and a category is a name or an id. */
 export interface WrittenDecision {
+  /** Of a label that is added: `image:NAME`. */
   readonly candidate: string;
+  /** Of a label that is added: the file name or id of its image. */
+  readonly image?: string;
   readonly verdict: Verdict;
   readonly box?: Box;
   readonly category?: string;
@@ -14,22 +17,29 @@ export interface WrittenDecision {
   readonly place: string;
 }
 
-const verdicts: readonly Verdict[] = ['accept', 'reject', 'edit', 'ignore'];
+const verdicts: readonly Verdict[] = ['accept', 'reject', 'edit', 'ignore', 'add'];
+const imagePrefix = 'image:';
 
-/** `CANDIDATE=accept`, `CANDIDATE=edit:x1,y1,x2,y2` or `CANDIDATE=edit:x1,y1,x2,y2:category`. */
+/**
+ * `CANDIDATE=accept`, `CANDIDATE=edit:x1,y1,x2,y2` or `CANDIDATE=edit:x1,y1,x2,y2:category`; a label that nobody asked about is
+ * `image:FILE=add:x1,y1,x2,y2:category`.
+ */
 export function readDecisionWords(words: readonly string[]): WrittenDecision[] {
   const problems: string[] = [];
   const decisions = words.map((word, index) => {
     const place = `argument ${index + 1} ("${word}")`;
-    const equals = word.indexOf('=');
+    // A file name may hold the sign too.
+    const equals = word.startsWith(imagePrefix) ? word.lastIndexOf('=') : word.indexOf('=');
     if (equals < 1) {
       problems.push(`${place}: expected CANDIDATE=VERDICT, for example 3f2a=accept.`);
       return null;
     }
     const [verdict = '', box, ...category] = word.slice(equals + 1).split(':');
+    const name = word.slice(0, equals);
     return check(
       {
-        candidate: word.slice(0, equals),
+        candidate: name,
+        image: name.startsWith(imagePrefix) ? name.slice(imagePrefix.length) : undefined,
         verdict,
         box: box === undefined ? undefined : box.split(',').map((part) => (part.trim() === '' ? Number.NaN : +part)),
         category: category.length > 0 ? category.join(':') : undefined,
@@ -43,7 +53,8 @@ export function readDecisionWords(words: readonly string[]): WrittenDecision[] {
 
 /**
  * A JSON list of `{candidate, verdict, box?, category?, reason?}`, or CSV with the columns
- * `candidate,verdict,x1,y1,x2,y2,category,reason` (the first line names them; the last six may be missing).
+ * `candidate,verdict,x1,y1,x2,y2,category,reason,image` (the first line names them; the last seven may be missing). A label that
+ * nobody asked about has the verdict `add`, and an `image` in place of a candidate.
  */
 export function readDecisionFile(name: string, text: string): WrittenDecision[] {
   return /\.csv$/i.test(name) ? readCsv(name, text) : readJson(name, text);
@@ -87,6 +98,7 @@ function readJson(name: string, text: string): WrittenDecision[] {
       {
         // `candidateId` and `categoryId` are how decisions are spelled in the run's messages.
         candidate: entry.candidate ?? entry.candidateId,
+        image: entry.image ?? entry.imageId,
         verdict: entry.verdict,
         box: entry.box,
         category: entry.category ?? entry.categoryId,
@@ -99,7 +111,7 @@ function readJson(name: string, text: string): WrittenDecision[] {
   return finish(decisions, problems);
 }
 
-const csvColumns = ['candidate', 'verdict', 'x1', 'y1', 'x2', 'y2', 'category', 'reason'];
+const csvColumns = ['candidate', 'verdict', 'x1', 'y1', 'x2', 'y2', 'category', 'reason', 'image'];
 
 function readCsv(name: string, text: string): WrittenDecision[] {
   const rows = splitCsv(text.replace(/^\uFEFF/, ''));
@@ -121,6 +133,7 @@ function readCsv(name: string, text: string): WrittenDecision[] {
     return check(
       {
         candidate: cell('candidate'),
+        image: cell('image'),
         verdict: cell('verdict'),
         box: corners.every((corner) => corner === undefined)
           ? undefined
@@ -171,25 +184,43 @@ function splitCsv(text: string): { cells: string[]; line: number }[] {
 }
 
 function check(
-  written: { candidate?: unknown; verdict?: unknown; box?: unknown; category?: unknown; reason?: unknown },
+  written: {
+    candidate?: unknown;
+    image?: unknown;
+    verdict?: unknown;
+    box?: unknown;
+    category?: unknown;
+    reason?: unknown;
+  },
   place: string,
   problems: string[],
 ): WrittenDecision | null {
   const { candidate, verdict, box, category, reason } = written;
   const before = problems.length;
-  if (typeof candidate !== 'string' || candidate === '') problems.push(`${place}: the candidate's id is missing.`);
-  if (typeof verdict !== 'string' || !isVerdict(verdict))
-    problems.push(`${place}: ${notAVerdict(String(verdict ?? ''))}`);
-  if (verdict === 'edit' && !isBox(box)) {
+  const adds = verdict === 'add';
+  const image = written.image === undefined ? undefined : String(written.image);
+  if (adds && !image) {
     problems.push(
-      `${place}: "edit" takes a box x1,y1,x2,y2 in pixels with x2 > x1 and y2 > y1${box === undefined ? ', and has none' : ` (is ${JSON.stringify(box)})`}.`,
+      `${place}: "add" is about an image, as in image:photo.png=add:10,12,44,40:cherry; a file has "image".`,
     );
   }
-  if (verdict !== 'edit' && box !== undefined) problems.push(`${place}: only "edit" takes a box.`);
+  if (!adds && image !== undefined) problems.push(`${place}: only "add" takes an image.`);
+  if (!adds && (typeof candidate !== 'string' || candidate === '')) {
+    problems.push(`${place}: the candidate's id is missing.`);
+  }
+  if (typeof verdict !== 'string' || !isVerdict(verdict))
+    problems.push(`${place}: ${notAVerdict(String(verdict ?? ''))}`);
+  if ((verdict === 'edit' || adds) && !isBox(box)) {
+    problems.push(
+      `${place}: "${verdict}" takes a box x1,y1,x2,y2 in pixels with x2 > x1 and y2 > y1${box === undefined ? ', and has none' : ` (is ${JSON.stringify(box)})`}.`,
+    );
+  }
+  if (verdict !== 'edit' && !adds && box !== undefined) problems.push(`${place}: only "edit" and "add" take a box.`);
   if (reason !== undefined && typeof reason !== 'string') problems.push(`${place}: the reason should be text.`);
   if (problems.length > before) return null;
   return {
-    candidate: candidate as string,
+    candidate: adds ? `${imagePrefix}${image}` : (candidate as string),
+    ...(adds ? { image } : {}),
     verdict: verdict as Verdict,
     ...(isBox(box) ? { box } : {}),
     ...(category === undefined ? {} : { category: String(category) }),

@@ -98,7 +98,7 @@ export async function runReviewExport(
     if (leftOut > 0)
       print(`  Without ${leftOut} that are asked blind or must be settled: ${ownCommand('review', run)}`);
     print(
-      '  Leave a box that is right, move or rename one that is not, and delete one that should not be there. Then:',
+      '  Leave a box that is right, move or rename one that is not, delete one that should not be there, and draw what has no label. Then:',
     );
     print(`  ${ownCommand('review', 'import', run, gatePath, format === 'yolo' ? out : join(out, fileOf[format]))}`);
   }
@@ -140,8 +140,10 @@ export async function runReviewImport(
   const by = options.by ?? userInfo().username;
   const problems = new Map(
     read.decisions.map((decision) => {
-      const standing = view.standings.of(decision.candidateId)!;
-      return [decision, problemOfOpinion(standing, decision, by, view.rules.adjudicators)] as const;
+      // A label that is added is about no candidate.
+      const standing = view.standings.of(decision.candidateId);
+      const problem = standing && problemOfOpinion(standing, decision, by, view.rules.adjudicators);
+      return [decision, problem] as const;
     }),
   );
   const conflicts = read.decisions.filter((decision) => ![null, 'repeated'].includes(problems.get(decision)!));
@@ -184,7 +186,7 @@ export async function runReviewImport(
     listed(read.left, ({ image, place, what }) => `${image} ${place}: ${what}`);
     listed(refused, ({ candidateId, why }) => `${candidateId} ${why}`);
     if (file.images.length === 0) note(`${path} holds no image that a person has been through.`);
-    const counts = ['accept', 'reject', 'edit'].map(
+    const counts = ['accept', 'reject', 'edit', 'add'].map(
       (verdict) => `${toSend.filter((one) => one.verdict === verdict).length} ${verdict}`,
     );
     print(
@@ -210,7 +212,8 @@ async function gateOf(store: Store, run: string, gatePath: string): Promise<{ as
   }
   const view = await readGateView(store, run, gate);
   const { images, categories } = await loadDataset(store, gate.dataset);
-  return { asked: { candidates: view.candidates, decided: view.decided, images, categories }, view };
+  const { candidates, decided, drawn, labels } = view;
+  return { asked: { candidates, decided, images, categories, drawn, labels }, view };
 }
 
 async function readToolFile(path: string, format: string, asked: AskedGate): Promise<ToolFile> {

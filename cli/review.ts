@@ -9,10 +9,11 @@ import { readGate } from '../artifacts/gate-record.ts';
 import { listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { hidden, problemOfBlind } from '../detection/blind.ts';
-import { misfitOf } from '../detection/decisions.ts';
+import { drawnAmong, misfitOf } from '../detection/decisions.ts';
+import { drawnId, misfitOfDrawn } from '../detection/drawn-boxes.ts';
 import type { Box, Candidate, CandidateType, Decision } from '../detection/types.ts';
 import { problemOfOpinion } from '../detection/verdicts.ts';
-import { candidateJson, type GateView, readGateView, readGateViews } from '../review/gate-view.ts';
+import { candidateJson, drawnJson, type GateView, readGateView, readGateViews } from '../review/gate-view.ts';
 import { approvePaths } from '../workflows/approve-paths.ts';
 import { gatePaths, isGatePath } from '../workflows/decision-check.ts';
 import { answerApproval, approvalJson, approvalText, approvalViews, approveStepAt, findApproval } from './approvals.ts';
@@ -40,6 +41,7 @@ import {
   type WrittenDecision,
 } from './read-decisions.ts';
 import { clusterJson, clusterWords, openClusters, withoutClusters } from './review-clusters.ts';
+import { previewsOf, previewWords } from './review-preview.ts';
 import { isFinal, readPlan } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
@@ -80,6 +82,10 @@ export async function runReviewList(
   const approvals = (await approvalViews(store, runName)).filter(({ approval }) =>
     options.gate === undefined ? options.all || approval.state === 'open' : approval.path === options.gate,
   );
+  const previews = await previewsOf(
+    store,
+    lists.map(({ view }) => view),
+  );
   if (options.json) {
     printJson([
       ...lists.map(({ view, candidates }) => ({
@@ -96,6 +102,8 @@ export async function runReviewList(
         carriedOver: view.gate.carriedOver,
         clusters: openClusters(view).map((cluster) => clusterJson(view, cluster)),
         candidates: candidates.slice(0, options.limit).map((candidate) => candidateJson(view, candidate)),
+        drawn: view.drawn.map((drawn) => drawnJson(view, drawn)),
+        preview: previews.get(view) ?? null,
       })),
       ...approvals.map(approvalJson),
     ]);
@@ -119,6 +127,9 @@ export async function runReviewList(
         `${view.gate.carriedOver > 0 ? `, ${view.gate.carriedOver} decided earlier` : ''}` +
         `${view.gate.expiresAt ? `, expires ${formatMoment(view.gate.expiresAt)}` : ''}`,
     );
+    if (view.drawn.length > 0) print(`  ${view.drawn.length} labels were added where nobody asked.`);
+    const preview = previews.get(view);
+    if (preview != null) print(`  ${previewWords(preview)}`);
     if (candidates.length > 0) {
       print(
         table([
@@ -397,8 +408,8 @@ async function readWritten(words: readonly string[], options: ReviewDecideOption
   }
   if (options.all !== undefined) {
     if (!isVerdict(options.all)) throw new CommandError(`--all: ${notAVerdict(options.all)}`, exitCodes.usage);
-    if (options.all === 'edit') {
-      throw new CommandError('--all edit is not possible: every edit has its own box.', exitCodes.usage);
+    if (options.all === 'edit' || options.all === 'add') {
+      throw new CommandError(`--all ${options.all} is not possible: each has its own box.`, exitCodes.usage);
     }
     return null;
   }
@@ -451,6 +462,12 @@ function resolve(
   const decisions: Decision[] = [];
   const places = new Map<string, WrittenDecision>();
   for (const item of written) {
+    if (item.verdict === 'add') {
+      const added = addedLabel(item, view, gatePath, problems);
+      if (added !== null)
+        decisions.push({ ...added, ...(options.reason && !added.reason ? { reason: options.reason } : {}) });
+      continue;
+    }
     const candidate = view === null ? undefined : matchCandidate(view, item, problems);
     if (view !== null && candidate === undefined) continue;
     if (view === null && !/^[0-9a-f]{16}$/.test(item.candidate)) {
@@ -474,6 +491,42 @@ function resolve(
   }
   if (problems.length > 0) throw new CommandError(`No decision was sent:\n${bullets(problems)}`, exitCodes.input);
   return decisions;
+}
+
+/** A label that no candidate asks about, with its image and category by id. */
+function addedLabel(
+  item: WrittenDecision,
+  view: GateView | null,
+  gatePath: string,
+  problems: string[],
+): Decision | null {
+  const name = item.image!;
+  const image = view?.images.find(({ id, fileName }) => fileName === name || String(id) === name);
+  if (view === null) {
+    problems.push(`${item.place}: the gate ${gatePath} is not open yet, so its images are not known.`);
+    return null;
+  }
+  if (image === undefined) {
+    const near = didYouMean(
+      name,
+      view.images.map(({ fileName }) => fileName),
+    );
+    problems.push(`${item.place}: the dataset has no image "${name}".${near ? ` Did you mean "${near}"?` : ''}`);
+    return null;
+  }
+  const [only, ...more] = view.categories;
+  if (item.category === undefined && more.length > 0) {
+    const names = view.categories.map((category) => category.name).join(', ');
+    problems.push(`${item.place}: "add" needs a category after the box, one of ${names}.`);
+    return null;
+  }
+  const categoryId = item.category === undefined ? only!.id : categoryOf(item, undefined, view, problems);
+  if (categoryId === undefined) return null;
+  const added = { ...toDecision(item, drawnId(image, categoryId, item.box!), categoryId), imageId: image.id };
+  const [drawn] = drawnAmong([added]);
+  const misfit = misfitOfDrawn(drawn!, image, view.categories, view.labels(image.id), view.drawn);
+  if (misfit !== null) problems.push(`${item.place}: ${misfit}`);
+  return misfit === null ? added : null;
 }
 
 function matchCandidate(view: GateView, item: WrittenDecision, problems: string[]): Candidate | undefined {

@@ -2,8 +2,10 @@
 
 import type { Annotation } from './types.ts';
 
-export function groupByImage(annotations: readonly Annotation[]): Map<number, Annotation[]> {
-  const groups = new Map<number, Annotation[]>();
+export function groupByImage<T extends { readonly imageId: number } = Annotation>(
+  annotations: readonly T[],
+): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
   for (const annotation of annotations) {
     const group = groups.get(annotation.imageId);
     if (group) group.push(annotation);

@@ -49,12 +49,12 @@ export interface CocoResult extends CocoMetrics {
 }
 
 export type AreaRange = readonly [from: number, to: number];
-export type AreaRanges = readonly [all: AreaRange, small: AreaRange, medium: AreaRange, large: AreaRange];
+export type AreaRanges = readonly [all: AreaRange, ...smallMediumAndLarge: AreaRange[]];
 
 export interface ApOptions {
   /** Boxes an image and category for AR1, AR10 and AR100, the last also for everything else. Default [1, 10, 100]. */
   readonly maxDets?: readonly [number, number, number];
-  /** Square pixels [from, to], both inclusive, of all, small, medium and large. */
+  /** Square pixels [from, to], both inclusive, of all, small, medium and large; figures of those left out are -1. */
   readonly areaRanges?: AreaRanges;
   /**
    * Whether `ignore` annotations are left out of the count, as crowds are. Default false: COCO overwrites `ignore`
@@ -183,6 +183,7 @@ export function accumulate(
   const last = matches.maxDets[2];
   const fill = (names: readonly MetricName[], areaRange: number, maxDets: number): void => {
     if (!names.some((name) => only.includes(name))) return;
+    if (matches.perCategory.some(({ positives }) => positives.length <= areaRange)) return;
     const mean = new MeanOverCategories();
     for (const category of matches.perCategory) mean.add(category, areaRange, maxDets, weights);
     for (const name of names) result[name] = mean.metric(name);

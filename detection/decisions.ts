@@ -1,9 +1,22 @@
 /** What a decision may look like, and when two decisions are the same. */
 
 import { clip } from './box.ts';
-import type { Category, Decision, ImageEntry } from './types.ts';
+import type { Box, Category, Decision, ImageEntry } from './types.ts';
 
-const verdicts: readonly unknown[] = ['accept', 'reject', 'edit', 'ignore'];
+const verdicts: readonly unknown[] = ['accept', 'reject', 'edit', 'ignore', 'add'];
+
+/** Ids of boxes that were drawn where nobody asked. */
+export const drawnPattern = /^drawn-[0-9a-f]{16}$/;
+
+/** Whether the decision adds a label that no candidate asks about. */
+export const isDrawn = ({ verdict }: Pick<Decision, 'verdict'>): boolean => verdict === 'add';
+
+export type DrawnBox = Decision & { readonly box: Box; readonly categoryId: number; readonly imageId: number };
+
+/** The drawn boxes among decisions of a known form. */
+export function drawnAmong<T extends Decision>(decisions: Iterable<T>): (T & DrawnBox)[] {
+  return [...decisions].filter((decision): decision is T & DrawnBox => isDrawn(decision));
+}
 
 /** The first problem of a list of decisions from outside, or null; nothing about them is taken for granted. */
 export function problemOfDecisions(decisions: unknown): string | null {
@@ -24,7 +37,7 @@ export function problemOfDecisions(decisions: unknown): string | null {
 
 function problemOfDecision(decision: unknown): string | null {
   if (typeof decision !== 'object' || decision === null) return `a decision is an object, not ${kindOf(decision)}.`;
-  const { candidateId, verdict, box, categoryId, reason, seconds, settles, saw } = decision as {
+  const { candidateId, verdict, box, categoryId, imageId, reason, seconds, settles, saw } = decision as {
     readonly [name: string]: unknown;
   };
   if (typeof candidateId !== 'string' || candidateId === '') return '"candidateId" is missing.';
@@ -35,7 +48,21 @@ function problemOfDecision(decision: unknown): string | null {
   if (verdict === 'edit' && box === undefined && categoryId === undefined) {
     return `${about} is edited, but has neither "box" ([x1, y1, x2, y2] in pixels of the image) nor "categoryId".`;
   }
-  if (verdict !== 'edit' && categoryId !== undefined) return `${about} has a category, which only "edit" takes.`;
+  if (verdict === 'add') {
+    if (!drawnPattern.test(candidateId)) {
+      return `"${candidateId}" is no id of a drawn box; expected "drawn-" and 16 hex digits, chosen by the sender.`;
+    }
+    if (box === undefined || categoryId === undefined || imageId === undefined) {
+      return `${about} adds a label, and needs "imageId", "box" ([x1, y1, x2, y2] in pixels of the image) and "categoryId".`;
+    }
+    if (!(Number.isInteger(imageId) && (imageId as number) > 0)) {
+      return `${about} has the image ${JSON.stringify(imageId)}; expected an image's id.`;
+    }
+  } else {
+    if (drawnPattern.test(candidateId)) return `${about} is a drawn box; its verdict is "add", not "${verdict}".`;
+    if (imageId !== undefined) return `${about} has an image, which only "add" takes.`;
+    if (verdict !== 'edit' && categoryId !== undefined) return `${about} has a category, which only "edit" takes.`;
+  }
   if ((verdict === 'accept' || verdict === 'reject') && box !== undefined) {
     return `${about} has a box, which "${verdict}" does not take; the verdict for another box is "edit".`;
   }
@@ -76,8 +103,13 @@ export function misfitOf(
 }
 
 /** What makes two decisions the same: the verdict and what it changes, not the words given as reason, nor how it came about. */
-export function markOf({ verdict, box, categoryId }: Decision): string {
-  return [verdict, ...(box ?? []), ...(categoryId === undefined ? [] : [`category ${categoryId}`])].join(' ');
+export function markOf({ verdict, box, categoryId, imageId }: Decision): string {
+  return [
+    verdict,
+    ...(box ?? []),
+    ...(categoryId === undefined ? [] : [`category ${categoryId}`]),
+    ...(imageId === undefined ? [] : [`image ${imageId}`]),
+  ].join(' ');
 }
 
 function isBox(value: unknown): boolean {

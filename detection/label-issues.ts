@@ -32,7 +32,7 @@ export const NEAR_IOU = 0.1;
 /** A detection from this share of the asked IoU on speaks of a label's object, though another detection fits the label better. */
 const LOOSE_SHARE = 0.8;
 /** Two labels of one category above this IoU are one object labelled twice. */
-const DUPLICATE_IOU = 0.8;
+export const DUPLICATE_IOU = 0.8;
 
 /**
  * Candidates by falling rank. Each label and each detection is in one candidate at most. Where they agree they are in

@@ -116,14 +116,19 @@ export type Verdict =
   /** Neither: the label becomes `box` and `categoryId`, as given with the decision. */
   | 'edit'
   /** Cannot be told (too small, a crowd): the place becomes an ignore region. */
-  | 'ignore';
+  | 'ignore'
+  /** About no candidate: a target without a label that nobody asked about. Its label gets the box and category given. */
+  | 'add';
 
 export interface Decision {
+  /** With `add`: chosen by whoever drew the box, `drawn-` and 16 hex digits. */
   readonly candidateId: string;
   readonly verdict: Verdict;
-  /** With `edit`: the box and category that are right. */
+  /** With `edit` and `add`: the box and category that are right. */
   readonly box?: Box;
   readonly categoryId?: number;
+  /** With `add` alone: the image. */
+  readonly imageId?: number;
   readonly reason?: string;
   /** Time from when the candidate was shown, in seconds. */
   readonly seconds?: number;

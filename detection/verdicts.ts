@@ -73,6 +73,8 @@ function labelAfter(
   const before = annotation ?? null;
   switch (verdict) {
     case 'ignore':
+    // Of a box that was drawn there are no two opinions.
+    case 'add':
       return null;
     case 'reject':
       return before;

@@ -65,6 +65,10 @@ export interface BoxJson {
   readonly box: Box;
 }
 
+export interface DrawnBoxJson extends BoxJson {
+  readonly id: string;
+}
+
 export interface CandidateJson {
   readonly id: string;
   readonly type: CandidateType;
@@ -85,7 +89,31 @@ export interface CandidateJson {
   readonly opinions?: readonly Pick<Decision, 'verdict' | 'box' | 'categoryId' | 'reason'>[];
   /** Digest of all this; goes into the ledger with the decision. */
   readonly saw: string;
+  /** Boxes that reviewers drew in the image where nobody asked. */
+  readonly drawn: readonly DrawnBoxJson[];
   readonly decision?: Decision & { readonly by: string; readonly at: string };
+}
+
+/** POST …/preview */
+export interface PreviewRequest {
+  /** What is decided and not sent yet, to be seen on top of what the run has. */
+  readonly decisions?: readonly Decision[];
+}
+
+/** The answer; null where there is nothing to measure by. */
+export interface PreviewJson {
+  readonly split: 'val';
+  readonly images: number;
+  /** Candidates in these images. */
+  readonly questions: number;
+  /** Of the model that was mined with, at the labels as they were and as decided so far: 0..1, -1 where no box is labelled. */
+  readonly AP: { readonly before: number; readonly now: number };
+  readonly AP50: { readonly before: number; readonly now: number };
+  /** How much AP is expected to rise if the rest were decided too, and at most; absent where the candidates have no chances. */
+  readonly gainLeft?: {
+    readonly value: number /** Null before enough is decided to tell. */;
+    readonly high: number | null;
+  };
 }
 
 /** POST …/leases: "give me what is next, and keep mine from others". */

@@ -3,9 +3,10 @@
 import { type GateRecord, listGates, readGate } from '../artifacts/gate-record.ts';
 import { listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
+import { type DrawnBox, drawnAmong } from '../detection/decisions.ts';
 import type { Candidate, CandidateType, Decision, ImageEntry } from '../detection/types.ts';
 import { mayNotSettle, problemOfOpinion, type Standing, standingOf } from '../detection/verdicts.ts';
-import type { CandidateJson, GateJson, GateSummary } from './api.ts';
+import type { CandidateJson, DrawnBoxJson, GateJson, GateSummary } from './api.ts';
 import { type GateView, readGateView } from './gate-view.ts';
 import { questionFor } from './question.ts';
 
@@ -27,6 +28,8 @@ export interface GateEntry {
   readonly images: ReadonlyMap<number, ImageEntry>;
   /** What counts for each candidate, also where it was taken a moment ago and is not in the record yet. */
   decisionOf(candidateId: string): TakenDecision | undefined;
+  /** All that count, with the boxes that were drawn. */
+  decisions(): ReadonlyMap<string, TakenDecision>;
   /** Null where this person has nothing to say about it: it is decided, or it is the turn of others. */
   openTo(candidateId: string, by: string): OpenQuestion | null;
   /** As `problemOfOpinion`, of a candidate that the gate asks about. */
@@ -165,6 +168,15 @@ function entryOf(
   const same = before !== undefined && sameQuestions(before.gate, gate);
   const byId = same ? before.byId : new Map(candidates.map((candidate) => [candidate.id, candidate]));
   const images = same ? before.images : imagesOf(view);
+  const drawn = (): (TakenDecision & DrawnBox)[] => {
+    const recorded = new Set(view.drawn.map(({ candidateId }) => candidateId));
+    const fresh = drawnAmong([...taken.values()].flat()).filter(({ candidateId }) => !recorded.has(candidateId));
+    return [...view.drawn, ...fresh];
+  };
+  const drawnIn = (imageId: number): DrawnBoxJson[] =>
+    drawn()
+      .filter((one) => one.imageId === imageId)
+      .map(({ candidateId: id, categoryId, box }) => ({ id, categoryId, box }));
 
   const standing = (id: string): Standing<TakenDecision> => {
     const recorded = standings.said(id);
@@ -173,6 +185,10 @@ function entryOf(
     );
     if (fresh.length === 0) return standings.of(id)!;
     return standingOf<TakenDecision>(byId.get(id)!, [...recorded, ...fresh], rules.wanted(id), rules.isKnown(id));
+  };
+  const decisionOf = (id: string): TakenDecision | undefined => {
+    const one = standing(id);
+    return one.state === 'settled' ? one.verdict : undefined;
   };
   const openTo = (id: string, by: string): OpenQuestion | null => {
     const { state, said, wanted } = standing(id);
@@ -230,9 +246,15 @@ function entryOf(
     view,
     byId,
     images,
-    decisionOf: (id) => {
-      const one = standing(id);
-      return one.state === 'settled' ? one.verdict : undefined;
+    decisionOf,
+    decisions: () => {
+      const decisions = new Map<string, TakenDecision>();
+      for (const { id } of candidates) {
+        const decision = decisionOf(id);
+        if (decision !== undefined) decisions.set(id, decision);
+      }
+      for (const one of drawn()) decisions.set(one.candidateId, one);
+      return decisions;
     },
     openTo,
     problemOf: (decision, by) => problemOfOpinion(standing(decision.candidateId), decision, by, rules.adjudicators),
@@ -251,6 +273,7 @@ function entryOf(
           asSettler ? one.said : null,
           rules.isBlind(candidate.id),
         ),
+        drawn: drawnIn(image.id),
         decision: one.state === 'settled' ? one.verdict : undefined,
       };
     },

@@ -12,6 +12,7 @@ import { readRules } from '../artifacts/gate-rules.ts';
 import type { Store } from '../artifacts/store.ts';
 import { groupByImage } from '../detection/annotations.ts';
 import { hidden } from '../detection/blind.ts';
+import { type DrawnBox, drawnAmong } from '../detection/decisions.ts';
 import { type GateRules, Standings } from '../detection/standings.ts';
 import type { Annotation, Candidate, Category, ImageEntry } from '../detection/types.ts';
 
@@ -25,7 +26,11 @@ export interface GateView {
   /** The decision that counts for each candidate that has one: the first, or what several people agree on. */
   readonly decided: ReadonlyMap<string, RecordedDecision>;
   readonly categories: readonly Category[];
-  image(candidate: Candidate): ImageEntry | undefined;
+  /** All of the dataset, in order of id. */
+  readonly images: readonly ImageEntry[];
+  /** Boxes that were drawn where nobody asked, oldest first. */
+  readonly drawn: readonly (RecordedDecision & DrawnBox)[];
+  image(candidate: Pick<Candidate, 'imageId'>): ImageEntry | undefined;
   /** Those that may be drawn beside a question. */
   labels(imageId: number): readonly Annotation[];
   categoryName(id: number): string;
@@ -40,9 +45,10 @@ export async function readGateViews(store: Store, run: string): Promise<GateView
 /** `before` is an earlier view of the same gate: what it asks never changes, and is not read again. */
 export async function readGateView(store: Store, run: string, gate: GateRecord, before?: GateView): Promise<GateView> {
   const decisions = await readDecisions(store, run, gate.path);
+  const drawn = firstOfEach(drawnAmong(decisions));
   if (before !== undefined) {
     const standings = new Standings(before.candidates, decisions, before.rules);
-    return { ...before, gate, standings, decided: standings.verdicts() };
+    return { ...before, gate, standings, decided: standings.verdicts(), drawn };
   }
   const [candidates, dataset, known, rules] = await Promise.all([
     loadJson(store, 'candidates', gate.candidates),
@@ -62,10 +68,32 @@ export async function readGateView(store: Store, run: string, gate: GateRecord, 
     rules,
     standings,
     decided: standings.verdicts(),
+    drawn,
     categories: dataset.categories,
+    images: dataset.images,
     image: (candidate) => images.get(candidate.imageId),
     labels: (imageId) => labels.get(imageId) ?? [],
     categoryName: (id) => names.get(id) ?? String(id),
+  };
+}
+
+function firstOfEach<T extends { readonly candidateId: string }>(drawn: readonly T[]): T[] {
+  const first = new Map<string, T>();
+  for (const one of drawn) if (!first.has(one.candidateId)) first.set(one.candidateId, one);
+  return [...first.values()];
+}
+
+/** As `review list --json` shows a box that was drawn where nobody asked. */
+export function drawnJson(view: GateView, drawn: RecordedDecision & DrawnBox): object {
+  const { candidateId: id, imageId, categoryId, box, by, at, reason } = drawn;
+  return {
+    id,
+    image: view.image({ imageId })?.fileName ?? String(imageId),
+    category: view.categoryName(categoryId),
+    box,
+    by,
+    at,
+    reason,
   };
 }
 

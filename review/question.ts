@@ -17,7 +17,7 @@ export function questionFor(
   labels: readonly Annotation[],
   differing: readonly Decision[] | null,
   isBlind: boolean,
-): Omit<CandidateJson, 'decision'> {
+): Omit<CandidateJson, 'decision' | 'drawn'> {
   const { annotation, detection, id, type, rank, cluster, iou } = isBlind ? hidden(candidate) : candidate;
   const { fileName, width, height, split, digest } = image;
   const seen = {

@@ -7,13 +7,23 @@ import type { Store } from '../artifacts/store.ts';
 import { problemOfDecisions } from '../detection/decisions.ts';
 import type { Box, Decision } from '../detection/types.ts';
 import { isLoopback, type Reviewer } from './access.ts';
-import type { DecisionsAnswer, GateSummary, LeaseAnswer, LeaseRequest, Role, SessionJson } from './api.ts';
+import type {
+  DecisionsAnswer,
+  GateSummary,
+  LeaseAnswer,
+  LeaseRequest,
+  PreviewJson,
+  PreviewRequest,
+  Role,
+  SessionJson,
+} from './api.ts';
 import { type AnswerSender, serveApprovals } from './approvals.ts';
 import { createGateBook, type GateEntry } from './gate-book.ts';
 import { guard, HttpError, namesOf, reviewerOf } from './guard.ts';
 import { holdAnswered, type Lease, type LeaseTable, type LeaseTaking, type TakenLeases, takeLeases } from './leases.ts';
 import { readPage, servePage } from './page-files.ts';
 import { createPictures } from './pictures.ts';
+import { type GatePreview, openPreview } from './preview.ts';
 import { type DecisionSender, takeDecisions } from './take-decisions.ts';
 
 export interface ReviewServerOptions {
@@ -101,6 +111,23 @@ function serveApi(server: FastifyInstance, options: ReviewServerOptions): void {
   server.get(at, async (request) => {
     const { name, role } = reviewerOf(request, 'viewer');
     return shownTo(role, (await gateOf(request)).json(name));
+  });
+
+  const previews = new Map<string, Promise<GatePreview | null>>();
+  server.post(`${at}/preview`, { schema: { body: previewSchema } }, async (request): Promise<PreviewJson | null> => {
+    reviewerOf(request, 'viewer');
+    const entry = await gateOf(request);
+    const { decisions = [] } = request.body as PreviewRequest;
+    const problem = problemOfDecisions(decisions);
+    if (problem !== null) throw new HttpError(400, problem);
+    const { run, gate } = entry;
+    // What a gate asks never changes while it is open.
+    const key = [run, gate.path, gate.candidates.digest, gate.dataset.digest].join(' ');
+    const opened = previews.get(key) ?? openPreview(store, run, gate);
+    previews.set(key, opened);
+    opened.catch(() => previews.delete(key));
+    const unsent = decisions.map((decision): [string, Decision] => [decision.candidateId, decision]);
+    return (await opened)?.json(new Map<string, Decision>([...unsent, ...entry.decisions()])) ?? null;
   });
 
   server.get(`${at}/candidates`, async (request) => {
@@ -213,6 +240,12 @@ const decidingName = ({ name, role }: Reviewer): string | null => (role === 'vie
 function shownTo<T extends GateSummary>(role: Role, summary: T): T {
   return role === 'lead' ? summary : { ...summary, reviewers: [] };
 }
+
+const previewSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { decisions: { type: 'array', maxItems: 5_000 } },
+} as const;
 
 const leaseSchema = {
   type: 'object',

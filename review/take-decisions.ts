@@ -1,7 +1,8 @@
 /** Decisions from the page to the run's workflow, each with its own outcome. */
 
 import { problemOfBlind } from '../detection/blind.ts';
-import { misfitOf } from '../detection/decisions.ts';
+import { type DrawnBox, drawnAmong, markOf, misfitOf } from '../detection/decisions.ts';
+import { misfitOfDrawn } from '../detection/drawn-boxes.ts';
 import type { Decision } from '../detection/types.ts';
 import { type DecideAnswer, type DecideMessage, decisionsPerMessageMax } from '../workflows/messages.ts';
 import type { DecisionOutcome } from './api.ts';
@@ -70,22 +71,40 @@ export async function takeDecisions(
 /** Null: to be sent. 'repeated': known already. Else why the run would refuse it. */
 function problemHere(entry: GateEntry, decision: Decision, by: string): string | null {
   const candidate = entry.byId.get(decision.candidateId);
+  const [drawn] = drawnAmong([decision]);
+  if (drawn !== undefined) return problemOfDrawn(entry, drawn);
   if (candidate === undefined) return `The gate asks about no candidate "${decision.candidateId}".`;
   const problem = entry.problemOf(decision, by);
   if (problem !== null) return problem;
-  if (entry.gate.state === 'closed') return `The gate is closed (${entry.gate.reason ?? 'decided'}).`;
+  if (entry.gate.state === 'closed') return closedWords(entry);
   const { categories, rules } = entry.view;
   const misfit = misfitOf(decision, entry.images.get(candidate.imageId)!, categories);
   return misfit ?? (rules.isBlind(candidate.id) ? problemOfBlind(candidate, decision, categories) : null);
 }
 
+/** The same of a box that was drawn where nobody asked. */
+function problemOfDrawn(entry: GateEntry, drawn: DrawnBox): string | null {
+  const before = entry.decisions().get(drawn.candidateId);
+  if (before !== undefined) {
+    if (markOf(before) === markOf(drawn)) return 'repeated';
+    return `It was decided as "${markOf(before)}" by ${before.by} before. The first decision counts.`;
+  }
+  if (entry.gate.state === 'closed') return closedWords(entry);
+  const { view } = entry;
+  const { imageId } = drawn;
+  return misfitOfDrawn(drawn, view.image({ imageId }), view.categories, view.labels(imageId), view.drawn);
+}
+
+const closedWords = ({ gate }: GateEntry): string => `The gate is closed (${gate.reason ?? 'decided'}).`;
+
 /** Only what a decision has: nothing else that a client sent reaches a history. */
-function plain({ candidateId, verdict, box, categoryId, reason, seconds, settles, saw }: Decision): Decision {
+function plain({ candidateId, verdict, box, categoryId, imageId, reason, seconds, settles, saw }: Decision): Decision {
   return {
     candidateId,
     verdict,
     ...(box === undefined ? {} : { box }),
     ...(categoryId === undefined ? {} : { categoryId }),
+    ...(imageId === undefined ? {} : { imageId }),
     ...(reason === undefined || reason === '' ? {} : { reason: reason.slice(0, 1_000) }),
     ...(seconds === undefined ? {} : { seconds }),
     ...(settles === undefined ? {} : { settles }),

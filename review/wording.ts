@@ -1,6 +1,7 @@
 /** What a reviewer is asked, in words: the same on the page and on the command line. */
 
 import type { CandidateType } from '../detection/types.ts';
+import type { PreviewJson } from './api.ts';
 
 export interface Wording {
   readonly question: string;
@@ -80,6 +81,10 @@ export function blindWordingOf(type: CandidateType, label: string | undefined): 
       };
   }
 }
+/** Below this expected rise of AP (0..1) it is said that one may stop. */
+const worthwhile = 0.001;
+
+export const isEnough = ({ high }: NonNullable<PreviewJson['gainLeft']>): boolean => high !== null && high < worthwhile;
 
 export const typeWords: { readonly [type in CandidateType]: string } = {
   missing: 'missing label',

@@ -57,7 +57,7 @@ const directions: { readonly [folder: string]: Directions } = {
   simulate: { code: ['plan', 'spec', 'activities', 'artifacts', 'workflows/messages.ts'], types: [] },
   activities: { code: ['plan', 'spec', 'detection', 'artifacts', 'report'], types: ['workflows'] },
   review: {
-    code: ['artifacts', 'detection', 'plan/canonical.ts', 'plan/form.ts', 'workflows/messages.ts'],
+    code: ['artifacts', 'detection', 'plan/canonical.ts', 'plan/form.ts', 'plan/types.ts', 'workflows/messages.ts'],
     types: ['plan'],
   },
   deploy: { code: anyOfOurs, types: [] },

@@ -1,8 +1,10 @@
 /** A gate's candidates as boxes for an annotation tool, and what a person made of the boxes as decisions. */
 
 import { clip, iou } from '../box.ts';
+import type { DrawnBox } from '../decisions.ts';
+import { drawnId } from '../drawn-boxes.ts';
 import type { Coercion } from '../formats/types.ts';
-import type { Box, Candidate, Category, Decision, ImageEntry } from '../types.ts';
+import type { Annotation, Box, Candidate, Category, Decision, ImageEntry } from '../types.ts';
 
 /** A box in a tool's file. */
 export interface ToolBox {
@@ -36,12 +38,18 @@ export interface AskedGate {
   readonly decided: ReadonlyMap<string, Decision>;
   readonly images: readonly ImageEntry[];
   readonly categories: readonly Category[];
+  /** Boxes that were drawn where nobody asked. */
+  readonly drawn: readonly DrawnBox[];
+  /** Of an image, whether asked about or not: a new box on one of them is no label that is missing. */
+  labels(imageId: number): readonly Annotation[];
 }
 
 /** Boxes nearer than this in every edge were not moved: tools round, some to a hundredth of a pixel. */
 const SAME_EDGE_PX = 0.5;
 /** A box without an id is the candidate that it overlaps best, from this IoU on. */
 const SAME_BOX_IOU = 0.3;
+/** A new box from this IoU on with a label or a drawn box of its category is no other target: tools do not show these labels. */
+const SAME_TARGET_IOU = 0.5;
 
 interface State {
   readonly box: Box;
@@ -73,8 +81,14 @@ function proposalOf({
   return null;
 }
 
-/** Every image with a candidate that nobody has decided, or with `all` every image with one; its boxes in question. */
-export function boxesInQuestion({ candidates, decided, images, categories }: AskedGate, all = false): ToolImage[] {
+/**
+ * Every image with a candidate that nobody has decided, or with `all` every image with one or with a drawn box; its boxes in
+ * question, and what was drawn in it.
+ */
+export function boxesInQuestion(
+  { candidates, decided, images, categories, drawn }: AskedGate,
+  all = false,
+): ToolImage[] {
   const names = new Map(categories.map(({ id, name }) => [id, name]));
   const shown = candidates.filter(({ id }) => {
     const decision = decided.get(id);
@@ -83,7 +97,8 @@ export function boxesInQuestion({ candidates, decided, images, categories }: Ask
   });
   return images.flatMap((image): ToolImage[] => {
     const own = shown.filter(({ imageId }) => imageId === image.id);
-    if (own.length === 0) return [];
+    const added = drawn.filter(({ imageId }) => imageId === image.id);
+    if (own.length === 0 && !(all && added.length > 0)) return [];
     const boxes = own.flatMap((candidate): ToolBox[] => {
       const state = stateOf(candidate, decided.get(candidate.id));
       if (state === null) return [];
@@ -97,6 +112,9 @@ export function boxesInQuestion({ candidates, decided, images, categories }: Ask
         },
       ];
     });
+    for (const { candidateId, categoryId, box } of added) {
+      boxes.push({ candidate: candidateId, category: names.get(categoryId)!, box, place: candidateId });
+    }
     return [{ fileName: image.fileName, width: image.width, height: image.height, boxes }];
   });
 }
@@ -104,7 +122,7 @@ export function boxesInQuestion({ candidates, decided, images, categories }: Ask
 export interface ReadDecisions {
   readonly decisions: readonly Decision[];
   readonly coercions: readonly Coercion[];
-  /** What the file says and no decision can: a label that was removed though it was asked where it lies, a box that is new. */
+  /** What the file says and no decision can: a label that was removed though it was asked where it lies, a new box on another label. */
   readonly left: readonly { readonly image: string; readonly place: string; readonly what: string }[];
 }
 
@@ -237,15 +255,33 @@ function judgeImage(
     decisions.push(verdictOn(candidate, found));
   }
   const used = new Set(matched.values());
-  for (const box of boxes) {
-    if (!used.has(box))
-      left.push({
-        image: image.fileName,
-        place: box.place,
-        what: `the box ${words(box.box)} belongs to no candidate.`,
-      });
+  const fresh = boxes.filter((box) => !used.has(box));
+  return [...decisions, ...addedBoxes(gate, image, fresh, left)];
+}
+
+/** Boxes that belong to no candidate: targets that nobody asked about, unless a label or a drawn box is there already. */
+function addedBoxes(
+  gate: AskedGate,
+  image: ImageEntry,
+  boxes: readonly (ToolBox & State)[],
+  left: { image: string; place: string; what: string }[],
+): Decision[] {
+  const added: Decision[] = [];
+  const drawn = gate.drawn.filter(({ imageId }) => imageId === image.id);
+  for (const { candidate, box, categoryId, place } of boxes) {
+    const same = drawn.find(({ candidateId }) => candidateId === candidate);
+    if (same !== undefined && same.categoryId === categoryId && samePlace(same.box, box)) continue;
+    const on = [...gate.labels(image.id), ...drawn, ...added.map((one) => ({ ...one, box: one.box! }))].find(
+      (one) => one.categoryId === categoryId && iou(one.box, box) >= SAME_TARGET_IOU,
+    );
+    if (on === undefined && same === undefined) {
+      added.push({ candidateId: drawnId(image, categoryId, box), verdict: 'add', imageId: image.id, box, categoryId });
+      continue;
+    }
+    const why = same === undefined ? 'lies on a label that nobody asked about' : 'was drawn and is decided';
+    left.push({ image: image.fileName, place, what: `the box ${words(box)} ${why}; it changes nothing.` });
   }
-  return decisions;
+  return added;
 }
 
 function verdictOn(candidate: Candidate, found: (ToolBox & State) | undefined): Decision {

@@ -18,8 +18,14 @@ import {
   zoomAt,
 } from './view.ts';
 
-/** Blue and orange of Okabe and Ito's palette, lightened for dark images; the detection is dashed too. */
-export const colours = { label: '#3aa0ff', detection: '#ffb000', edit: '#f5f5f5', other: '#ffffff' } as const;
+/** Blue, orange and purple of Okabe and Ito's palette, lightened for dark images; each has a line style of its own too. */
+export const colours = {
+  label: '#3aa0ff',
+  detection: '#ffb000',
+  edit: '#f5f5f5',
+  other: '#ffffff',
+  drawn: '#e7a3d4',
+} as const;
 
 export interface CanvasEvents {
   /** The box that is edited has changed, or editing began by dragging. */
@@ -50,6 +56,7 @@ export class CandidateCanvas {
   /** Boxes are out of sight, to see what is beneath them. */
   #bare = false;
   #showOthers = true;
+  #drawn: readonly Box[] = [];
   #frame = 0;
   readonly #pointers = new Map<number, [number, number]>();
   #grab:
@@ -133,6 +140,21 @@ export class CandidateCanvas {
   toggleOthers(): void {
     this.#showOthers = !this.#showOthers;
     this.paint();
+  }
+
+  /** Boxes that were drawn in this image where nobody asked. */
+  set drawn(boxes: readonly Box[]) {
+    this.#drawn = boxes;
+    this.paint();
+  }
+
+  /** A box in the middle of what is seen, for who draws by keyboard. */
+  get middle(): Box | null {
+    const seen = this.#candidate === null ? null : seenPart(this.#view, this.size, this.#candidate.image);
+    if (seen === null) return null;
+    const [x1, y1, x2, y2] = seen;
+    const [dx, dy] = [(x2 - x1) * 0.4, (y2 - y1) * 0.4];
+    return rounded([x1 + dx, y1 + dy, x2 - dx, y2 - dy]);
   }
 
   /** The box to edit; null ends editing. */
@@ -343,6 +365,7 @@ export class CandidateCanvas {
     if (this.#bare) return;
     if (this.#showOthers)
       for (const { box } of candidate.others) this.#frameBox(box, colours.other, 1.25, [2, 4], 0.75);
+    for (const box of this.#drawn) this.#frameBox(box, colours.drawn, 2.5, [11, 4, 2, 4], 1);
     const edits = this.#edit !== null;
     const { label, detection } = candidate;
     if (label) this.#frameBox(label.box, colours.label, 2.5, [], edits ? 0.45 : 1);

@@ -1,16 +1,11 @@
 /** The overlay with all keys and what the colours mean. */
 
 import { colours } from './canvas.ts';
-import { h } from './dom.ts';
+import { h, icon } from './dom.ts';
 import { keyRows } from './keys.ts';
 
 export function createHelp(): HTMLDialogElement {
-  const swatch = (colour: string, dashed: boolean, words: string) => {
-    const sample = h('span.swatch', { 'aria-hidden': true });
-    sample.style.borderColor = colour;
-    sample.style.borderStyle = dashed ? 'dashed' : 'solid';
-    return h('li', {}, sample, words);
-  };
+  const swatch = (colour: string, dashes: string, words: string) => h('li', {}, lineSample(colour, dashes), words);
   const dialog = h(
     'dialog.help',
     { 'aria-label': 'Help' },
@@ -29,9 +24,10 @@ export function createHelp(): HTMLDialogElement {
     h(
       'ul.legend',
       {},
-      swatch(colours.label, false, 'the label in question'),
-      swatch(colours.detection, true, 'what the model sees'),
-      swatch('#9aa3ad', true, 'other labels'),
+      swatch(colours.label, '', 'the label in question'),
+      swatch(colours.detection, '9 5', 'what the model sees'),
+      swatch('#9aa3ad', '2 4', 'other labels'),
+      swatch(colours.drawn, '11 4 2 4', 'labels that reviewers added'),
     ),
     h(
       'dl.keys',
@@ -49,4 +45,14 @@ export function createHelp(): HTMLDialogElement {
     if (event.target === dialog) dialog.close();
   });
   return dialog;
+}
+
+/** A box as the picture shows it: colour and dashes. */
+function lineSample(colour: string, dashes: string): SVGSVGElement {
+  const sample = icon('M1 5h30v14h-30z');
+  sample.setAttribute('viewBox', '0 0 32 24');
+  sample.setAttribute('class', 'swatch');
+  sample.style.stroke = colour;
+  if (dashes !== '') sample.style.strokeDasharray = dashes;
+  return sample;
 }

@@ -5,6 +5,7 @@ export type Action =
   | 'reject'
   | 'edit'
   | 'draw'
+  | 'add'
   | 'category'
   | 'ignore'
   | 'skip'
@@ -36,6 +37,7 @@ export const keyRows: readonly KeyRow[] = [
   { action: 'edit', keys: ['e'], shown: 'E', words: 'Correct the box: drag it, or use the arrow keys' },
   { action: 'category', keys: ['c'], shown: 'C', words: 'Another class; then its number' },
   { action: 'draw', keys: ['d'], shown: 'D', words: 'Draw the right box' },
+  { action: 'add', keys: ['n'], shown: 'N', words: 'A new label where nobody asked: draw it, or use the arrow keys' },
   { action: 'ignore', keys: ['i'], shown: 'I', words: 'Cannot be told (too small, a crowd): an ignore region' },
   { action: 'skip', keys: ['s'], shown: 'S', words: 'Later' },
   { action: 'comment', keys: ['m'], shown: 'M', words: 'A comment for this decision' },
@@ -65,7 +67,8 @@ export function actionOf(event: KeyboardEvent): Action | null {
   return keyRows.find(({ keys }) => keys.includes(key))?.action ?? null;
 }
 
-export const shownKey = (action: Action): string => keyRows.find((row) => row.action === action)!.shown;
+export const rowOf = (action: Action): KeyRow => keyRows.find((row) => row.action === action)!;
+export const shownKey = (action: Action): string => rowOf(action).shown;
 
 /** Where keys are letters of a text, they are no commands. */
 export const isTyping = (event: KeyboardEvent): boolean =>

@@ -20,6 +20,7 @@ export function opinionWords(
       return words.reject;
     case 'ignore':
       return 'It cannot be told';
+    case 'add':
     case 'edit':
       return [box && 'Another box', categoryId !== undefined && name(categoryId)].filter(Boolean).join(', ');
   }

@@ -5,6 +5,7 @@ import type { ApprovalJson, GateSummary, SessionJson } from '../api.ts';
 import { typeWords } from '../wording.ts';
 import type { Connection } from './connection.ts';
 import { h } from './dom.ts';
+import { rowOf } from './keys.ts';
 import type { Screen } from './main.ts';
 import { timeLeft } from './pace.ts';
 
@@ -30,6 +31,7 @@ export function createQueueScreen(
       h('h1', {}, 'Waiting for you'),
       h('p.lead', {}, 'The training has come to a point where a person must look. It goes on when you have answered.'),
       list,
+      keysAtOnce(),
       h('p.who', {}, `You are ${session.name} (${session.role}).`),
     ),
   );
@@ -80,6 +82,17 @@ export function createQueueScreen(
     },
     key: () => false,
   };
+}
+
+/** What a newcomer needs to know; all keys are in the help. */
+function keysAtOnce(): HTMLElement {
+  const rows = (['accept', 'reject', 'edit', 'skip', 'undo', 'help'] as const).map((action) => rowOf(action));
+  return h(
+    'section.first-keys',
+    { 'aria-label': 'The keys' },
+    h('p', {}, 'A question is a place where the model and the labels do not agree. One key answers it:'),
+    h('dl.keys', {}, ...rows.flatMap(({ shown, words }) => [h('dt', {}, h('kbd', {}, shown)), h('dd', {}, words)])),
+  );
 }
 
 function approvalCard(approval: ApprovalJson, open: (run: string, gate: string) => void): HTMLElement {

@@ -1,7 +1,9 @@
 /** One gate: a question at a time, its picture, and the answers. */
 
+import { iou } from '../../detection/box.ts';
+import { type DrawnBox, drawnAmong, isDrawn } from '../../detection/decisions.ts';
 import type { Box, CandidateType, Decision, Verdict } from '../../detection/types.ts';
-import type { CandidateJson, GateJson, GateSummary, SessionJson } from '../api.ts';
+import type { CandidateJson, DrawnBoxJson, GateJson, GateSummary, SessionJson } from '../api.ts';
 import { blindWordingOf, typeWords, type Wording, wordingOf } from '../wording.ts';
 import { CandidateCanvas, seenBy } from './canvas.ts';
 import { askAboutCluster } from './cluster-dialog.ts';
@@ -13,6 +15,7 @@ import { Minimap } from './minimap.ts';
 import { opinionList, takenOver } from './opinions.ts';
 import { type Outbox, undoMs } from './outbox.ts';
 import { Pace, timeLeft } from './pace.ts';
+import { PreviewLine } from './preview-line.ts';
 import { Supply } from './supply.ts';
 
 export interface ReviewScreenOptions {
@@ -38,6 +41,9 @@ const blindActions: { readonly [type in CandidateType]: Action } = {
 /** The view has come to rest for so long before a part at full resolution is fetched. */
 const restMs = 220;
 
+const newDrawnId = (): string =>
+  `drawn-${Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+
 export function createReviewScreen(options: ReviewScreenOptions): Screen {
   const { connection, session, gate, client, outbox } = options;
   const { run } = gate;
@@ -52,6 +58,10 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   let categoryId: number | null = null;
   let comment = '';
   let goOn: string | undefined;
+  /** The box that is drawn is a label of its own, and no answer to the question. */
+  let adding = false;
+  /** Drawn here, by image: what was fetched before does not know of it. */
+  const drawnHere = new Map<number, DrawnBoxJson[]>();
   let restTimer = 0;
 
   // Elements.
@@ -100,6 +110,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     { role: 'group', 'aria-label': 'More answers' },
     button('edit', 'Correct box', 'small'),
     button('draw', 'Draw box', 'small'),
+    button('add', 'Add a label', 'small'),
     gate.categories.length > 1 && button('category', 'Class', 'small'),
     button('ignore', 'Can’t tell', 'small'),
     button('skip', 'Later', 'small'),
@@ -107,13 +118,16 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   );
   const alike = button('alike', 'All like this', 'small');
   more.append(alike);
+  const save = button('save', '', 'answer');
   const editBar = h(
     'div.answers.editing',
     { hidden: true, role: 'group', 'aria-label': 'Correction' },
-    button('save', 'Save this box', 'answer'),
+    save,
     button('cancel', 'Back', 'answer'),
   );
   const undo = button('undo', 'Undo', 'quiet');
+  const unsent = () => outbox.pending(run, gate.gate).map(({ decision }) => decision);
+  const preview = new PreviewLine(connection, run, gate.gate, unsent);
   const zoomBar = h(
     'div.zoom',
     { role: 'group', 'aria-label': 'View' },
@@ -161,6 +175,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
         categories,
         commentRow,
         more,
+        preview.element,
         facts,
       ),
     ),
@@ -182,7 +197,10 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   });
   const minimap = new Minimap(map, (x, y) => canvas.centreOn(x, y));
   const stopListening = outbox.listen({
-    changed: () => refresh(),
+    changed: () => {
+      preview.changed();
+      refresh();
+    },
     confirmed: (answer, ofRun, ofGate) => {
       if (ofRun !== run || ofGate !== gate.gate) return;
       progress = answer.progress;
@@ -190,11 +208,17 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       refresh();
     },
     refused: ({ candidateId, why }, kept) => {
-      if (kept.run === run && kept.gate === gate.gate) decided.delete(candidateId);
+      if (kept.run === run && kept.gate === gate.gate) {
+        decided.delete(candidateId);
+        forgetDrawn(kept.decision);
+      }
       toast(`Not taken (${candidateId.slice(0, 6)}): ${why ?? 'the run refused it'}`);
     },
   });
-  const pendingIds = () => outbox.pending(run, gate.gate).map(({ decision }) => decision.candidateId);
+  const answersOf = (decisions: readonly Decision[]) => decisions.filter((decision) => !isDrawn(decision));
+  const pendingIds = () => answersOf(unsent()).map(({ candidateId }) => candidateId);
+  // Of an earlier page of this browser, and not sent yet.
+  for (const drawn of drawnAmong(unsent())) keepDrawn(drawn);
   const supply = new Supply(connection, run, gate.gate, client, pendingIds, {
     changed: () => present(),
     pictured: (id) => {
@@ -229,14 +253,12 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       return;
     }
     shownAt = performance.now();
-    const { label, detection, iou, image } = current;
+    const { label, detection, iou: overlap, image } = current;
     const labelName = label && nameOf(label.categoryId);
     const detectedName = detection && nameOf(detection.categoryId);
     const words = wordingOfCurrent(current);
     alike.hidden = current.cluster === undefined;
     type.textContent = current.blind ? 'look for yourself' : typeWords[current.type];
-    question.textContent = words.question;
-    because.textContent = words.because;
     accept.lastElementChild!.textContent = words.accept;
     reject.lastElementChild!.textContent = words.reject;
     facts.replaceChildren(
@@ -250,7 +272,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
             : 'sees nothing',
         'detection',
       ),
-      ...(iou === undefined ? [] : fact('overlap', `${Math.round(iou * 100)} % (IoU)`)),
+      ...(overlap === undefined ? [] : fact('overlap', `${Math.round(overlap * 100)} % (IoU)`)),
       ...fact('image', image.fileName),
       ...fact('size', `${image.width} × ${image.height}, ${image.split}`),
     );
@@ -258,6 +280,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     stage.setAttribute('aria-label', describe(current));
     announce(`${words.question} ${words.because} ${describe(current)}`);
     canvas.show(current, { label: labelName, detection: detectedName });
+    canvas.drawn = drawnIn(current).map(({ box }) => box);
     showPicture();
     refresh();
   }
@@ -291,7 +314,8 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   function paintMap(): void {
     if (current === null) return;
-    minimap.show(current, supply.picturesOf(current).whole, seenBy(canvas, current));
+    const others = [...current.others, ...drawnIn(current)];
+    minimap.show({ ...current, others }, supply.picturesOf(current).whole, seenBy(canvas, current));
   }
 
   /** Full resolution, where more is to be seen than the crop and the shrunk image show. */
@@ -313,7 +337,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   function refresh(): void {
     const pending = outbox.pending(run, gate.gate);
-    const left = Math.max(0, progress.yours - pending.length);
+    const left = Math.max(0, progress.yours - pendingIds().length);
     const done = progress.asked - left;
     (meter.firstElementChild as HTMLElement).style.width =
       `${progress.asked === 0 ? 100 : (100 * done) / progress.asked}%`;
@@ -360,7 +384,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     answers.parentElement!.classList.toggle('over', nothing);
     if (!nothing) return;
     veil.hidden = true;
-    const left = progress.asked - progress.decided - pending;
+    const left = progress.asked - progress.decided - pendingIds().length;
     // Answers of one's own that are not yet confirmed are among them.
     const ofOthers = progress.asked - progress.decided - progress.yours;
     const key = [
@@ -443,12 +467,15 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
         return;
       }
       case 'draw':
+      case 'add':
         if (!canDecide()) return;
+        endEdit();
+        adding = action === 'add';
         editBar.hidden = false;
         answers.hidden = true;
         canvas.draw();
         showEdit();
-        if (current?.blind && gate.categories.length > 1) showCategories();
+        if ((adding || current?.blind) && gate.categories.length > 1) showCategories();
         return;
       case 'category':
         if (!canDecide() || gate.categories.length < 2) return;
@@ -542,6 +569,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       return;
     }
     for (const { decision } of kept.reverse()) {
+      forgetDrawn(decision);
       const candidate = decided.get(decision.candidateId);
       if (candidate !== undefined) supply.putBack(candidate);
     }
@@ -591,13 +619,19 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
 
   function showEdit(): void {
     hint.hidden = false;
+    more.hidden = true;
+    if (adding) {
+      question.textContent = 'What has no label?';
+      because.textContent = 'Draw a box around a target that nobody asked about. The question comes back afterwards.';
+    }
+    save.lastElementChild!.textContent = adding ? 'Add this label' : 'Save this box';
     hint.textContent = canvas.isDrawing
-      ? 'Draw the box: drag from corner to corner'
-      : 'Drag edges and corners, or use the arrow keys. Enter saves.';
+      ? `Draw the box${adding ? ' of a target that has no label' : ''}: drag from corner to corner, or press an arrow key`
+      : 'Drag edges and corners, or use the arrow keys (Shift: the lower right corner). Enter saves.';
   }
 
   function showCategories(): void {
-    const chosen = categoryId ?? current?.label?.categoryId ?? current?.detection?.categoryId;
+    const chosen = categoryOfEdit();
     categories.hidden = false;
     categories.replaceChildren(
       ...gate.categories.map(({ id, name }, index) =>
@@ -620,16 +654,70 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   function saveEdit(): void {
     const box = canvas.editBox;
     if (editBar.hidden || box === null || current === null) return;
-    const only = gate.categories.length === 1 ? gate.categories[0]!.id : undefined;
-    const category = categoryId ?? current.label?.categoryId ?? current.detection?.categoryId ?? only;
+    const category = categoryOfEdit();
     if (category === undefined) {
       toast('Choose the class too: press its number.');
+      return;
+    }
+    if (adding) {
+      const { type: asked, detection } = current;
+      if (asked === 'missing' && detection && detection.categoryId === category && iou(detection.box, box) >= 0.5) {
+        toast('That is the target in question. Its own answers add it, with this box or another.');
+      } else addLabel(current, box, category);
       return;
     }
     decide('edit', { box, ...(category === undefined ? {} : { categoryId: category }) });
   }
 
+  function categoryOfEdit(): number | undefined {
+    const only = gate.categories.length === 1 ? gate.categories[0]!.id : undefined;
+    return categoryId ?? current?.label?.categoryId ?? current?.detection?.categoryId ?? only;
+  }
+
+  /** A decision of its own: the question stays as it is. */
+  function addLabel({ image }: CandidateJson, box: Box, category: number): void {
+    const drawn: DrawnBox = {
+      candidateId: newDrawnId(),
+      verdict: 'add',
+      imageId: image.id,
+      box,
+      categoryId: category,
+      ...(comment === '' ? {} : { reason: comment }),
+    };
+    keepDrawn(drawn);
+    outbox.add(run, gate.gate, [drawn]);
+    endEdit();
+    if (current !== null) canvas.drawn = drawnIn(current).map(({ box: own }) => own);
+    paintMap();
+    announce(`A label ${nameOf(category)} is added. The question is still open.`);
+  }
+
+  function keepDrawn({ candidateId: id, imageId, box, categoryId: category }: DrawnBox): void {
+    drawnHere.set(imageId, [...(drawnHere.get(imageId) ?? []), { id, box, categoryId: category }]);
+  }
+
+  function forgetDrawn({ candidateId, imageId }: Decision): void {
+    if (imageId === undefined) return;
+    drawnHere.set(
+      imageId,
+      (drawnHere.get(imageId) ?? []).filter(({ id }) => id !== candidateId),
+    );
+    if (current !== null) canvas.drawn = drawnIn(current).map(({ box }) => box);
+  }
+
+  function drawnIn({ image, drawn }: CandidateJson): DrawnBoxJson[] {
+    const known = new Set(drawn.map(({ id }) => id));
+    return [...drawn, ...(drawnHere.get(image.id) ?? []).filter(({ id }) => !known.has(id))];
+  }
+
   function endEdit(): void {
+    adding = false;
+    more.hidden = false;
+    if (current !== null) {
+      const words = wordingOfCurrent(current);
+      question.textContent = words.question;
+      because.textContent = words.because;
+    }
     canvas.edit(null);
     categoryId = null;
     editBar.hidden = true;
@@ -710,6 +798,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     element,
     close: () => {
       supply.close();
+      preview.close();
       stopListening();
       stopWatching();
       clearInterval(clock);
@@ -722,7 +811,11 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       if (step !== undefined) {
         const [dx, dy] = step;
         const far = event.ctrlKey ? 10 : 1;
-        if (canvas.editBox === null) canvas.panBy(-dx * 60 * far, -dy * 60 * far);
+        // Drawn by keyboard, a box begins in the middle.
+        if (canvas.isDrawing && canvas.editBox === null) {
+          canvas.edit(canvas.middle);
+          showEdit();
+        } else if (canvas.editBox === null) canvas.panBy(-dx * 60 * far, -dy * 60 * far);
         else canvas.nudge(event.shiftKey ? 'se' : 'move', dx * far, dy * far);
         return true;
       }

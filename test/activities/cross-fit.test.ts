@@ -1,11 +1,11 @@
 /** Folds: what a training leaves out, and mining with models that have not seen the image. */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { recordDetections } from '../../activities/detections.ts';
 import { mine } from '../../activities/mine.ts';
 import { enterTfProcess } from '../../activities/tf-process.ts';
 import { selectedImages } from '../../activities/training-images.ts';
 import { loadJson, saveJson, saveModel } from '../../artifacts/codecs.ts';
+import { recordDetections } from '../../artifacts/stored-detections.ts';
 import { detectionsFromRows } from '../../detection/detections.ts';
 import { type Fold, foldOf, foldUnseen } from '../../detection/folds.ts';
 import type { Box, Dataset } from '../../detection/types.ts';

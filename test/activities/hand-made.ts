@@ -1,9 +1,9 @@
 /** Datasets without pixels and models without weights: their detections are put into the store by hand. */
 
-import { recordDetections } from '../../activities/detections.ts';
 import { saveDataset } from '../../artifacts/codecs.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
 import type { Store } from '../../artifacts/store.ts';
+import { recordDetections } from '../../artifacts/stored-detections.ts';
 import { type DetectionRow, detectionsFromRows } from '../../detection/detections.ts';
 import type { Annotation, Box, Dataset, ImageEntry, Split } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';

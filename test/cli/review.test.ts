@@ -212,6 +212,20 @@ test('a box that lies wholly outside its image is refused before anything is sen
   });
 });
 
+test('a label that nobody asked about is refused where its image or category is unknown, or a label is there', async () => {
+  const decide = (word: string) => hardcase('review', 'decide', 'cherries-1', 'review', word);
+  expect((await decide('image:tree/on.png=add:40,40,60,60:leaf')).stderr).toContain(
+    'the dataset has no image "tree/on.png". Did you mean "tree/one.png"?',
+  );
+  expect((await decide('image:tree/one.png=add:40,40,60,60')).stderr).toContain(
+    '"add" needs a category after the box, one of cherry, leaf.',
+  );
+  expect((await decide('image:tree/one.png=add:10,10,30,30:cherry')).stderr).toContain(
+    'There is a label of this category on the box [10, 10, 30, 30] already.',
+  );
+  expect((await decide('image:1=add:140,10,160,30:cherry')).stderr).toContain('lies wholly outside its image');
+});
+
 test('status and runs read the record alone, in text and in JSON', async () => {
   const { code, stdout } = await hardcase('status', 'latest');
   expect(code).toBe(0);

@@ -32,6 +32,8 @@ export const gate: AskedGate = {
   ],
   images: [image(1, 'tree/one.png', 100, 80), image(2, 'two.png', 60, 90), image(3, 'three.png', 50, 50)],
   decided: new Map(),
+  drawn: [],
+  labels: () => [],
   candidates: [
     candidate('aaaa000000000001', 1, { type: 'missing', detection: detection([10.123456, 10.25, 30.5, 30.75]) }),
     candidate('aaaa000000000002', 1, { type: 'spurious', annotation: label('s', 1, [60, 50, 80, 70]) }),

@@ -106,8 +106,48 @@ describe('a corrected file', () => {
     expect(decisions.map(({ candidateId }) => candidateId)).not.toContain('aaaa000000000003');
     expect(left.map(({ what }) => what)).toEqual([
       expect.stringContaining('its label was removed, but the question (badly-located)'),
-      'the box [85, 60, 95, 70] belongs to no candidate.',
     ]);
+  });
+
+  it('adds a label where a new box lies on none, and tells where it lies on one that nobody asked about', () => {
+    const labelled: AskedGate = {
+      ...gate,
+      labels: () => [{ id: 'z', imageId: 1, categoryId: 1, box: [84, 4, 96, 16] }],
+    };
+    const coco = JSON.parse(formats.coco!.write(gate));
+    coco.annotations.push({ id: 8, image_id: 1, category_id: 1, bbox: [85, 60, 10, 10] });
+    coco.annotations.push({ id: 9, image_id: 1, category_id: 1, bbox: [85, 5, 12, 12] });
+    const { decisions, left } = decisionsFromFile(labelled, 'f', readCocoBoxes('f', coco), () => 1);
+    expect(decisions.filter(({ verdict }) => verdict === 'add')).toEqual([
+      {
+        candidateId: expect.stringMatching(/^drawn-[0-9a-f]{16}$/),
+        verdict: 'add',
+        imageId: 1,
+        box: [85, 60, 95, 70],
+        categoryId: 1,
+      },
+    ]);
+    expect(left.map(({ what }) => what)).toEqual([
+      'the box [85, 5, 97, 17] lies on a label that nobody asked about; it changes nothing.',
+    ]);
+  });
+
+  it.each(Object.keys(formats))('carries drawn boxes in %s, which are not added a second time', (name) => {
+    const drawn = {
+      candidateId: 'drawn-0123456789abcdef',
+      verdict: 'add' as const,
+      imageId: 1,
+      box: [85, 60, 95, 70] as const,
+      categoryId: 7,
+    };
+    const { write, read } = formats[name]!;
+    const text = write({ ...gate, drawn: [drawn] });
+    expect(text).not.toBe(write(gate));
+    const again = decisionsFromFile({ ...gate, drawn: [drawn] }, 'f', read(text), () => 1);
+    expect(again.decisions.filter(({ verdict }) => verdict === 'add')).toEqual([]);
+    expect(decisionsFromFile(gate, 'f', read(text), () => 1).decisions).toContainEqual(
+      expect.objectContaining({ verdict: 'add', imageId: 1, categoryId: 7 }),
+    );
   });
 
   it('lists every box that was mended: negative size, beyond the edge, another scale', () => {

@@ -5,34 +5,27 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
 import { readDecisions } from '../../artifacts/gate-record.ts';
 import { readStepRecord } from '../../artifacts/run-record.ts';
 import { openDecisionSender } from '../../cli/decision-sender.ts';
-import { findChromium } from '../../deploy/setup/parts.mjs';
 import { type ReviewServer, startReviewServer } from '../../review/server.ts';
 import { startCommand } from '../cli/command.ts';
 import { makeCandidates, openGateRig, pageFolder, reviewers, tokens } from '../review/gate-rig.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { gate } from '../small-plans.ts';
+import { openBrowser, untilPage } from './browser.ts';
 
 let rig: Rig;
 let browser: Browser;
 
 beforeAll(async () => {
-  const found = findChromium();
-  if (found === null) throw new Error('There is no browser. Fetch one with "node deploy/setup.mjs --test".');
   rig = await openRig();
   await rig.startWorker({});
-  browser = await chromium.launch({
-    executablePath: found.path,
-    // The page is our own; a sandbox is not to be had in most containers.
-    args: ['--no-sandbox', '--disable-gpu', ...found.args],
-    env: { ...process.env, ...(found.libraries === null ? {} : { LD_LIBRARY_PATH: found.libraries }) },
-  });
+  browser = await openBrowser();
 }, 120_000);
 
 afterAll(async () => {
@@ -90,17 +83,6 @@ async function answer(page: Page, questions: number): Promise<number> {
     else await page.keyboard.press(verdict[0]!);
   }
   return questions;
-}
-
-/** The page's own policy forbids to wait inside of it for what a text says. */
-async function untilPage<Answer>(page: Page, script: string): Promise<Answer> {
-  const end = Date.now() + 60_000;
-  for (;;) {
-    const answer = (await page.evaluate(script)) as Answer | false;
-    if (answer !== false) return answer;
-    if (Date.now() > end) throw new Error(`Nothing came in a minute: ${script}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 const decided = (page: Page) => page.locator('.counts b').textContent();

@@ -5,13 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
-import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
+import { loadDataset, saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { appendDecisions, readDecisions, readGate, writeGate } from '../../artifacts/gate-record.ts';
-import { createRun, writeRunState } from '../../artifacts/run-record.ts';
+import { createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import type { Store } from '../../artifacts/store.ts';
+import { recordDetections } from '../../artifacts/stored-detections.ts';
 import { markOf } from '../../detection/decisions.ts';
+import { detectionsFromRows } from '../../detection/detections.ts';
 import { generateScene, sceneCategories } from '../../detection/scenes.ts';
 import type { Annotation, Box, Candidate, Category, Decision, ImageEntry } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
@@ -57,6 +59,8 @@ export interface GateRigOptions {
   readonly categories?: number;
   /** Replaces the names of the categories. */
   readonly categoryNames?: readonly string[];
+  /** Every image is one of the validation split, and a `mine` step has left its model's detections of them. */
+  readonly mined?: boolean;
 }
 
 export async function openGateRig(options: GateRigOptions): Promise<GateRig> {
@@ -87,6 +91,7 @@ export async function openGateRig(options: GateRigOptions): Promise<GateRig> {
     decided: 0,
     carriedOver: 0,
   });
+  if (options.mined) await writeMined(store, run, gate, data);
   const servers: ReviewServer[] = [];
   return {
     folder,
@@ -105,6 +110,36 @@ export async function openGateRig(options: GateRigOptions): Promise<GateRig> {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The records of a `mine` step and of the gate that reads it. The model sees what the candidates say it sees, and every label. */
+async function writeMined(store: Store, run: string, gate: string, data: Awaited<ReturnType<typeof makeCandidates>>) {
+  const model: ArtifactRef = { artifact: 'model', digest: await store.putObject(Buffer.from('a model')), bytes: 7 };
+  const { images, labels } = await loadDataset(store, data.dataset);
+  const asked = new Map(data.candidates.flatMap((one) => (one.annotation ? [[one.annotation.id, one] as const] : [])));
+  const rows = [
+    ...data.candidates.flatMap(({ imageId, detection }) => (detection ? [{ imageId, ...detection }] : [])),
+    ...labels.annotations
+      .filter(({ id }) => !asked.has(id))
+      .map(({ imageId, categoryId, box }) => ({ imageId, categoryId, box, score: 0.9 })),
+  ];
+  const ids = images.map(({ id }) => id);
+  await recordDetections(store, model, images, detectionsFromRows(ids, rows));
+  const step = { state: 'done', reused: false } as const;
+  await writeStepRecord(store, run, {
+    ...step,
+    path: 'mine',
+    kind: 'mine',
+    with: { model: { ...model } },
+    outputs: { candidates: { ...data.saved } },
+  });
+  await writeStepRecord(store, run, {
+    ...step,
+    path: gate,
+    kind: 'review-labels',
+    state: 'waiting',
+    with: { candidates: { ...data.saved }, dataset: { ...data.dataset } },
+  });
 }
 
 /** Does with decisions what a run does, without one: the first counts, another is a conflict. */
@@ -143,7 +178,7 @@ export function recordingSender(store: Store): DecisionSender & AnswerSender {
 /** Candidates of all types around the true targets of scenes: what is asked is made up, what is seen is not. */
 export async function makeCandidates(
   store: Store,
-  { candidates: count, imageSize = 160, categories: categoryCount = 1, categoryNames }: GateRigOptions,
+  { candidates: count, imageSize = 160, categories: categoryCount = 1, categoryNames, mined }: GateRigOptions,
 ): Promise<{ dataset: ArtifactRef; candidates: Candidate[]; saved: ArtifactRef }> {
   const categories: readonly Category[] = sceneCategories(categoryCount).map(({ id, name }, index) => ({
     id,
@@ -160,7 +195,7 @@ export async function makeCandidates(
       .toBuffer();
     const digest = await store.putObject(photo);
     const id = index + 1;
-    images.push({ id, fileName: `scenes/${id}.png`, width, height, digest, split: 'train', group });
+    images.push({ id, fileName: `scenes/${id}.png`, width, height, digest, split: mined ? 'val' : 'train', group });
     for (const [place, { box, categoryId }] of targets.entries()) {
       const label: Annotation = { id: `${id}-${place}`, imageId: id, categoryId, box };
       const type = (['missing', 'badly-located', 'spurious', 'wrong-class', 'missing', 'none'] as const)[
