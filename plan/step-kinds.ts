@@ -116,7 +116,7 @@ const kinds: readonly StepKind[] = [
   },
   {
     kind: 'mine',
-    version: 4,
+    version: 5,
     type: 'activity',
     inputs: {
       model: artifact('model'),

@@ -210,7 +210,7 @@ describe('for those with a token', () => {
       return `${answer.status} ${((await answer.json()) as ProblemJson).error}`;
     };
     expect(await refusal({ batch: 'x', decisions: [{ candidateId: 'x', verdict: 'maybe' }] })).toBe(
-      '400 decisions[0]: candidate x has the verdict "maybe"; expected one of accept, reject, edit, ignore.',
+      '400 decisions[0]: candidate x has the verdict "maybe"; expected one of accept, reject, edit, ignore, add.',
     );
     expect(await refusal({ batch: '../../x', decisions: [] })).toMatch(/^400 "batch" is 1 to 64/);
     expect(await refusal([])).toMatch(/^400 Expected a JSON object/);

@@ -139,7 +139,7 @@ describe('a gate', () => {
       'Candidate spurious-b of review was decided as "accept" before; "reject" contradicts that. The first decision counts. Nothing of this message was taken.',
     );
     expect(await refusal(decide('conflict', [{ candidateId: 'x', verdict: 'maybe' as never }]))).toBe(
-      'decisions[0]: candidate x has the verdict "maybe"; expected one of accept, reject, edit, ignore.',
+      'decisions[0]: candidate x has the verdict "maybe"; expected one of accept, reject, edit, ignore, add.',
     );
     expect(await refusal(decide('conflict', [{ candidateId: 'x', verdict: 'edit' }]))).toMatch(/has neither "box"/);
     expect(await refusal(decide('conflict', [accept('x')], { gate: 'reviews' }))).toBe(
