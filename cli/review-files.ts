@@ -54,13 +54,8 @@ export async function runReviewExport(
   const store = await openExistingStore(settings);
   const { run } = (await findRun(store, runName)).header;
   const { asked, view } = await gateOf(store, run, gatePath);
-  // What people do not agree on is settled by who sees all opinions, and those no tool can show. The model's box would be the
-  // answer to what is asked without it.
-  const isOpenlyAsked = (id: string) =>
-    view.decided.has(id) || (view.standings.of(id)!.state === 'open' && !view.rules.isBlind(id));
-  const candidates = asked.candidates.filter(({ id }) => isOpenlyAsked(id));
-  const leftOut = asked.candidates.length - candidates.length;
-  const images = boxesInQuestion({ ...asked, candidates }, options.all);
+  const leftOut = view.candidates.length - asked.candidates.length;
+  const images = boxesInQuestion(asked, options.all);
   const { categories } = asked;
   const files =
     format === 'yolo'
@@ -212,7 +207,12 @@ async function gateOf(store: Store, run: string, gatePath: string): Promise<{ as
   }
   const view = await readGateView(store, run, gate);
   const { images, categories } = await loadDataset(store, gate.dataset);
-  const { candidates, decided, drawn, labels } = view;
+  // What people do not agree on is settled by who sees all opinions, and those no tool can show. The model's box would be the
+  // answer to what is asked without it. That they lack in a file says nothing.
+  const candidates = view.candidates.filter(
+    ({ id }) => view.decided.has(id) || (view.standings.of(id)!.state === 'open' && !view.rules.isBlind(id)),
+  );
+  const { decided, drawn, labels } = view;
   return { asked: { candidates, decided, images, categories, drawn, labels }, view };
 }
 

@@ -65,7 +65,8 @@ interface Overlap {
     readonly first: number;
     readonly second: number;
     readonly both: number;
-    readonly inAll: Estimate;
+    /** Null where they found none in common: that says nothing about how many neither found. */
+    readonly inAll: Estimate | null;
   }[];
 }
 
@@ -188,7 +189,7 @@ export function overlapOf(
     const found = (by: string) => own.filter(([, said]) => saysWrong(said.get(by)!));
     const both = found(first).filter(([, said]) => saysWrong(said.get(second)!)).length;
     const [a, b] = [found(first).length, found(second).length];
-    return { type, first: a, second: b, both, inAll: chapman(a, b, both) };
+    return { type, first: a, second: b, both, inAll: both === 0 ? null : chapman(a, b, both) };
   });
   return {
     candidates: shared.length,
@@ -254,7 +255,8 @@ function printOverlap(overlap: Overlap | null): void {
   if (overlap.fleiss !== null) print(`  all: Fleiss' kappa ${overlap.fleiss.toFixed(2)}`);
   const [first, second] = overlap.cohen[0]!.reviewers;
   for (const { type, first: a, second: b, both, inAll } of overlap.errors) {
-    print(`  ${type}: ${first} found ${a} errors, ${second} ${b}, both ${both}: about ${estimateWords(inAll)} in all`);
+    const rest = inAll === null ? 'how many there are cannot be told' : `about ${estimateWords(inAll)} in all`;
+    print(`  ${type}: ${first} found ${a} errors, ${second} ${b}, both ${both}: ${rest}`);
   }
 }
 

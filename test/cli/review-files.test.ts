@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
-import { appendDecisions, writeGate } from '../../artifacts/gate-record.ts';
+import { appendDecisions, readGate, writeGate } from '../../artifacts/gate-record.ts';
 import { createRun } from '../../artifacts/run-record.ts';
 import { runReviewExport, runReviewImport } from '../../cli/review-files.ts';
 import { loadSettings } from '../../cli/settings.ts';
@@ -112,4 +112,39 @@ test('a file that says otherwise than what is decided is told, and one that cann
     /No decision was sent. .*bad.json categories is missing; expected a list/,
   );
   await expect(runReviewImport(settings(), 'r1', 'nowhere', file, {})).rejects.toThrow('No gate "nowhere"');
+});
+
+test('what is asked blind, and what people do not agree on, is in no file, and no decision comes of that', async () => {
+  const store = await openFolderStore(join(folder, 'store'));
+  const [missing, spurious] = gate.candidates.map(({ id }) => id) as [string, string];
+  const asking = [
+    { candidateId: missing, blind: true },
+    { candidateId: spurious, opinions: 2 },
+  ];
+  await writeGate(store, 'r1', {
+    ...(await readGate(store, 'r1', 'review'))!,
+    path: 'apart',
+    asking: await store.putObject(Buffer.from(JSON.stringify(asking))),
+  });
+  for (const [by, verdict] of [
+    ['anna', 'accept'],
+    ['ben', 'reject'],
+  ] as const) {
+    const decisions = [{ candidateId: spurious, verdict }];
+    await appendDecisions(store, 'r1', 'apart', { batch: by, by, at: '2026-03-01T10:00:00.000Z', decisions });
+  }
+  const out = join(folder, 'apart');
+  expect(
+    await json(() => runReviewExport(settings(), 'r1', 'apart', { format: 'coco', out, json: true })),
+  ).toMatchObject({
+    boxes: 3,
+    leftOut: 2,
+  });
+  const file = join(out, 'instances.json');
+  const read = await json(() => runReviewImport(settings(), 'r1', 'apart', file, { dryRun: true, json: true }));
+  const ids = read.decisions.map(({ candidateId }: { candidateId: string }) => candidateId);
+  expect(ids).toHaveLength(3);
+  expect(ids).not.toContain(missing);
+  expect(ids).not.toContain(spurious);
+  expect(read.refused).toEqual([]);
 });

@@ -25,7 +25,13 @@ test('two people who answered the same candidates tell how many errors neither f
   expect(overlap).toMatchObject({ candidates: 20, fleiss: null });
   expect(overlap.cohen).toMatchObject([{ reviewers: ['anna', 'ben'], candidates: 20 }]);
   expect(overlap.errors).toMatchObject([{ type: 'missing', first: 10, second: 15, both: 5 }]);
-  expect(overlap.errors[0]!.inAll.value).toBeCloseTo((11 * 16) / 6 - 1, 9);
+  expect(overlap.errors[0]!.inAll!.value).toBeCloseTo((11 * 16) / 6 - 1, 9);
+});
+
+test('of errors that were found by one alone nothing follows about those that nobody found', () => {
+  const types = new Map<string, CandidateType>([['a', 'spurious']]);
+  const { errors } = overlapOf([said('anna', 'a', 'accept'), said('ben', 'a', 'reject')], types)!;
+  expect(errors).toEqual([{ type: 'spurious', first: 1, second: 0, both: 0, inAll: null }]);
 });
 
 test('without candidates in common there is nothing to compare', () => {

@@ -3,6 +3,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readGate, writeGate } from '../../artifacts/gate-record.ts';
+import { auditRun } from '../../cli/review-audit.ts';
 import { findChromium } from '../../deploy/setup/parts.mjs';
 import type { CandidateJson, LeaseAnswer } from '../../review/api.ts';
 import { bearer, type GateRig, openGateRig, tokens } from '../review/gate-rig.ts';
@@ -88,6 +89,7 @@ test('opinions stay apart until both are there, and the one who settles sees bot
   const shown = (await rig.recorded()).filter(({ candidateId }) => candidateId === verdict.candidateId);
   expect(shown.map(({ saw }) => saw?.length)).toEqual([64, 64, 64]);
   expect(new Set(shown.map(({ saw }) => saw)).size).toBe(2);
+  expect(await auditRun(rig.store, rig.run)).toMatchObject([{ decisions: 6, sawOther: 0, broken: null }]);
   await Promise.all([ada, ben, lea].map((page) => page.close()));
 });
 
@@ -183,6 +185,11 @@ test('where the model’s box is hidden, neither page nor API tells of it, and t
       categoryId: 2,
       saw: shown.saw,
     });
+    // Had the gate shown another picture of it, the audit would say so.
+    expect(await auditRun(blind.store, blind.run)).toMatchObject([{ sawOther: 0 }]);
+    const openly = { ...(await readGate(blind.store, blind.run, blind.gate))!, asking: undefined };
+    await writeGate(blind.store, blind.run, openly);
+    expect(await auditRun(blind.store, blind.run)).toMatchObject([{ sawOther: 1 }]);
     await page.close();
   } finally {
     await blind.close();
