@@ -7,6 +7,7 @@ const benchmarks: Readonly<Record<string, string>> = {
   checkpoints: 'what saving checkpoints costs a training',
   check: 'CPU time and memory of `hardcase check`',
   claims: 'the published claims as experiments on synthetic scenes',
+  engine: 'what the interpreter costs beside workflows written by hand',
   dynamics: 'what the rules of quarantine pick, against the truth',
   fuzz: 'parser and compiler on mutated pipeline files',
   memory: 'memory of a training over thousands of steps',
