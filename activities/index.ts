@@ -10,6 +10,7 @@ import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { notifyWaiting } from './notify-waiting.ts';
 import { findPlan, recordUpgrade } from './record-upgrade.ts';
+import { reuseSteps } from './reuse-steps.ts';
 import { appendBatches, applyDecisions, openGate } from './review-labels.ts';
 import {
   closeRun,
@@ -67,6 +68,7 @@ export function createActivities(
     'count-images': countImages,
     'count-waiting': countWaiting,
     'reuse-step': reuseStep,
+    'reuse-steps': reuseSteps,
     'finish-step': finishStep,
     'append-decisions': appendBatches,
     'notify-waiting': notifyWaiting,

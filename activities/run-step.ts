@@ -119,7 +119,11 @@ export async function finishStep(
   return { outputs, reused: result.reused };
 }
 
-async function newRecord({ store }: ActivityDeps, request: StepRequest, fingerprint: string): Promise<StepRecord> {
+export async function newRecord(
+  { store }: ActivityDeps,
+  request: StepRequest,
+  fingerprint: string,
+): Promise<StepRecord> {
   const before = await readStepRecord(store, request.run, request.path);
   const unfinished = before !== null && before.state !== 'done' && before.state !== 'skipped';
   return {

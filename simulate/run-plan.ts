@@ -221,6 +221,8 @@ class Simulation {
         return {};
       case 'count-waiting':
         return { result: 0 };
+      case 'reuse-steps':
+        return { result: {} };
       case 'reuse-step':
         this.#begin(request as unknown as StepRequest);
         return { result: null };

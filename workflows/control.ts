@@ -6,6 +6,7 @@ import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.t
 import type { GroupEntry } from '../activities/groups.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
+import type { ReusedSteps, ReuseRequest } from '../activities/reuse-steps.ts';
 import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
@@ -47,6 +48,8 @@ export interface ControlActivities {
   'count-waiting'(request: { run: string; paths: readonly string[] }): Promise<number>;
   /** The result of the same work, where there is one. */
   'reuse-step'(request: StepRequest): Promise<StepResult | null>;
+  /** The results of steps of a scope, as far as they are there. */
+  'reuse-steps'(request: ReuseRequest): Promise<ReusedSteps>;
   /** Records the result of a step that is more than one activity. */
   'finish-step'(request: { step: StepRequest; result: StepResult }): Promise<StepResult>;
   'open-gate'(request: StepRequest): Promise<OpenedGate>;

@@ -10,16 +10,16 @@ import { searchCapacity } from './search-capacity.ts';
 import { whileTellingUnserved } from './unserved-queue.ts';
 
 /** `holds`: how often the step has been held before. */
-export async function outputsOf(
+export async function resultOf(
   step: KindStep,
   path: string,
   inputs: Values,
   holds: number,
   context: ScopeContext,
-): Promise<Values> {
-  if (step.type === 'foreign') return (await runForeign(step, path, inputs, context)).outputs;
-  if (step.type === 'approve') return approveGate(step, path, inputs, context);
-  return (await runKind(step, path, inputs, holds, context)).outputs;
+): Promise<StepResult> {
+  if (step.type === 'foreign') return runForeign(step, path, inputs, context);
+  if (step.type === 'approve') return { outputs: await approveGate(step, path, inputs, context), reused: false };
+  return runKind(step, path, inputs, holds, context);
 }
 
 async function runKind(

@@ -5,9 +5,10 @@ import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
+import { ReuseChain } from './reuse-chain.ts';
 import { runFanOut } from './run-fan-out.ts';
 import { runImport } from './run-import.ts';
-import { outputsOf } from './run-kind.ts';
+import { resultOf } from './run-kind.ts';
 import { runLoop } from './run-loop.ts';
 import { runParts } from './run-parts.ts';
 import type { Bindings, Values } from './scope-messages.ts';
@@ -32,14 +33,16 @@ export async function runScope(
   const visible: Bindings = { ...outer, steps };
 
   const graph = new StepGraph(context);
+  const chain = new ReuseChain(scope, context, visible);
   const nodeOf = (step: PlannedStep): StepNode => {
     const { id, needs } = step;
     return {
       id,
       kind: kindOf(step),
       needs,
-      run: () => endOf(step, context, visible),
+      run: () => endOf(step, context, visible, chain),
       keep: (outputs) => {
+        chain.keep(id, outputs);
         for (const kept of [steps, made]) {
           if (outputs === null) delete kept[id];
           else kept[id] = outputs;
@@ -48,7 +51,7 @@ export async function runScope(
     };
   };
   for (const step of scope.steps) graph.add(nodeOf(step));
-  if (context.path === '') followUpgrades(scope.steps, context, graph, nodeOf);
+  if (context.path === '') followUpgrades(scope.steps, context, graph, nodeOf, chain);
   await graph.ended();
   return visible;
 }
@@ -59,9 +62,11 @@ function followUpgrades(
   { mailbox: { orders } }: ScopeContext,
   graph: StepGraph,
   nodeOf: (step: PlannedStep) => StepNode,
+  chain: ReuseChain,
 ): void {
   let planned = new Map(steps.map((step) => [step.id, step]));
   orders.onUpgrade((scope) => {
+    chain.stop();
     const next = scope.steps.map((step) => (orders.hasBegun(step.id) ? planned.get(step.id)! : step));
     graph.replace(next.map((step) => (planned.get(step.id) === step ? step.id : nodeOf(step))));
     planned = new Map(next.map((step) => [step.id, step]));
@@ -69,10 +74,17 @@ function followUpgrades(
 }
 
 /** One step: skipped, or tried until it is done. */
-async function endOf(step: PlannedStep, context: ScopeContext, bindings: Bindings): Promise<StepEnd> {
+async function endOf(
+  step: PlannedStep,
+  context: ScopeContext,
+  bindings: Bindings,
+  chain: ReuseChain,
+): Promise<StepEnd> {
   const path = stepPath(context.path, step.id);
   const kind = kindOf(step);
   const attempt = async (holds: number): Promise<StepEnd> => {
+    const found = await chain.begin(step);
+    if (found !== null) return { outputs: found };
     const wanted = step.when === undefined ? { value: true } : resolveCondition(step.when, bindings);
     if ('absent' in wanted) return { skipped: true, absent: wanted.absent };
     if (!wanted.value) return { skipped: true };
@@ -82,7 +94,11 @@ async function endOf(step: PlannedStep, context: ScopeContext, bindings: Binding
     if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
     if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
     const inputs = merged(resolved.value, context.mailbox.orders.changesOf(path) ?? {});
-    const run = () => outputsOf(step, path, inputs, holds, context);
+    const run = async () => {
+      const { outputs, reused } = await resultOf(step, path, inputs, holds, context);
+      if (reused) await chain.reused(step, outputs);
+      return outputs;
+    };
     if (!('group' in step) || step.group === undefined) return { outputs: await run() };
     const named = resolveValues({ group: step.group }, bindings);
     if ('absent' in named) return { skipped: true, absent: named.absent };

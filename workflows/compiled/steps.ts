@@ -7,7 +7,7 @@ import { control } from '../control.ts';
 import type { ScopeContext } from '../execute-step.ts';
 import { inGroup } from '../in-group.ts';
 import { inPlaceOf } from '../run-child.ts';
-import { outputsOf } from '../run-kind.ts';
+import { resultOf } from '../run-kind.ts';
 import type { Values } from '../scope-messages.ts';
 import { merged } from '../standing-orders.ts';
 import { type StepEnd, tryUntilEnded } from '../step-end.ts';
@@ -74,7 +74,8 @@ export class Steps {
       const given = inputs();
       if (given === skip) return { skipped: true };
       const values = merged(plainValues(given as object), this.context.mailbox.orders.changesOf(path) ?? {});
-      const run = () => outputsOf({ ...planned, with: values } as KindStep, path, values, holds, this.context);
+      const work = { ...planned, with: values } as KindStep;
+      const run = async () => (await resultOf(work, path, values, holds, this.context)).outputs;
       const { group } = options;
       if (group === undefined) return { outputs: await run() };
       const name = typeof group === 'string' ? group : group();

@@ -1,0 +1,126 @@
+/**
+ * Once a step turns out to be there already, those behind it mostly are too: one activity looks for all of them, in place of one
+ * for each.
+ */
+
+import { CancellationScope } from '@temporalio/workflow';
+import { stepPath } from '../plan/paths.ts';
+import type { ActivityStep, PlannedScope, PlannedStep } from '../plan/types.ts';
+import { control } from './control.ts';
+import type { ScopeContext } from './execute-step.ts';
+import { type Bindings, type Values, visibleTo } from './scope-messages.ts';
+
+/** For fewer, an activity more is no gain. */
+const stepsMin = 3;
+/** So many that could begin at once are looked for before any of them begins: an activity more is nothing to them. */
+const widthMin = 20;
+/** A look takes seconds at most, and its arguments are far from what Temporal refuses. */
+const stepsMax = 500;
+const argumentLengthMax = 400_000;
+
+export class ReuseChain {
+  readonly #scope: PlannedScope;
+  readonly #context: ScopeContext;
+  readonly #bindings: Bindings;
+  readonly #found = new Map<string, Values>();
+  readonly #begun = new Set<string>();
+  readonly #ended = new Set<string>();
+  #isFirst = true;
+  #isStopped = false;
+  /** The look that is under way. */
+  #look: Promise<void> | null = null;
+  /** Counts steps whose results were taken back: what was looked up before then may be among them. */
+  #resets = 0;
+
+  constructor(scope: PlannedScope, context: ScopeContext, bindings: Bindings) {
+    this.#scope = scope;
+    this.#context = context;
+    this.#bindings = bindings;
+  }
+
+  /** Outputs of a step that was found; null where it must be run. */
+  async begin({ id }: PlannedStep): Promise<Values | null> {
+    if (this.#isFirst) {
+      this.#isFirst = false;
+      const wide = this.#scope.steps.filter((step) => step.needs.length === 0 && this.#isCandidate(step));
+      if (wide.length >= widthMin) await this.#lookFor(wide as ActivityStep[]);
+    }
+    if (this.#look !== null) await this.#look;
+    this.#begun.add(id);
+    return this.#found.get(id) ?? null;
+  }
+
+  /** Other steps are in the place of those that were looked for: each is looked up by itself from now on. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#resets++;
+    this.#found.clear();
+  }
+
+  /** `outputs`: null where the step begins anew. */
+  keep(id: string, outputs: Values | null): void {
+    if (outputs !== null) {
+      this.#ended.add(id);
+      return;
+    }
+    this.#resets++;
+    this.#found.delete(id);
+    this.#begun.delete(id);
+    this.#ended.delete(id);
+  }
+
+  /** The step was there already. Resolves when those behind it have been looked for. */
+  async reused(step: PlannedStep, outputs: Values): Promise<void> {
+    const candidates = this.#scope.steps.filter((one) => this.#isCandidate(one)) as ActivityStep[];
+    if (this.#look !== null || candidates.length < stepsMin) return;
+    await this.#lookFor(candidates, { [step.id]: outputs });
+  }
+
+  /** `ended`: outputs of steps that have just ended. */
+  async #lookFor(candidates: readonly ActivityStep[], ended: { readonly [id: string]: Values } = {}): Promise<void> {
+    if (this.#isStopped) return;
+    const look = this.#find(asMany(candidates), ended);
+    this.#look = look;
+    try {
+      await look;
+    } finally {
+      this.#look = null;
+    }
+  }
+
+  #isCandidate(step: PlannedStep): boolean {
+    const { path, mailbox } = this.#context;
+    const own = stepPath(path, step.id);
+    const { orders } = mailbox;
+    return (
+      step.type === 'activity' &&
+      step.group === undefined &&
+      !this.#begun.has(step.id) &&
+      !orders.paused &&
+      orders.whyNot(own) === undefined &&
+      orders.changesOf(own) === undefined
+    );
+  }
+
+  async #find(candidates: readonly ActivityStep[], ended: { readonly [id: string]: Values }): Promise<void> {
+    const { run, seed, environment, path } = this.#context;
+    const resets = this.#resets;
+    const seen = { ...this.#bindings, steps: { ...this.#bindings.steps, ...ended } };
+    const request = { run, seed, environment, path, steps: candidates, ended: [...this.#ended, ...Object.keys(ended)] };
+    // It records steps as done, so it is not left behind by a step that is cancelled.
+    const found = await CancellationScope.nonCancellable(() =>
+      control('reuse-steps', { ...request, bindings: visibleTo(candidates, seen) }),
+    );
+    if (resets !== this.#resets) return;
+    for (const [step, made] of Object.entries(found)) this.#found.set(step, made);
+  }
+}
+
+/** The first ones, as many as go into one look. */
+function asMany(steps: readonly ActivityStep[]): readonly ActivityStep[] {
+  let length = 0;
+  return steps.slice(0, stepsMax).filter((step) => {
+    length += JSON.stringify(step).length;
+    return length <= argumentLengthMax;
+  });
+}
