@@ -127,7 +127,8 @@ export async function runReviewList(
         `${view.gate.carriedOver > 0 ? `, ${view.gate.carriedOver} decided earlier` : ''}` +
         `${view.gate.expiresAt ? `, expires ${formatMoment(view.gate.expiresAt)}` : ''}`,
     );
-    if (view.drawn.length > 0) print(`  ${view.drawn.length} labels were added where nobody asked.`);
+    const added = view.drawn.length;
+    if (added > 0) print(`  ${added} ${added === 1 ? 'label was' : 'labels were'} added where nobody asked.`);
     const preview = previews.get(view);
     if (preview != null) print(`  ${previewWords(preview)}`);
     if (candidates.length > 0) {
