@@ -76,9 +76,10 @@ export async function loadForRun(
 
 /** The plan of a fork, as it was put together when it was forked: no file alone says it. Null for any other run. */
 async function loadFork(settings: Settings, run: string, params: readonly string[]): Promise<LoadedPlan | null> {
-  const store = await openExistingStore(settings).catch(() => null);
-  const header = store !== null && RUN_ID_PATTERN.test(run) ? (await readRun(store, run))?.header : undefined;
-  if (store === null || header?.fork === undefined) return null;
+  // A store that is away must be told: taken for one without the run, it would have the file of the fork compiled instead.
+  const store = await openExistingStore(settings);
+  const header = RUN_ID_PATTERN.test(run) ? (await readRun(store, run))?.header : undefined;
+  if (header?.fork === undefined) return null;
   if (params.length > 0) {
     throw new CommandError(
       `${run} is a fork of ${header.fork.run} with params of its own, so -p has no place here. Leave it out, or fork again: ${ownCommand('fork', header.fork.run, '--from', header.fork.from, ...params.flatMap((word) => ['-p', word]))}`,

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { createRun } from '../../artifacts/run-record.ts';
+import { StoreUnavailableError } from '../../artifacts/store.ts';
 import { loadForRun } from '../../cli/load-for-run.ts';
 import { loadSettings } from '../../cli/settings.ts';
 import { captureOutput } from './capture.ts';
@@ -27,7 +28,10 @@ beforeEach(() => {
   file = join(folder, 'given.yaml');
   writeFileSync(file, pipeline);
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const load = (params: readonly string[], run?: string) =>
   loadForRun(loadSettings({ store: join(folder, 'store') }, {}, folder), file, params, run);
@@ -63,6 +67,16 @@ test('a param that the file no longer has is left out', async () => {
   await begin('first', [`data=${join(folder, 'berries')}`, 'epochs=5']);
   writeFileSync(file, pipeline.replace(/ {2}epochs: .*\n/, '').replace(/"\$\{\{ params.epochs \}\}"/, '3'));
   expect(Object.keys((await load([], 'first'))!.plan.params).sort()).toEqual(['data', 'share']);
+});
+
+test('a store that is away is told where it may hold the run as a fork, whose file alone says little', async () => {
+  // Seed 130 of the chaos suite: the command said that there was no pipeline file, and ended as if it had been mistyped.
+  const place = { store: 's3://bucket/prefix' };
+  const away = { AWS_ENDPOINT_URL: 'http://127.0.0.1:9', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+  for (const [name, value] of Object.entries(away)) vi.stubEnv(name, value);
+  await expect(loadForRun(loadSettings(place, {}, folder), join(folder, 'gone.yaml'), [], 'fork-1')).rejects.toThrow(
+    StoreUnavailableError,
+  );
 });
 
 test('a new id, and no id, have nothing to fall back on', async () => {
