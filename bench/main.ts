@@ -10,6 +10,7 @@ const benchmarks: Readonly<Record<string, string>> = {
   engine: 'what the interpreter costs beside workflows written by hand',
   dynamics: 'what the rules of quarantine pick, against the truth',
   fuzz: 'parser and compiler on mutated pipeline files',
+  histories: 'how long the histories of the widest and the longest runs become',
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',

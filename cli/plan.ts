@@ -235,8 +235,10 @@ function causeOf({ outlook, reason = '', changes = [], nearest }: PlacedForecast
 const reasons: { readonly [runs in HistoryBound['runs']]: string } = {
   run: 'the run itself',
   round: 'a child workflow for each round',
+  part: 'a child workflow for each part of a scope of very many steps',
   rounds: 'a child workflow for each batch of rounds, because there are many',
   leg: 'a child workflow for each leg',
+  'fan-out': 'a child workflow for the batches of very many legs',
   legs: 'a child workflow for each batch of legs',
   search: 'a child workflow for the trials',
   pipeline: 'a child workflow for the steps of another file',

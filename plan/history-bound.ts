@@ -4,15 +4,28 @@
  * each hold with its retry, and each message of a reviewer, adds `eventsPerMessage` at most.
  */
 
-import { legsMax, legsPerBatch, roundsInline, roundsMax, roundsPerBatch } from './limits.ts';
+import {
+  legsMax,
+  legsNested,
+  legsPerBatch,
+  roundsInline,
+  roundsMax,
+  roundsPerBatch,
+  searchEventsMax,
+  trialsAtOnce,
+} from './limits.ts';
 import { innerPath, stepPath } from './paths.ts';
+import { partsOfScope } from './step-events.ts';
 import type { FanOutStep, Json, Plan, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 
 export interface HistoryBound {
-  /** Path of the part that the workflow runs, with `[]` for a round or leg and `[..]` for a batch; '' is the root. */
+  /**
+   * Path of the part that the workflow runs, with `[]` for a round or leg, `[..]` for a batch of them, `[all]` for all
+   * batches, `#2` for the second part of a scope; '' is the root.
+   */
   readonly workflow: string;
   /** Why it is a workflow of its own. */
-  readonly runs: 'run' | 'round' | 'rounds' | 'leg' | 'legs' | 'search' | 'pipeline';
+  readonly runs: 'run' | 'part' | 'rounds' | 'round' | 'fan-out' | 'legs' | 'leg' | 'search' | 'pipeline';
   /** At most so many events. */
   readonly events: number;
   /** At most so many such workflows within the one around it. */
@@ -56,15 +69,31 @@ const times = (cost: Cost, count: number): Cost => ({
 /** The root first, then what is inside of it, in the order of the plan. */
 export function historyBounds(plan: Plan): HistoryBound[] {
   const inner: HistoryBound[] = [];
-  const steps = [...plan.root.steps, ...(plan.root.finally ?? [])];
-  const { own, states, rootMessages } = scopeCost({ steps }, '', inner);
+  const { steps, parts, finally: atEnd = [] } = plan.root;
+  const cost = add(scopeCost({ steps, parts }, '', inner), scopeCost({ steps: atEnd }, '', inner));
+  const { own, states, rootMessages } = cost;
   // open-run, perhaps load-plan, close-run; each change of state is recorded; gates tell the root, which answers.
   const turns = plan.root.concurrency === undefined ? 0 : turn;
   const events = ownFrame + 3 * activity + turns + own + states * activity + rootMessages * (signalTaken + signalSent);
   return [{ workflow: '', runs: 'run', events, count: 1 }, ...inner];
 }
 
-function scopeCost({ steps }: PlannedScope, within: string, found: HistoryBound[]): Cost {
+function scopeCost(scope: PlannedScope, within: string, found: HistoryBound[]): Cost {
+  const parts = partsOfScope(scope);
+  if (parts.length === 1) return stepsCost(scope.steps, within, found);
+  return parts.map((steps, at) => partCost(steps, within, at, found)).reduce(add, nothing);
+}
+
+/** A part of a scope: its steps have the paths that they would have without parts. */
+function partCost(steps: readonly PlannedStep[], within: string, at: number, found: HistoryBound[]): Cost {
+  const place = found.length;
+  const inner = stepsCost(steps, within, found);
+  const events = ownFrame + inner.own + inner.states * (signalTaken + signalSent);
+  found.splice(place, 0, { workflow: `${within}#${at + 1}`, runs: 'part', events, count: 1 });
+  return { ...inner, own: childWorkflow + inner.states * signalTaken };
+}
+
+function stepsCost(steps: readonly PlannedStep[], within: string, found: HistoryBound[]): Cost {
   return steps.map((step) => stepCost(step, stepPath(within, step.id), found)).reduce(add, nothing);
 }
 
@@ -88,7 +117,10 @@ function workCost(step: PlannedStep, path: string, found: HistoryBound[]): Cost 
       return add({ ...nothing, own: 2 * activity }, childCost(step.scope, path, 'pipeline', 1, found));
     case 'search': {
       const trials = trialsOf(step.with);
-      found.push({ workflow: path, runs: 'search', events: ownFrame + (3 * trials + 1) * activity, count: 1 });
+      const events = ownFrame + (3 * trials + 1) * activity;
+      // What runs when a new history is due has its ends in the old one.
+      const renewed = searchEventsMax + trialsAtOnce * 2 * activity;
+      found.push({ workflow: path, runs: 'search', events: Math.min(events, renewed), count: 1 });
       return { ...nothing, own: 2 * activity + childWorkflow };
     }
     case 'foreign': {
@@ -153,6 +185,30 @@ function loopCost(step: RepeatStep, path: string, found: HistoryBound[]): Cost {
   return add(records, times({ ...batch, own: childWorkflow + batch.states * signalTaken }, count));
 }
 
+/**
+ * Batches, in a workflow of their own where there are very many. Where the run alone knows how many there are, the scope
+ * may have as many as need none.
+ */
+function batchesCost(
+  each: Cost,
+  { all, known, nested }: { readonly all: number; readonly known: boolean; readonly nested: number },
+  path: string,
+  inside: readonly HistoryBound[],
+  found: HistoryBound[],
+  at: number,
+): Cost {
+  const total = times(each, all);
+  if (all <= nested) {
+    found.splice(at, 0, ...inside);
+    return total;
+  }
+  const events = ownFrame + total.own + total.states * (signalTaken + signalSent);
+  found.splice(at, 0, { workflow: path, runs: 'fan-out', events, count: 1 }, ...inside);
+  const below = { ...total, own: childWorkflow + total.states * signalTaken };
+  const beside = times(each, nested);
+  return known || below.own > beside.own ? below : { ...total, own: beside.own };
+}
+
 /** Slots come back a quarter at a time (workflows/run-batch.ts). */
 const slotMessages = 6;
 
@@ -171,9 +227,11 @@ function fanOutCost(step: FanOutStep, path: string, found: HistoryBound[]): Cost
   // Where there are several, a batch is given slots, and gives back those that it does not need.
   const slots = count > 1 ? slotMessages * (signalSent + signalTaken) : 0;
   const events = ownFrame + batch.own + batch.states * (signalTaken + signalSent) + slots;
-  found.splice(at, 0, { workflow: `${path}[..]`, runs: 'legs', events, count }, ...longest.inside);
+  const inside: HistoryBound[] = [{ workflow: `${path}[..]`, runs: 'legs', events, count }, ...longest.inside];
   const each = { ...batch, own: childWorkflow + batch.states * signalTaken + slots };
-  return add({ ...nothing, own: 2 * activity }, times(each, count));
+  const isKnown = 'matrix' in step.legs || listOf(step.legs.forEach) !== null;
+  const of = { all: count, known: isKnown, nested: Math.ceil(legsNested / perBatch) };
+  return add({ ...nothing, own: 2 * activity }, batchesCost(each, of, `${path}[all]`, inside, found, at));
 }
 
 /** Combinations of a capacity search; lists that come up in the run are as long as those of its defaults. */

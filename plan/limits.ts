@@ -8,7 +8,18 @@ export const legsMax = 5_000;
 /** Legs in a child workflow of their own. */
 export const legsPerBatch = 100;
 
+/** More legs have their batches in a workflow of their own, so that a scope may have any number of such steps. */
+export const legsNested = 1_000;
+
 export const roundsMax = 10_000;
 /** A loop of more rounds has them in batches; one of fewer runs them itself. */
 export const roundsInline = 20;
 export const roundsPerBatch = 100;
+
+/** Trials of a capacity search that Temporal is asked for at once: a few workers keep the others waiting anyway. */
+export const trialsAtOnce = 100;
+/** From so many events on a search begins nothing any more, and goes on in a new history once the rest has ended. */
+export const searchEventsMax = 2_500;
+
+/** Values that steps hand on together, as JSON. Temporal refuses 2 MiB in one piece, and there is more around them. */
+export const valuesBytesMax = 1_900_000;

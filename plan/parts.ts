@@ -6,15 +6,12 @@ import type { PlannedScope, PlannedStep } from './types.ts';
 /** Below what Temporal suggests, for what is held, asked of people and stopped adds to it. */
 const partEventsMax = 3_000;
 
-/** What nobody knows before the run counts as so many legs or rounds: a list of thousands is rare. */
-const usualCount = 1_000;
-
 /** `steps` are in the order of the plan: a part needs earlier parts only. */
 export function plannedScope(steps: readonly PlannedStep[]): PlannedScope {
   const parts = [0];
   let filled = 0;
   for (const [at, step] of steps.entries()) {
-    const events = eventsOfStep(step, usualCount);
+    const events = eventsOfStep(step);
     if (filled > 0 && filled + events > partEventsMax) {
       parts.push(at);
       filled = 0;

@@ -1,6 +1,6 @@
 /** What a step costs the workflow that runs its scope, in events of its history at most, where nothing is held or asked for twice. */
 
-import { legsMax, legsPerBatch, roundsInline, roundsMax, roundsPerBatch } from './limits.ts';
+import { legsNested, legsPerBatch, roundsInline, roundsMax, roundsPerBatch } from './limits.ts';
 import type { FanOutStep, PlannedScope, PlannedStep, PlannedValue, RepeatStep } from './types.ts';
 
 /** A workflow task that each event may cause by itself: scheduled, started, completed. */
@@ -17,8 +17,8 @@ const timer = 2 + task;
 /** Recorded as begun and as ended. */
 const recorded = 2 * activity;
 
-/** Events of a step in the workflow that runs its scope. `unknown`: legs or rounds, where only the run knows how many. */
-export function eventsOfStep(step: PlannedStep, unknown?: number): number {
+/** Events of a step in the workflow that runs its scope. Where only the run knows how many legs or rounds, the most that they may cost. */
+export function eventsOfStep(step: PlannedStep): number {
   switch (step.type) {
     case 'activity':
       return activity + extras(step);
@@ -36,15 +36,17 @@ export function eventsOfStep(step: PlannedStep, unknown?: number): number {
     case 'pipeline':
       return recorded + child;
     case 'repeat': {
-      const rounds = roundsOf(step, unknown);
+      const rounds = roundsOf(step);
       const perBatch = step.perBatch ?? roundsPerBatch;
       if (rounds > (step.perBatch ?? roundsInline)) return recorded + Math.ceil(rounds / perBatch) * child;
       return recorded + rounds * eventsOfRound(step);
     }
     case 'fan-out': {
       const { perBatch = legsPerBatch } = step;
+      const legs = legsOf(step);
+      if (legs > legsNested) return recorded + child;
       // Slots go back and forth in four messages at most.
-      return recorded + Math.ceil(legsOf(step, unknown) / perBatch) * (child + 4 * (signalReceived + signalSent));
+      return recorded + Math.ceil(legs / perBatch) * (child + 4 * (signalReceived + signalSent));
     }
   }
 }
@@ -60,13 +62,14 @@ function eventsOfRound(step: RepeatStep): number {
 }
 
 /** As many as there may be, where only the run knows. */
-function roundsOf({ max }: RepeatStep, unknown = roundsMax): number {
-  return typeof max === 'number' ? max : unknown;
+function roundsOf({ max }: RepeatStep): number {
+  return typeof max === 'number' ? max : roundsMax;
 }
 
-function legsOf({ legs }: FanOutStep, unknown = legsMax): number {
+/** Where only the run knows, as many as cost most: more have a workflow of their own. */
+function legsOf({ legs }: FanOutStep): number {
   if ('matrix' in legs) return legs.matrix.length;
-  return Array.isArray(legs.forEach) ? legs.forEach.length : unknown;
+  return Array.isArray(legs.forEach) ? legs.forEach.length : legsNested;
 }
 
 /** The steps of each workflow that a scope is run by: its own alone, or those of its parts. */

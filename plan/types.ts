@@ -150,6 +150,8 @@ export interface ApproveStep extends StepBase {
 /** `search-capacity`: a child workflow with one activity a trial. */
 export interface SearchStep extends Omit<ActivityStep, 'type'> {
   readonly type: 'search';
+  /** Events after which it goes on in a new history; 2,500 where it is absent. */
+  readonly renewAfter?: number;
 }
 
 export interface Plateau {

@@ -82,6 +82,8 @@ export class SimulatedTemporal {
   readonly #activity: SimulatedActivity;
   readonly #executions = new Map<string, Execution>();
   readonly #events: Event[] = [];
+  /** Of the longest history that a workflow had before it went on in a new one. */
+  readonly #longest = new Map<string, number>();
   readonly #updates = new Map<string, (why: string) => void>();
   #order = 0;
   #activations = 0;
@@ -140,7 +142,7 @@ export class SimulatedTemporal {
 
   /** Events of every workflow, as Temporal's server would count them, by workflow id. */
   histories(): ReadonlyMap<string, number> {
-    return new Map([...this.#executions].map(([id, { events }]) => [id, events]));
+    return new Map([...this.#executions].map(([id, { events }]) => [id, Math.max(events, this.#longest.get(id) ?? 0)]));
   }
 
   isOpen(id: string): boolean {
@@ -256,7 +258,9 @@ export class SimulatedTemporal {
       events: 0,
       end: null,
     };
-    await this.#executions.get(id)?.workflow.dispose();
+    const before = this.#executions.get(id);
+    if (before !== undefined) this.#longest.set(id, Math.max(before.events, this.#longest.get(id) ?? 0));
+    await before?.workflow.dispose();
     this.#executions.delete(id);
     this.#executions.set(id, execution);
     return execution;

@@ -2,6 +2,7 @@
 
 import type { RunArguments } from './messages.ts';
 import { runBatch } from './run-batch.ts';
+import { runAllLegs } from './run-fan-out.ts';
 import { type GroupArguments, runGroup } from './run-group.ts';
 import { runLeg } from './run-leg.ts';
 import { runRoundsChild } from './run-loop.ts';
@@ -9,6 +10,7 @@ import { runPart } from './run-parts.ts';
 import { runPipeline } from './run-pipeline.ts';
 import { runRound } from './run-round.ts';
 import type {
+  AllLegsArguments,
   BatchArguments,
   LegArguments,
   PartArguments,
@@ -24,6 +26,7 @@ export default async function interpret(
     | RunArguments
     | RoundArguments
     | RoundsArguments
+    | AllLegsArguments
     | BatchArguments
     | LegArguments
     | PartArguments
@@ -36,6 +39,8 @@ export default async function interpret(
       return runRound(args);
     case 'rounds':
       return runRoundsChild(args);
+    case 'legs':
+      return runAllLegs(args);
     case 'batch':
       return runBatch(args);
     case 'part':

@@ -1,7 +1,9 @@
 /** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
 
+import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import { Holds, sendRetry } from './holds.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
 import { countOf, takeFitting } from './pace.ts';
@@ -17,12 +19,12 @@ import {
   groupGrantedSignal,
   type LiveState,
   type QueuedBatch,
-  retryStepSignal,
+  retryStepsSignal,
   scopeStateSignal,
   sealedSignal,
   slotsFreedSignal,
   slotsGivenSignal,
-  stepHeldSignal,
+  stepsHeldSignal,
 } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
 import type { StandingOrders } from './standing-orders.ts';
@@ -39,6 +41,7 @@ export interface Root {
 
 export class Mailbox {
   readonly orders: Orders;
+  readonly holds = new Holds();
   readonly #batches = new Map<string, QueuedBatch[]>();
   readonly #received = new Map<string, number>();
   readonly #sealed = new Map<string, number>();
@@ -148,20 +151,25 @@ export function openMailbox(given: StandingOrders): Mailbox {
     for (const batch of batches) mailbox.batch(batch);
   });
   setHandler(sealedSignal, ({ gate, batches }) => mailbox.sealed(gate, batches));
-  setHandler(retryStepSignal, ({ path, orders }) => {
+  const retry = async ({ paths, orders }: { readonly paths: readonly string[]; readonly orders: StandingOrders }) => {
     mailbox.orders.take(orders);
-    mailbox.retry(path);
-  });
+    const { own, below } = mailbox.holds.takeForRetry(paths);
+    for (const path of own) mailbox.retry(path);
+    await Promise.all([...below].map(([id, its]) => sendRetry(id, its, orders)));
+  };
+  setHandler(retryStepsSignal, retry, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  setHandler(stepsHeldSignal, ({ paths, workflowId }) => mailbox.holds.add(paths, workflowId));
+  void mailbox.holds.tellParent();
   setHandler(formAnswerSignal, ({ path, given }) => mailbox.answerForm(path, given));
   return mailbox;
 }
 
 /** The root as a child of any depth sees it. */
-export function distantRoot(run: string): Root {
+export function distantRoot(run: string, { holds }: Mailbox): Root {
   const root = getExternalWorkflowHandle(workflowIdOf(run));
   const { workflowId } = workflowInfo();
   return {
-    stepHeld: (path) => root.signal(stepHeldSignal, { path, workflowId }),
+    stepHeld: async (path) => holds.add([path]),
     gateOpened: (gate, undecided) => root.signal(gateOpenedSignal, { gate, workflowId, undecided }),
     gateProgress: (progress) => root.signal(gateProgressSignal, progress),
     gateClosing: (gate) => root.signal(gateClosingSignal, { gate }),

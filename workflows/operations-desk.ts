@@ -1,14 +1,9 @@
 /** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
 
-import {
-  type CancellationScope,
-  defineUpdate,
-  getExternalWorkflowHandle,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { type CancellationScope, defineUpdate, setHandler } from '@temporalio/workflow';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
 import { control } from './control.ts';
+import { sendRetry } from './holds.ts';
 import type { Mailbox } from './mailbox.ts';
 import {
   type OperateAnswer,
@@ -23,7 +18,7 @@ import { problemOfOperation } from './operation-check.ts';
 import { isWithin, tellOrders } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
-import { retryStepSignal, stepHeldSignal } from './scope-messages.ts';
+import { stepsHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
 import { type RunOfPlan, UpgradeDesk } from './upgrade-desk.ts';
 
@@ -46,8 +41,8 @@ export class OperationsDesk {
   readonly #mailbox: Mailbox;
   readonly #outbox: Outbox;
   readonly #gates: readonly Gates[];
-  /** Ids of the workflows that hold steps, by path. */
-  readonly #held = new Map<string, string>();
+  /** Paths of steps that gave up. */
+  readonly #held = new Set<string>();
   /** What a cancellation ends. */
   #work: CancellationScope | null = null;
   #taken = 0;
@@ -80,7 +75,7 @@ export class OperationsDesk {
             run: this.#run,
             scope: this.#scope,
             orders: this.#mailbox.orders.standing,
-            held: [...this.#held.keys()],
+            held: [...this.#held],
             cancelled: this.#cancelled,
             hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
           });
@@ -89,7 +84,10 @@ export class OperationsDesk {
       });
     }
     this.#upgrades.open();
-    setHandler(stepHeldSignal, ({ path, workflowId }) => void this.#held.set(path, workflowId));
+    setHandler(stepsHeldSignal, ({ paths, workflowId }) => {
+      this.#mailbox.holds.add(paths, workflowId);
+      for (const path of paths) this.#held.add(path);
+    });
   }
 
   /** An ended run begins again with a step that is to run anew. Its orders are among those that it began with. */
@@ -106,7 +104,8 @@ export class OperationsDesk {
 
   /** A step of the root's own scope gave up. */
   stepHeld(path: string): void {
-    this.#held.set(path, workflowInfo().workflowId);
+    this.#mailbox.holds.add([path]);
+    this.#held.add(path);
   }
 
   #take(name: (typeof operationNames)[number], message: OperateMessage): OperateAnswer {
@@ -134,31 +133,31 @@ export class OperationsDesk {
   }
 
   #retry(operation: OperationRecord, { path, set }: RetryMessage): OperateAnswer {
-    const steps = path === undefined ? [...this.#held.keys()].sort() : [path];
+    const steps = path === undefined ? [...this.#held].sort() : [path];
     const taken = { ...operation, steps, set };
     const orders = ordersAfter(this.#mailbox.orders.standing, taken);
     this.#mailbox.orders.take(orders);
     this.#record(taken);
     for (const step of steps) {
-      const holder = this.#held.get(step)!;
       this.#held.delete(step);
       for (const gates of this.#gates) gates.stepRetried?.(step);
-      if (holder === workflowInfo().workflowId) this.#mailbox.retry(step);
-      else this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(retryStepSignal, { path: step, orders }));
     }
+    const { own, below } = this.#mailbox.holds.takeForRetry(steps);
+    for (const step of own) this.#mailbox.retry(step);
+    for (const [child, its] of below) this.#outbox.push(() => sendRetry(child, its, orders));
     return { at: operation.at, steps };
   }
 
   #skip(operation: OperationRecord, path: string): OperateAnswer {
     this.#held.delete(path);
-    for (const held of this.#held.keys()) if (isWithin(held, path)) this.#held.delete(held);
+    for (const held of this.#held) if (isWithin(held, path)) this.#held.delete(held);
     for (const gates of this.#gates) gates.stepSkipped(path);
     return this.#order({ ...operation, steps: [path] }, path);
   }
 
   #reset(operation: OperationRecord, { path, set }: ResetMessage): OperateAnswer {
     const ids = dependentsOf(this.#scope, rootStepOf(path));
-    for (const held of this.#held.keys()) if (ids.has(rootStepOf(held))) this.#held.delete(held);
+    for (const held of this.#held) if (ids.has(rootStepOf(held))) this.#held.delete(held);
     for (const gates of this.#gates) gates.stepsReset(ids);
     const answer = this.#order({ ...operation, steps: [path], set }, path);
     this.#mailbox.orders.reset(path);

@@ -20,6 +20,14 @@ const eventsPerMessage = 16;
 
 const lingerMs = { calm: 5_000, late: 30_000 };
 
+/** For how long what can wait is gathered before it goes into one message. */
+export function gatherMs(events: number): number {
+  if (events < 200) return 0;
+  if (events < freeEvents) return 1_000;
+  if (events < calmEvents) return lingerMs.calm;
+  return events < 3_000 ? 60_000 : 1_800_000;
+}
+
 /** Removes and answers the first of the batches, as many as fit into one message, at least one. */
 export function takeFitting(batches: QueuedBatch[]): QueuedBatch[] {
   let count = 0;

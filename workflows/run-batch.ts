@@ -29,7 +29,7 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
   receiveSlots((count) => {
     slots += count;
   });
-  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run) };
+  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) };
 
   const results: (LegResult | undefined)[] = legs.map(() => undefined);
   const failures: unknown[] = [];

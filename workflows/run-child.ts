@@ -10,6 +10,7 @@ import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
 import { tellOrders } from './orders.ts';
 import type {
+  AllLegsArguments,
   BatchArguments,
   LegArguments,
   PartArguments,
@@ -42,6 +43,7 @@ export async function runChild<Result>(
     | Own<RoundArguments>
     | Own<RoundsArguments>
     | Own<SearchArguments>
+    | Own<AllLegsArguments>
     | Own<BatchArguments>
     | Own<LegArguments>
     | Own<PartArguments>,

@@ -2,15 +2,25 @@
 
 import { ApplicationFailure, CancellationScope, condition, getExternalWorkflowHandle } from '@temporalio/workflow';
 import { type Leg, legsOf } from '../plan/legs.ts';
-import { legsPerBatch } from '../plan/limits.ts';
+import { legsNested, legsPerBatch } from '../plan/limits.ts';
 import { kindOf } from '../plan/paths.ts';
 import type { FanOutStep, Json } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
+import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { workflowIdOf } from './messages.ts';
 import { resolveValues } from './resolve.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
-import { type BatchResult, type Bindings, slotsGivenSignal, type Values, visibleTo } from './scope-messages.ts';
+import {
+  type AllLegsArguments,
+  type BatchResult,
+  type Bindings,
+  slotsGivenSignal,
+  type Values,
+  visibleTo,
+} from './scope-messages.ts';
+import { openScopeState } from './scope-state.ts';
+import { checkedSize } from './values-size.ts';
 
 /** Outputs: `all` (an entry for each leg that was not skipped) and `legs`, how many those are. */
 export async function runFanOut(
@@ -23,11 +33,47 @@ export async function runFanOut(
   const kind = kindOf(step);
   const legs = legsNow(step, path, outer);
   await control('record-step', { run, change: { path, kind, state: 'running', with: { legs: legs.length } } });
-  const entries = await inPlaceOf(context, path, () => runBatches(step, path, legs, context, outer));
+  const entries = await inPlaceOf(context, path, () =>
+    legs.length > legsNested
+      ? runChild<BatchResult>(context, `${path}[all]`, {
+          role: 'legs',
+          owner: path,
+          step,
+          bindings: visibleTo(step, outer),
+        })
+      : runBatches(step, path, legs, context, outer),
+  );
   const all = entries.flatMap((values, at): Json[] => (values === null ? [] : [{ ...legs[at]!.names, ...values }]));
+  checkedSize(all, `The entries of "${path}" from its ${legs.length} legs`, 'Name fewer "outputs" of a leg.');
   const outputs = { legs: all.length };
   await control('record-step', { run, change: { path, kind, state: 'done', outputs } });
   return { ...outputs, all };
+}
+
+/** Very many legs, as a child workflow of their own, which runs their batches. */
+export async function runAllLegs({
+  path,
+  owner,
+  step,
+  bindings,
+  role: _,
+  ...facts
+}: AllLegsArguments): Promise<BatchResult> {
+  const state = openScopeState((published) => tellParent(path, published));
+  const mailbox = openMailbox(facts.orders);
+  receiveChildStates(state, mailbox);
+  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  try {
+    const legs = legsNow(step, owner, bindings);
+    const entries = await runBatches(step, owner, legs, context, bindings);
+    return checkedSize(
+      entries,
+      `The entries of "${owner}" from its ${legs.length} legs`,
+      'Name fewer "outputs" of a leg.',
+    );
+  } finally {
+    state.close();
+  }
 }
 
 function legsNow(step: FanOutStep, path: string, outer: Bindings): Leg[] {

@@ -10,7 +10,7 @@ export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArg
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts.orders);
   receiveChildStates(state, mailbox);
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {
     return leftBehind(step, await runScope(step.scope, context, bindings));
   } finally {

@@ -2,7 +2,7 @@
 
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { ApplicationFailure, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
-import { roundsInline, roundsMax, roundsPerBatch } from '../plan/limits.ts';
+import { roundsInline, roundsMax, roundsPerBatch, valuesBytesMax } from '../plan/limits.ts';
 import { bodyOfRound } from '../plan/loop-body.ts';
 import { plateauReason, standingAfter } from '../plan/plateau.ts';
 import type { Json, RepeatStep } from '../plan/types.ts';
@@ -26,6 +26,7 @@ import {
   visibleTo,
 } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
+import { bytesOf } from './values-size.ts';
 
 /** Outputs: `all` (the `next` values of every round), `last` and `best` (where there are), `rounds`, `ended`, `reason`. */
 export async function runLoop(
@@ -101,7 +102,7 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
   setHandler(handBackSignal, handBack, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
   mailbox.orders.roundBegan(owner, before.index - 1);
   // Its steps are those of the loop; only the workflow is another.
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {
     state.set(owner, 'running');
     return await runRounds({ owner, step, state: before, max, upTo, bindings }, context, () => handsBack);
@@ -156,8 +157,11 @@ async function runRounds(
       return { all, state, end: { ended: 'empty', reason } };
     }
     all.push(round.next);
+    const ownBytes = bytesOf(round.next);
+    const bytes = (state.bytes ?? 0) + ownBytes;
     state = {
       ...state,
+      bytes,
       carry: { ...carry, ...round.next },
       index: index + 1,
       previous: round.next,
@@ -166,6 +170,12 @@ async function runRounds(
     if (round.ended) return { all, state, end: { ended: 'until', reason: `After round ${index}, "${until}" held.` } };
     const flat = plateau === undefined ? null : plateauReason(plateau, state);
     if (flat !== null) return { all, state, end: { ended: 'plateau', reason: flat } };
+    // While there is room for one more: what the rounds made must not be lost for being too much.
+    if (index < max && bytes + ownBytes > valuesBytesMax) {
+      const size = `${(bytes / 1e6).toFixed(1)} MB`;
+      const reason = `After round ${index} the values of all rounds are ${size} together; at most ${valuesBytesMax / 1e6} MB can be handed on.`;
+      return { all, state, end: { ended: 'size', reason } };
+    }
   }
 }
 

@@ -53,7 +53,12 @@ export async function runPart({ scope, bindings, path, owner, role: _, ...facts 
   receiveChildStates(state, mailbox);
   const made: { [id: string]: Values } = {};
   try {
-    await runScope(scope, { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run) }, bindings, made);
+    await runScope(
+      scope,
+      { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) },
+      bindings,
+      made,
+    );
     return { made };
   } finally {
     state.close();

@@ -12,7 +12,7 @@ export async function runRound({ step, bindings, path, ...facts }: RoundArgument
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts.orders);
   receiveChildStates(state, mailbox);
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {
     const ended = await runScope(step.scope, context, bindings);
     const gain = step.gain === undefined ? undefined : ended.steps[step.gain];

@@ -16,6 +16,7 @@ import type {
   StepResult,
 } from '../plan/types.ts';
 import type { RefusedDecision } from './messages.ts';
+import type { TrialsSoFar } from './run-trials.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
 export type Values = { readonly [name: string]: Json };
@@ -83,6 +84,8 @@ export interface LoopState extends Standing {
   /** What the round before handed on. */
   readonly previous?: Values;
   readonly startedAtMs: number;
+  /** Of all rounds' values so far, as JSON. */
+  readonly bytes?: number;
 }
 
 /** What rounds need of their loop. */
@@ -129,6 +132,17 @@ export interface BatchArguments extends RunFacts {
   readonly bindings: Bindings;
 }
 
+/** The batches of a fan-out of very many legs. */
+export interface AllLegsArguments extends RunFacts {
+  readonly role: 'legs';
+  /** `tune[all]`. */
+  readonly path: string;
+  /** Path of the fan-out: `tune`. */
+  readonly owner: string;
+  readonly step: FanOutStep;
+  readonly bindings: Bindings;
+}
+
 /** Null for a leg that was skipped. */
 export type LegResult = Values | null;
 export type BatchResult = readonly LegResult[];
@@ -164,6 +178,8 @@ export interface SearchArguments extends RunFacts {
   readonly path: string;
   readonly step: Omit<SearchStep, 'with' | 'needs' | 'when'>;
   readonly with: Values;
+  /** Of a search that goes on in a new history. */
+  readonly before?: TrialsSoFar;
 }
 
 export type SearchResult = StepResult;
@@ -211,6 +227,9 @@ export interface OrdersMessage {
 /** To the parent: what the child as a whole does now. */
 export const scopeStateSignal = defineSignal<[{ path: string; state: LiveState }]>('scope-state');
 
+/** To the parent, and on to the root: steps that gave up, so that people may have them tried again. */
+export const stepsHeldSignal = defineSignal<[{ paths: readonly string[]; workflowId: string }]>('steps-held');
+
 /** From a batch of legs to its parent, and back: legs that may run at once elsewhere, and here. */
 export const slotsFreedSignal = defineSignal<[{ path: string; count: number }]>('slots-freed');
 export const slotsGivenSignal = defineSignal<[{ count: number }]>('slots-given');
@@ -221,7 +240,6 @@ export const handBackSignal = defineSignal('hand-back');
 export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
 
 /** To the root. */
-export const stepHeldSignal = defineSignal<[{ path: string; workflowId: string }]>('step-held');
 export const gateOpenedSignal = defineSignal<[{ gate: string; workflowId: string; undecided: number }]>('gate-opened');
 export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');
 export const formOpenedSignal = defineSignal<[{ path: string; workflowId: string }]>('form-opened');
@@ -236,6 +254,7 @@ export const groupGrantedSignal = defineSignal<[{ id: string }]>('group-granted'
 export const formAnswerSignal = defineSignal<[{ path: string; given: GivenAnswer | null }]>('form-answer');
 /** No batch follows; `batches` were sent in all, so that none is lost between the two workflows. */
 export const sealedSignal = defineSignal<[{ gate: string; batches: number }]>('gate-sealed');
-export const retryStepSignal = defineSignal<[{ path: string; orders: StandingOrders }]>('retry-step');
+/** From each workflow to its children, those of the steps that are within them. */
+export const retryStepsSignal = defineSignal<[{ paths: readonly string[]; orders: StandingOrders }]>('retry-steps');
 /** From each workflow to its children. */
 export const ordersSignal = defineSignal<[OrdersMessage]>('orders');

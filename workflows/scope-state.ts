@@ -1,6 +1,7 @@
 /** What a scope as a whole does now: it runs while any step runs, then is paused, waits or is held as some step is. */
 
-import { condition, isCancellation } from '@temporalio/workflow';
+import { condition, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { gatherMs } from './pace.ts';
 import type { LiveState } from './scope-messages.ts';
 
 export interface ScopeState {
@@ -30,7 +31,11 @@ export function openScopeState(publish: (state: LiveState) => Promise<void>): Sc
   const keepPublishing = async () => {
     for (;;) {
       await condition(() => closed || current() !== published);
+      // What lasts no longer than this is told to nobody: late in a history each word of it counts.
+      const ms = gatherMs(workflowInfo().historyLength);
+      if (!closed && ms > 0) await condition(() => closed, ms);
       if (closed) return;
+      if (current() === published) continue;
       published = current();
       await publish(published);
     }

@@ -1,13 +1,13 @@
 /** `search-capacity`: trials of different sizes as a child workflow, the losing ones stopped early, then the choice. */
 
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, allHandlersFinished, condition, continueAsNew } from '@temporalio/workflow';
 import type { Json, SearchStep, StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
 import { callStep, holdUntilDone, type ScopeContext, stepRequest } from './execute-step.ts';
 import { type Halving, type Rung, rungsOf } from './halving.ts';
 import { distantRoot, openMailbox, tellParent } from './mailbox.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
-import { runTrialsByStanding } from './run-trials.ts';
+import { runTrialsByStanding, type TrialActions } from './run-trials.ts';
 import type { SearchArguments, SearchResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
@@ -23,7 +23,7 @@ type SizeName = keyof typeof sizeDefaults;
 type Size = { readonly [name in SizeName]: number };
 
 export async function searchCapacity(
-  { kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, fresh, id }: SearchStep,
+  { kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, fresh, id, renewAfter }: SearchStep,
   request: StepRequest,
   context: ScopeContext,
 ): Promise<StepResult> {
@@ -33,7 +33,19 @@ export async function searchCapacity(
   const result = await inPlaceOf(context, request.path, () =>
     runChild<SearchResult>(context, request.path, {
       role: 'search',
-      step: { id, kind, version, type, queue, timeoutMs, heartbeatMs, retry, onFailure, ...(fresh && { fresh }) },
+      step: {
+        id,
+        kind,
+        version,
+        type,
+        queue,
+        timeoutMs,
+        heartbeatMs,
+        retry,
+        onFailure,
+        renewAfter,
+        ...(fresh && { fresh }),
+      },
       with: request.with,
     }),
   );
@@ -41,9 +53,11 @@ export async function searchCapacity(
 }
 
 /** The child: of the trials a train worker takes one at a time; each is reused and held by itself. */
-export async function runTrials({ step, path, with: inputs, ...facts }: SearchArguments): Promise<SearchResult> {
+export async function runTrials(args: SearchArguments): Promise<SearchResult> {
+  const { step, path, with: inputs, before, role: _role, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
-  const context = { ...facts, path, state, mailbox: openMailbox(facts.orders), root: distantRoot(facts.run) };
+  const mailbox = openMailbox(facts.orders);
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
   const sizes = sizesOf(inputs, path);
   const epochs = typeof training.epochs === 'number' ? training.epochs : epochsDefault;
@@ -62,7 +76,7 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
     return holdUntilDone(context, { path: partPath, kind }, train, onFailure);
   };
   try {
-    const { ended, stopped } = await runTrialsByStanding(sizes.length, rungs, {
+    const actions: TrialActions = {
       run: (trial, rung) => {
         const size = sizes[trial]!;
         const values = { ...training, ...size };
@@ -72,6 +86,7 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
       },
       waiting: (trials) =>
         control('count-waiting', { run: facts.run, paths: trials.map((trial) => pathOf(sizes[trial]!)) }),
+      running: () => state.running(),
       stopped: async (trial, rung, outputs) => {
         const change = {
           path: pathOf(sizes[trial]!),
@@ -82,7 +97,17 @@ export async function runTrials({ step, path, with: inputs, ...facts }: SearchAr
         } as const;
         await control('record-step', { run: facts.run, change });
       },
-    });
+    };
+    const outcome = await runTrialsByStanding(sizes.length, rungs, actions, { renewAfter: step.renewAfter, before });
+    if ('told' in outcome) {
+      await condition(allHandlersFinished);
+      return await continueAsNew<(next: SearchArguments) => Promise<SearchResult>>({
+        ...args,
+        orders: mailbox.orders.standing,
+        before: outcome,
+      });
+    }
+    const { ended, stopped } = outcome;
     const chosen = await part('choose-capacity', `${path}.choose`, {
       dataset: training.dataset ?? null,
       choose: choose ?? 'one-se',

@@ -6,7 +6,10 @@ import { expect, test } from 'vitest';
 import { readTestFile } from '../../cli/test-file.ts';
 import { historyBounds } from '../../plan/history-bound.ts';
 import { eventsMax } from '../../plan/limits.ts';
+import { plannedScope } from '../../plan/parts.ts';
+import type { Plan, PlannedStep } from '../../plan/types.ts';
 import { simulatePlan } from '../../simulate/run-plan.ts';
+import { activity, cel, fanOut, repeat, search } from '../small-plans.ts';
 import { planOf } from './compile-text.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -66,3 +69,42 @@ test('a short loop runs its rounds itself, a long one has them in batches, so th
   expect(boundsOf(loop(250))).toEqual([' run x1', 'rounds[..] rounds x3', 'rounds[] round x100']);
   for (const { events } of historyBounds(planOf(loop(10_000)))) expect(events).toBeLessThan(eventsMax);
 });
+
+const plan = (steps: readonly PlannedStep[]): Plan => ({
+  format: 1,
+  pipeline: 'wide',
+  seed: 1,
+  params: {},
+  root: plannedScope(steps),
+});
+
+test('scopes of lists and loops of any length, of very many steps, and large searches have no long history', () => {
+  const list = (id: string) => fanOut(id, [activity('', 'note')], { legs: { forEach: cel('steps.a.list') } });
+  const open = (id: string) => repeat(id, [activity('a', 'note')], { max: cel('steps.a.value') });
+  const sizes = { depth: Array.from({ length: 50 }, (_, i) => i), width: Array.from({ length: 20 }, (_, i) => i) };
+  const wide = plan([
+    activity('a', 'note'),
+    ...Array.from({ length: 8 }, (_, i) => list(`list${i}`)),
+    ...Array.from({ length: 8 }, (_, i) => open(`loop${i}`)),
+    ...Array.from({ length: 1_200 }, (_, i) => activity(`s${i}`, 'note')),
+    search('search', { with: sizes }),
+  ]);
+  const bounds = historyBounds(wide);
+  expect(Math.max(...bounds.map(({ events }) => events))).toBeLessThan(eventsMax);
+  const words = bounds.map(({ workflow, runs }) => `${workflow} ${runs}`);
+  expect(words).toEqual(expect.arrayContaining(['#2 part', 'list7[all] fan-out', 'list7[..] legs']));
+});
+
+test('a search of a thousand trials goes on in new histories', async () => {
+  const sizes = { depth: Array.from({ length: 50 }, (_, i) => i), width: Array.from({ length: 20 }, (_, i) => i) };
+  const whole = plan([search('search', { with: sizes })]);
+  const mockOf = () => ({ outputs: { AP: 0.5, flops: 1, parameters: 1, trainingLoss: 1, AP50: 0.5, seconds: 1 } });
+  const { state, steps, histories } = await simulatePlan(bundle, whole, { mockOf, answers: [], retries: [] });
+  expect(state).toBe('done');
+  expect(steps.filter(({ path, state: its }) => path.startsWith('search.trial[') && its === 'done')).toHaveLength(
+    1_000,
+  );
+  const events = histories.get('search')!;
+  const bound = historyBounds(whole).find(({ runs }) => runs === 'search')!.events;
+  expect([events > 2_500, events <= bound, bound < eventsMax]).toEqual([true, true, true]);
+}, 60_000);
