@@ -158,7 +158,11 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
+Runtime.install({
+  shutdownSignals: [],
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
+});
 const folder = await mkdtemp(join(tmpdir(), 'hardcase-histories-'));
 const store = await openFolderStore(join(folder, 'store'));
 const server = await startTemporalDevServer({

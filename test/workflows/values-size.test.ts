@@ -47,5 +47,7 @@ test('legs whose outputs are too large together hold their step', async () => {
   const legs = fanOut('legs', [activity('', 'note')], { legs: { forEach: Array.from({ length: 40 }, (_, i) => i) } });
   const { state, steps } = await simulatePlan(bundle, planOf(legs), large);
   expect(state).toBe('held');
-  expect(steps.find(({ path }) => path === 'legs')!.error).toMatch(/^The entries of "legs" from its 40 legs are 2.0 MB/);
+  expect(steps.find(({ path }) => path === 'legs')!.error).toMatch(
+    /^The entries of "legs" from its 40 legs are 2.0 MB/,
+  );
 });
