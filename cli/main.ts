@@ -778,6 +778,9 @@ add(
       'workflows,cpu,train',
     );
     command.option('--review', 'also serve the review page, on this machine alone');
+    command.option('--slots <queue=number,…>', 'steps at a time of a queue (cpu=4, others 1), such as train=2,cpu=8');
+    command.option('--memory <percent>', 'begin no second step of a queue while more memory of the machine is in use');
+    command.option('--versioned', 'runs stay with the build that began them (see "hardcase builds")');
     command.option('--workflows <file...>', 'workflows of "hardcase compile" that run in place of their pipelines');
     act(command, async (_, flags) => {
       const { runWorker } = await import('./worker.ts');
@@ -785,7 +788,29 @@ add(
         queues: text(flags.queues)!,
         review: flags.review === true,
         workflows: list(flags.workflows),
+        slots: text(flags.slots),
+        memory: text(flags.memory),
+        versioned: flags.versioned === true,
       });
+    });
+  },
+);
+
+add(
+  program,
+  'builds',
+  'which builds of hardcase serve a shared server, and which gets new runs',
+  `hardcase builds --address temporal.example:7233
+hardcase builds --current 0.2.0-1f0c5e3a9b7d    runs that begin go to this build
+hardcase builds --move cherries-1               a run goes on with the build of this installation`,
+  (command) => {
+    withJson(withEngine(command))
+      .option('--current <build>', 'let runs that begin go to this build')
+      .option('--move <run>', "let a run go on with this installation's build, as far as it replays");
+    act(command, async (_, flags) => {
+      const { runBuilds } = await import('./builds.ts');
+      const options = { current: text(flags.current), move: text(flags.move), json: flags.json === true };
+      return await runBuilds(settingsOf(flags), options);
     });
   },
 );

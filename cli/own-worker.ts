@@ -4,6 +4,7 @@ import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
 import type { HeldRun } from '../deploy/move-runs.ts';
+import type { WorkerSettings } from '../deploy/worker.ts';
 import type { Build } from '../plan/types.ts';
 import type { TemporalConnection } from './connect.ts';
 import { CommandError, exitCodes } from './output.ts';
@@ -25,19 +26,26 @@ export interface OwnWorker {
   stop(): Promise<void>;
 }
 
+export interface OwnWorkerOptions extends Pick<WorkerSettings, 'slots' | 'memoryMax'> {
+  /** Bundled workflows; those of this build where it is not given. */
+  readonly bundlePath?: string;
+  /** Runs stay with the build that began them. */
+  readonly versioned?: boolean;
+}
+
 export async function startWorker(
   settings: Settings,
   temporal: TemporalConnection,
   store: Store,
   queues: readonly string[],
-  /** Bundled workflows; those of this build where it is not given. */
-  ownBundlePath?: string,
+  own: OwnWorkerOptions = {},
 ): Promise<OwnWorker> {
   // The native worker takes half a second to load, and reading commands do not need it.
   const { DefaultLogger, Runtime } = await import('@temporalio/worker');
   const worker = await import('../deploy/worker.ts');
   const { workerIdentity } = await import('./other-workers.ts');
   const { buildOf, moveOpenRuns } = await import('../deploy/move-runs.ts');
+  const { buildIdOf } = await import('../deploy/builds.ts');
   const logFile = join(settings.folder, 'worker.log');
   mkdirSync(settings.folder, { recursive: true });
   const log = createWriteStream(logFile, { flags: 'a' });
@@ -53,7 +61,7 @@ export async function startWorker(
     }),
     telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
   });
-  const bundlePath = ownBundlePath ?? worker.defaultBundlePath();
+  const bundlePath = own.bundlePath ?? worker.defaultBundlePath();
   const build = await buildOf(bundlePath);
   // Before anything of them runs here.
   const heldRuns = temporal.engine === null ? [] : await moveOpenRuns(temporal.client, store, bundlePath, build);
@@ -64,6 +72,9 @@ export async function startWorker(
     queuePrefix: settings.queue,
     queues,
     bundlePath,
+    slots: own.slots,
+    memoryMax: own.memoryMax,
+    ...(own.versioned === true ? { deployment: { deploymentName: settings.queue, buildId: buildIdOf(build) } } : {}),
     identity: workerIdentity(store.url),
   });
   let failure: unknown;

@@ -1,8 +1,9 @@
 /** `hardcase worker`: runs steps for a Temporal server that others share, until Ctrl-C. */
 
 import { existsSync } from 'node:fs';
+import type { Build } from '../plan/types.ts';
 import { queueName } from '../workflows/messages.ts';
-import { connectTemporal, openSettingsStore, temporalTarget } from './connect.ts';
+import { connectTemporal, openSettingsStore, type TemporalConnection, temporalTarget } from './connect.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
 import { startWorker, workerQueues } from './own-worker.ts';
@@ -11,9 +12,20 @@ import type { Settings } from './settings.ts';
 
 export async function runWorker(
   settings: Settings,
-  options: { readonly queues: string; readonly review?: boolean; readonly workflows?: readonly string[] },
+  options: {
+    readonly queues: string;
+    readonly review?: boolean;
+    readonly workflows?: readonly string[];
+    /** `train=1,cpu=8` */
+    readonly slots?: string;
+    /** `80`, `80%` */
+    readonly memory?: string;
+    readonly versioned?: boolean;
+  },
 ): Promise<ExitCode> {
   const queues = readQueues(options.queues);
+  const slots = options.slots === undefined ? undefined : readSlots(options.slots, queues);
+  const memoryMax = options.memory === undefined ? undefined : readShare(options.memory);
   const target = await temporalTarget(settings);
   if (target === null) {
     throw new CommandError(
@@ -39,8 +51,14 @@ export async function runWorker(
     const problem = problemOfWorkers(store.url, await workersOf(temporal, names));
     if (problem !== null) throw new CommandError(problem, exitCodes.usage);
     const bundlePath = await bundleOf(settings, options.workflows ?? []);
-    const worker = await startWorker(settings, temporal, store, queues, bundlePath);
-    print(`Working for ${address} (${target.namespace}) on ${queues.join(', ')}; store ${store.url}. Ctrl-C stops it.`);
+    const { versioned = false } = options;
+    const worker = await startWorker(settings, temporal, store, queues, { bundlePath, slots, memoryMax, versioned });
+    const served = queues.map((queue) =>
+      slots?.[queue] === undefined ? queue : `${queue} (${slots[queue]} at a time)`,
+    );
+    print(`Working for ${address} (${target.namespace}) on ${served.join(', ')}; store ${store.url}. Ctrl-C stops it.`);
+    // Which build new runs go to is the business of who runs their workflows.
+    if (versioned && queues.includes('workflows')) await tellBuild(settings, temporal, worker.build);
     let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;
     try {
       if (options.review) {
@@ -60,6 +78,43 @@ export async function runWorker(
     interruption.restore();
   }
   return exitCodes.interrupted;
+}
+
+/** A build takes the runs that begin where no other does, or none that lives. */
+async function tellBuild(settings: Settings, temporal: TemporalConnection, build: Build): Promise<void> {
+  const { buildIdOf, makeCurrentIfFree } = await import('../deploy/builds.ts');
+  const { serverOf } = await import('./builds.ts');
+  const version = { deploymentName: settings.queue, buildId: buildIdOf(build) };
+  const other = await makeCurrentIfFree(serverOf(temporal), version);
+  print(
+    other === null
+      ? `Build ${version.buildId}: runs that begin come here, and stay with it.`
+      : `Build ${version.buildId}: its runs stay with it. Runs that begin go to build ${other}; to have them come here: ${ownCommand('builds', '--current', version.buildId)}`,
+  );
+}
+
+function readSlots(text: string, queues: readonly string[]): { readonly [queue: string]: number } {
+  const slots: { [queue: string]: number } = {};
+  for (const word of text.split(',')) {
+    const [, queue = '', count] = /^\s*([a-z][a-z0-9-]*)=([1-9]\d{0,2})\s*$/.exec(word) ?? [];
+    if (count === undefined || !queues.includes(queue) || queue === 'workflows') {
+      throw new CommandError(
+        `--slots: "${word}" is no number of steps at a time of a queue that this worker serves. Expected QUEUE=NUMBER, such as train=1,cpu=8, with one of ${queues.filter((name) => name !== 'workflows').join(', ') || 'its queues'}.`,
+        exitCodes.usage,
+      );
+    }
+    slots[queue] = Number(count);
+  }
+  return slots;
+}
+
+function readShare(text: string): number {
+  const [, percent] = /^(\d{1,2})%?$/.exec(text) ?? [];
+  if (percent !== undefined && Number(percent) >= 10) return Number(percent) / 100;
+  throw new CommandError(
+    `--memory: "${text}" is no share of the machine's memory. Expected 10 to 99 (percent).`,
+    exitCodes.usage,
+  );
 }
 
 /** Of compiled workflows; undefined where there are none, which is the shipped one. */

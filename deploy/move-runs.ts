@@ -62,12 +62,22 @@ export interface WorkflowHistory {
 
 /** Of the workflow and of its open children, where it is open. */
 async function historiesOf(client: Client, workflowId: string): Promise<WorkflowHistory[]> {
+  const own = await openWorkflow(client, workflowId);
+  if (own === null) return [];
+  const below = await Promise.all(own.children.map((child) => historiesOf(client, child)));
+  return [own.history, ...below.flat()];
+}
+
+/** With the ids of its open children; null where it is not open. */
+export async function openWorkflow(
+  client: Client,
+  workflowId: string,
+): Promise<{ readonly history: WorkflowHistory; readonly children: readonly string[] } | null> {
   const handle = client.workflow.getHandle(workflowId);
   const described = await handle.describe().catch(() => null);
-  if (described?.status.name !== 'RUNNING') return [];
-  const children = described.raw.pendingChildren ?? [];
-  const below = await Promise.all(children.map((child) => historiesOf(client, child.workflowId ?? '')));
-  return [{ workflowId, history: await handle.fetchHistory() }, ...below.flat()];
+  if (described?.status.name !== 'RUNNING') return null;
+  const children = (described.raw.pendingChildren ?? []).map((child) => child.workflowId ?? '');
+  return { history: { workflowId, history: await handle.fetchHistory() }, children };
 }
 
 /** What does not replay, or null. */

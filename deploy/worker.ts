@@ -2,7 +2,14 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { NativeConnection, type NativeConnectionOptions, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { WorkerDeploymentVersion } from '@temporalio/common';
+import {
+  NativeConnection,
+  type NativeConnectionOptions,
+  Worker,
+  type WorkerDeploymentOptions,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import type { AnyStepImplementation } from '../activities/context.ts';
 import { describeEnvironment } from '../activities/environment.ts';
 import { type Activity, createActivities } from '../activities/index.ts';
@@ -23,6 +30,12 @@ export interface WorkerSettings {
   readonly queues: readonly WorkQueue[];
   /** How Temporal names this worker to others; process and host where it is not given. */
   readonly identity?: string;
+  /** Pins runs to this version of the workers (Worker Versioning); absent: any worker takes any run. */
+  readonly deployment?: WorkerDeploymentVersion;
+  /** Steps at a time, by queue; 4 of `cpu` and 1 of any other where it is not said. */
+  readonly slots?: { readonly [queue: string]: number };
+  /** No step beyond the first of a queue begins while more of the machine's memory is in use, 0..1. */
+  readonly memoryMax?: number;
   /** Bundled workflows; the one beside the compiled code where it is not given. */
   readonly bundlePath?: string;
   /** In place of the shipped step kinds and this machine's description, for tests. */
@@ -110,7 +123,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
 }
 
 async function createWorker(
-  { namespace, queuePrefix, identity, bundlePath = defaultBundlePath() }: WorkerSettings,
+  { namespace, queuePrefix, identity, bundlePath = defaultBundlePath(), deployment, slots, memoryMax }: WorkerSettings,
   queue: WorkQueue,
   connection: NativeConnection,
   activities: { readonly [name: string]: Activity },
@@ -120,6 +133,7 @@ async function createWorker(
     namespace,
     taskQueue: queueName(queuePrefix, queue),
     ...(identity === undefined ? {} : { identity }),
+    ...(deployment === undefined ? {} : { workerDeploymentOptions: pinnedTo(deployment) }),
     shutdownForceTime: graceMs,
     // A run goes on this long after its worker was killed; the default of ten seconds is for slow networks.
     stickyQueueScheduleToStartTimeout: 5_000,
@@ -129,9 +143,19 @@ async function createWorker(
   };
   if (queue === 'workflows') return Worker.create({ ...common, workflowBundle: { codePath: bundlePath } });
   // One training takes the whole machine, and so may whatever a queue of its own is for.
-  const maxConcurrentActivityTaskExecutions = queue === 'cpu' ? lightSteps : 1;
-  return Worker.create({ ...common, activities: activities as object, maxConcurrentActivityTaskExecutions });
+  const maximumSlots = slots?.[queue] ?? (queue === 'cpu' ? lightSteps : 1);
+  const whole: WorkerOptions = { ...common, activities: activities as object };
+  if (memoryMax === undefined) return Worker.create({ ...whole, maxConcurrentActivityTaskExecutions: maximumSlots });
+  const tunerOptions = { targetMemoryUsage: memoryMax, targetCpuUsage: 1 };
+  const activityTaskSlotOptions = { minimumSlots: 1, maximumSlots, rampThrottle: 1_000 };
+  return Worker.create({ ...whole, tuner: { tunerOptions, activityTaskSlotOptions } });
 }
+
+const pinnedTo = (version: WorkerDeploymentVersion): WorkerDeploymentOptions => ({
+  version,
+  useWorkerVersioning: true,
+  defaultVersioningBehavior: 'PINNED',
+});
 
 /** Beside the compiled code; from source, where the build has put it. */
 export function defaultBundlePath(): string {

@@ -28,6 +28,7 @@ export interface Rig {
   readonly bundlePath: string;
   readonly storeFolder: string;
   readonly client: Client;
+  readonly connection: Connection;
   /** Workers of all queues, in this process. */
   startWorker(steps: Steps): Promise<RunningWorker>;
   /** Creates the run and starts its workflow. */
@@ -57,6 +58,7 @@ export async function openRig(): Promise<Rig> {
     bundlePath,
     server,
     client,
+    connection,
     startWorker: async (steps) => {
       const worker = await startWorker({
         connection: { address: server.address },

@@ -1,11 +1,12 @@
 /** Open runs of another build go on with this one where their histories replay. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
 import { buildOf, moveOpenRuns } from '../../deploy/move-runs.ts';
+import { changedBundle } from '../changed-bundle.ts';
 import { bundleWorkflows, eventually, installRuntimeOnce, openRig, type Rig } from '../rig.ts';
 import { activity } from '../small-plans.ts';
 
@@ -18,11 +19,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
   bundlePath = await bundleWorkflows(folder);
   // As if a run's first activity had another name in the next release.
-  changedPath = join(folder, 'changed.js');
-  writeFileSync(
-    changedPath,
-    readFileSync(bundlePath, 'utf8').replaceAll("'open-run'", "'begin-run'").replaceAll('"open-run"', '"begin-run"'),
-  );
+  changedPath = changedBundle(bundlePath, 'open-run', 'begin-run');
 });
 
 afterAll(() => {

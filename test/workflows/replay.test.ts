@@ -1,10 +1,11 @@
 /** Recorded histories still replay, so that open runs of an earlier build go on; and a change that breaks them is found. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { problemOfReplay } from '../../deploy/move-runs.ts';
+import { changedBundle } from '../changed-bundle.ts';
 import { bundleWorkflows, installRuntimeOnce } from '../rig.ts';
 import { readHistories, shippedPlans } from './recorded-histories.ts';
 
@@ -17,11 +18,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
   bundlePath = await bundleWorkflows(folder);
   // As if a run's first activity had another name in the next release.
-  changedPath = join(folder, 'changed.js');
-  writeFileSync(
-    changedPath,
-    readFileSync(bundlePath, 'utf8').replaceAll("'open-run'", "'begin-run'").replaceAll('"open-run"', '"begin-run"'),
-  );
+  changedPath = changedBundle(bundlePath, 'open-run', 'begin-run');
 });
 
 afterAll(() => {
