@@ -8,6 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { loadJson, saveJson } from '../../artifacts/codecs.ts';
+import { readOperations, readRun } from '../../artifacts/run-record.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
+import type { Plan } from '../../plan/types.ts';
+import { workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, cel, repeat } from '../small-plans.ts';
 
@@ -50,6 +54,51 @@ test('a step whose worker is killed runs again on the next one, and that is no f
     outputs: { value: 5 },
     attempts: [{ outcome: 'lost' }, { outcome: 'done' }],
   });
+});
+
+test('operations that were accepted hold, though the worker is killed at that moment', async () => {
+  const log = join(rig.folder, 'operated.log');
+  for (const child of processes.splice(0)) child.kill('SIGKILL');
+  const names = ['pause', 'skip', 'cancel', 'reset', 'upgrade'] as const;
+  const step = (name: string, id: string, needs: string[] = []) =>
+    activity(id, 'unsteady', { needs, with: { name, id } });
+  for (const name of names) {
+    const second = name === 'pause' ? [step(name, 'b', ['a'])] : [];
+    await rig.startRun(name, { steps: [step(name, 'a'), ...second] });
+  }
+  const handleOf = (name: (typeof names)[number]) => rig.client.workflow.getHandle(workflowIdOf(name));
+  const first = startWorkerProcess(log);
+  await eventually(async () => (await startsIn(log)) >= 3);
+  const by = { by: 'ada', reason: 'a test' };
+  const scope = { steps: [step('upgrade', 'a'), step('upgrade', 'b', ['a'])] };
+  const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root: scope };
+  const planDigest = await rig.store.putObject(Buffer.from(canonicalJson(plan)));
+  const file = { file: 'test.yaml', source: planDigest, params: {} };
+  await Promise.all([
+    handleOf('pause').executeUpdate('pause', { args: [by] }),
+    handleOf('skip').executeUpdate('skip', { args: [{ ...by, path: 'a' }] }),
+    handleOf('cancel').executeUpdate('cancel', { args: [by] }),
+    handleOf('reset').executeUpdate('reset', { args: [{ ...by, path: 'a' }] }),
+    handleOf('upgrade').executeUpdate('upgrade', {
+      args: [{ ...by, planDigest, scope, file, changes: [], recorded: {} }],
+    }),
+  ]);
+  first.kill('SIGKILL');
+  const second = startWorkerProcess(log);
+  expect(await handleOf('skip').result()).toEqual({ state: 'done' });
+  expect(await handleOf('cancel').result()).toEqual({ state: 'cancelled' });
+  expect(await handleOf('reset').result()).toEqual({ state: 'done' });
+  expect(await handleOf('upgrade').result()).toEqual({ state: 'done' });
+  expect(await rig.states('skip')).toEqual(['a: skipped']);
+  expect(await rig.states('upgrade')).toEqual(['a: done', 'b: done']);
+  // Whether its step had begun by then or not, it goes on only when it is resumed.
+  await eventually(async () => (await readRun(rig.store, 'pause'))?.state.state === 'paused');
+  await handleOf('pause').executeUpdate('resume', { args: [by] });
+  second.kill('SIGKILL');
+  startWorkerProcess(log);
+  expect(await handleOf('pause').result()).toEqual({ state: 'done' });
+  const recorded = async (name: string) => (await readOperations(rig.store, name)).map(({ operation }) => operation);
+  for (const name of names) expect(await recorded(name)).toEqual(name === 'pause' ? [name, 'resume'] : [name]);
 });
 
 test('a worker that is shut down gives its step back at once', async () => {
