@@ -91,7 +91,7 @@ try {
     markdownTable(['a second run of the same', 'time', 'steps a second'], reused),
   ].join('\n\n');
   console.log(`\n${text}`);
-  if (values.append) appendToFile(join(root, 'docs/benchmarks.md'), 'Engine', text);
+  if (values.append) appendToFile(join(root, 'docs/benchmarks.md'), 'The engine', text);
 } finally {
   await service.close();
 }

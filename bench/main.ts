@@ -9,12 +9,14 @@ const benchmarks: Readonly<Record<string, string>> = {
   claims: 'the published claims as experiments on synthetic scenes',
   engine: 'what the interpreter costs beside workflows written by hand',
   dynamics: 'what the rules of quarantine pick, against the truth',
+  'engine-memory': 'memory of a worker over 10,000 workflows',
   fuzz: 'parser and compiler on mutated pipeline files',
   histories: 'how long the histories of the widest and the longest runs become',
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',
   review: 'how soon a reviewer meets planted label errors, beside other rankings',
+  start: 'time from the command to the first activity of its run',
   train: 'speed and memory of training and inference beside PyTorch',
 };
 
