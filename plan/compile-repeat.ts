@@ -78,7 +78,7 @@ export function compileRepeat(
   checkNext(compiling, draft, nextPointer, carryTypes, nextTypes);
   const plateau = planPlateau(compiling, draft, names);
   const budgetMs = planBudget(compiling, draft);
-  outer.steps.set(draft.id, outputsType(draft.id, nextTypes, draft.metric !== undefined));
+  outer.steps.set(draft.id, outputsType(draft, nextTypes));
 
   const emptyKey = hardSelectionKey(draft, nextPointer, carryTypes);
   if (!compiled.complete) return null;
@@ -150,12 +150,14 @@ function roundType(previous: RecordType): RecordType {
   return { type: 'record', role: 'round', owner: 'round', fields };
 }
 
-function outputsType(id: string, next: ReadonlyMap<string, ExpressionType>, hasMetric: boolean): ExpressionType {
-  const round: RecordType = { type: 'record', role: 'object', owner: `a round of "${id}"`, fields: next };
+function outputsType(draft: RepeatDraft, next: ReadonlyMap<string, ExpressionType>): ExpressionType {
+  const { id } = draft;
+  const remedyFor = (name: string) => loopRemedy(draft, next, name);
+  const round: RecordType = { type: 'record', role: 'object', owner: `a round of "${id}"`, fields: next, remedyFor };
   const fields = new Map<string, ExpressionType>([
     ['all', listType(round)],
     ['last', round],
-    ...(hasMetric
+    ...(draft.metric !== undefined
       ? ([
           ['best', round],
           ['bestRound', numberType],
@@ -165,7 +167,19 @@ function outputsType(id: string, next: ReadonlyMap<string, ExpressionType>, hasM
     ['ended', stringType],
     ['reason', stringType],
   ]);
-  return { type: 'record', role: 'outputs', owner: `loop "${id}"`, fields };
+  return { type: 'record', role: 'outputs', owner: `loop "${id}"`, fields, remedyFor };
+}
+
+/** How to come by what a loop's rounds do not hand on, or by what is read of the loop in place of a round. */
+function loopRemedy(draft: RepeatDraft, next: ReadonlyMap<string, ExpressionType>, name: string): string | undefined {
+  const ofRound = `steps.${draft.id}.last.${name}`;
+  if (next.has(name)) return `A round has it: ${ofRound}, or steps.${draft.id}.all for every round.`;
+  const maker = draft.body.find(
+    (each) => 'row' in each && each.row !== undefined && Object.hasOwn(each.row.outputs, name),
+  );
+  if (maker === undefined && next.size > 0) return undefined;
+  const source = `\${{ steps.${maker?.id ?? 'STEP'}.${maker === undefined ? 'OUTPUT' : name} }}`;
+  return `Rounds hand on what "next" of the loop names: add \`${name}: ${source}\` to it, then read ${ofRound}.`;
 }
 
 /** What the round before handed on, as far as it is known before the round itself is compiled. */

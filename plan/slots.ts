@@ -166,7 +166,16 @@ function readExpression(
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     const range = placeOfText(compiling, pointer, text, shift(error.range, expression.range.start));
-    compiling.problems.push({ code: error.code, range, message: error.message });
+    const { hint, replacement } = error.remedy ?? {};
+    const fix =
+      replacement === undefined ? undefined : { title: `Write ${replacement}`, edits: [{ range, text: replacement }] };
+    compiling.problems.push({
+      code: error.code,
+      range,
+      message: error.message,
+      ...(hint === undefined ? {} : { hint }),
+      ...(fix === undefined ? {} : { fix }),
+    });
     return { ...expression, node: null, references: [] };
   }
 }

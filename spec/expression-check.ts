@@ -274,7 +274,7 @@ class Checker {
           place,
           'UNKNOWN_OUTPUT',
           `${reads}, but ${left.owner} has no output "${name}".`,
-          this.#suggestion(name, known, 'Its outputs'),
+          left.remedyFor?.(name) ?? this.#suggestion(name, known, 'Its outputs'),
           this.#nameFix(name, known, place),
         );
       default:
@@ -282,7 +282,7 @@ class Checker {
           place,
           'UNKNOWN_NAME',
           `${reads}, but ${left.owner} has no "${name}".`,
-          this.#suggestion(name, known, 'It has'),
+          left.remedyFor?.(name) ?? this.#suggestion(name, known, 'It has'),
           this.#nameFix(name, known, place),
         );
     }

@@ -13,6 +13,8 @@ export interface RecordType {
   /** `step "train"`: whose fields these are. */
   readonly owner: string;
   readonly fields: ReadonlyMap<string, ExpressionType>;
+  /** What to do for a name that is not among the fields, where there is more to say than which are. */
+  readonly remedyFor?: (name: string) => string | undefined;
 }
 
 export const anyType: ExpressionType = { type: 'any' };

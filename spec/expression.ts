@@ -5,6 +5,7 @@
  */
 
 import { type ASTNode, Environment, ParseError } from '@marcbachmann/cel-js';
+import { type SyntaxRemedy, syntaxRemedy } from './expression-slips.ts';
 import type { PlainValue, Range } from './types.ts';
 
 /**
@@ -46,8 +47,11 @@ export interface ExpressionScope {
 export class ExpressionError extends Error {
   readonly code: 'EXPRESSION_SYNTAX' | 'EXPRESSION_LIMIT' | 'EXPRESSION_TYPE';
   readonly range: Range;
-  constructor(code: ExpressionError['code'], message: string, range: Range) {
+  /** What to write, where it can be told. */
+  readonly remedy: SyntaxRemedy | undefined;
+  constructor(code: ExpressionError['code'], message: string, range: Range, remedy?: SyntaxRemedy) {
     super(message);
+    this.remedy = remedy;
     this.name = 'ExpressionError';
     this.code = code;
     this.range = range;
@@ -92,7 +96,8 @@ export function parseExpression(source: string): ASTNode {
     const limit = error.code === 'limit_exceeded';
     const range = error.range ?? { start: 0, end: source.length };
     const message = limit ? 'The expression is too large or nested too deep.' : readableSyntaxError(error, source);
-    throw new ExpressionError(limit ? 'EXPRESSION_LIMIT' : 'EXPRESSION_SYNTAX', message, range);
+    if (limit) throw new ExpressionError('EXPRESSION_LIMIT', message, range);
+    throw new ExpressionError('EXPRESSION_SYNTAX', message, range, syntaxRemedy(source, range));
   }
   if (isDeeperThan(node, expressionLimits.rowDepth)) {
     const message = 'The expression is too large or nested too deep.';
@@ -130,6 +135,9 @@ const tokenWords: { readonly [token: string]: string } = {
 function readableSyntaxError(error: ParseError, source: string): string {
   if (source.trim() === '') return 'The expression is empty.';
   if (/^Unexpected token: EOF/.test(error.summary)) return 'The expression ends too early.';
+  if (error.range !== undefined && /^Unexpected character/.test(error.summary)) {
+    return `Unexpected "${source.slice(error.range.start, error.range.end)}".`;
+  }
   const summary = error.summary.replace(/\b[A-Z]{2,}\b/g, (token) => tokenWords[token] ?? token.toLowerCase());
   return /[.!?]$/.test(summary) ? summary : `${summary}.`;
 }

@@ -16,8 +16,8 @@ import {
   type YAMLMap,
 } from 'yaml';
 import type { Problem } from './diagnostic.ts';
-import { quoteExpressionsFix } from './fixes.ts';
 import { type NodePlace, type ParsedSpec, type PlainValue, pointerTo, type Range, type SourceText } from './types.ts';
+import { describeYamlError } from './yaml-errors.ts';
 
 /** A pipeline that people wrote is far below; a file beyond is a mistake or an attack. */
 const charactersMax = 8_000_000;
@@ -339,30 +339,7 @@ function syntaxProblem(error: YAMLError, text: string): Problem {
   // At the end of a file the library points behind its last character.
   const start = Math.min(error.pos[0], text.length);
   const range = { start, end: Math.min(Math.max(error.pos[1], start), text.length) };
-  return { code: 'YAML_SYNTAX', range, message: sentence(readable(error.message)), ...remedyFor(error, text) };
-}
-
-function remedyFor(error: YAMLError, text: string): Pick<Problem, 'hint' | 'fix'> {
-  if (error.code === 'TAB_AS_INDENT') return { hint: 'Indent with spaces; YAML allows no tabs there.' };
-  if (error.code === 'TAG_RESOLVE_FAILED') return { hint: 'Remove the tag; a pipeline file uses plain values only.' };
-  const start = text.lastIndexOf('\n', error.pos[0] - 1) + 1;
-  const length = text.slice(start).search(/[\r\n]/);
-  const end = length === -1 ? text.length : start + length;
-  // In { } and [ ] the braces of an expression would be YAML's own.
-  if (!/[{[,][^"']*\$\{\{/.test(text.slice(start, end))) return {};
-  const hint = 'Inside { } and [ ], put an expression in quotes: "${{ ... }}".';
-  return { hint, ...quoteExpressionsFix(text, { start, end }) };
-}
-
-/** The library's names of its own tokens say nothing to people. */
-function readable(message: string): string {
-  if (/flow-error-end/.test(message))
-    return 'A bracket or a quote is not closed, or what is inside stands too far to the left';
-  return message.replace('Missing closing "quote', 'A quote is not closed');
-}
-
-function sentence(message: string): string {
-  return /[.!?]$/.test(message) ? message : `${message}.`;
+  return { code: 'YAML_SYNTAX', range, ...describeYamlError(error, text) };
 }
 
 function tooMany(range: Range): Problem {

@@ -1,8 +1,8 @@
 /** What a loop can do beside its rounds, from a file to the plan. */
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { RepeatStep } from '../../plan/types.ts';
-import { planOf, problemsOf, stepOf } from './compile-text.ts';
+import { compileText, planOf, problemsOf, stepOf } from './compile-text.ts';
 
 const loop = (repeat: string, next = 'AP: "${{ steps.train.AP }}"', epochs = '${{ 1 }}') => `
       name: loop
@@ -56,4 +56,31 @@ test('the round before is typed, and asked for before it is read', () => {
   expect(problemsOf(loop(repeat, model, '${{ has(round.previous.model) ? round.previous.model : 1 }}'))).toEqual([
     '8 EXPRESSION_TYPE 1',
   ]);
+});
+
+describe('what a loop does not hand on is told with what to add', () => {
+  const reading = (read: string, next = '') => `
+    name: a
+    steps:
+      data: { uses: synthesize }
+      rounds:
+        repeat: { max: 3 }
+        steps:
+          fit: { uses: train, with: { dataset: "\${{ steps.data.dataset }}" } }
+        ${next}
+      out: { uses: evaluate, with: { models: ["\${{ ${read} }}"], dataset: "\${{ steps.data.dataset }}" } }
+  `;
+
+  test.each([
+    ['steps.rounds.last.model', '', 'add `model: ${{ steps.fit.model }}` to it, then read steps.rounds.last.model.'],
+    ['steps.rounds.all[0].model', '', 'add `model: ${{ steps.fit.model }}` to it, then read steps.rounds.last.model.'],
+    ['steps.rounds.model', '', 'add `model: ${{ steps.fit.model }}` to it, then read steps.rounds.last.model.'],
+    ['steps.rounds.last.x', '', 'add `x: ${{ steps.STEP.OUTPUT }}` to it, then read steps.rounds.last.x.'],
+    ['steps.rounds.m', 'next: { m: "${{ steps.fit.model }}" }', 'A round has it: steps.rounds.last.m'],
+    ['steps.rounds.last.mm', 'next: { m: "${{ steps.fit.model }}" }', 'Did you mean "m"?'],
+  ])('%s of a loop with %j', (read, next, hint) => {
+    const { diagnostics } = compileText(reading(read, next));
+    const found = diagnostics.find(({ code }) => code === 'UNKNOWN_NAME' || code === 'UNKNOWN_OUTPUT');
+    expect(found?.hint).toContain(hint);
+  });
 });

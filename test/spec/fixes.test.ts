@@ -40,6 +40,10 @@ describe.each([
   ['a param', 'more: { uses: synthesize, with: { images: "${{ params.epoch }}" } }', 'epoch }', 'epochs }'],
   ['a function', 'more: { uses: synthesize, with: { images: "${{ maks(3, 20) }}" } }', 'maks', null],
   ['a method', 'more: { uses: synthesize, when: "[1].filtre(x, x > 0).size() > 0" }', 'filtre', 'filter'],
+  ['one sign for equal', 'more: { uses: synthesize, when: "params.epochs = 3" }', 's = 3', 's == 3'],
+  ['three signs for equal', 'more: { uses: synthesize, when: "params.epochs === 3" }', '===', '=='],
+  ['three signs for unequal', 'more: { uses: synthesize, when: "params.epochs !== 3" }', '!==', '!='],
+  ['a word for an operator', 'more: { uses: synthesize, when: "params.epochs > 3 and true" }', 'and', '&&'],
   ['a number in quotes', 'more: { uses: synthesize, with: { images: "20" } }', '"20"', '20'],
   [
     'a truth value as a word',
@@ -72,6 +76,9 @@ describe.each([
 test.each([
   ['a key whose right form is there', 'more: { uses: synthesize, with: { imagse: 20, images: 20 } }'],
   ['an output of another kind', 'more: { uses: train, with: { dataset: "${{ steps.data.truth }}" } }'],
+  ['an arrow', 'more: { uses: synthesize, when: "params.epochs => 3" }'],
+  ['an argument by name', 'more: { uses: synthesize, when: "size(x = 3) > 1" }'],
+  ['an equal without its other side', 'more: { uses: synthesize, when: "params.epochs =" }'],
   ['a number with a unit', 'more: { uses: synthesize, with: { images: "20 images" } }'],
   ['a number that quotes would change', 'more: { uses: synthesize, with: { images: "007" } }'],
   ['a duration without a unit', 'more: { uses: synthesize, timeout: 30 }'],
@@ -98,4 +105,16 @@ test('a default with quotes that it should not have is mended', () => {
   const yaml =
     'name: a\nparams: { n: { type: integer, default: "20" } }\nsteps: { data: { uses: synthesize, with: { images: "${{ params.n }}" } } }';
   expect(fixed(yaml)).toContain('default: 20 }');
+});
+
+test.each([
+  ['params.epochs = 3', 'Unexpected "=".', 'Equal is written ==, unequal !=.'],
+  ['params.epochs => 3', 'Unexpected "=".', 'At least is written >=; a condition ? one value : another.'],
+  ['not has(steps.data.dataset)', 'Unexpected "has".', '"not" is written !, as in !has(steps.review.dataset).'],
+  ['params.epochs <> 3', 'Unexpected token: gt.', 'Unequal is written !=.'],
+  ['true or false', 'Unexpected "or".', '"or" is written ||.'],
+])('%s is told with what CEL has in its place', (source, message, hint) => {
+  const { diagnostics } = compileText(step(`more: { uses: synthesize, when: "${source}" }`));
+  const found = diagnostics.find(({ code }) => code === 'EXPRESSION_SYNTAX');
+  expect([found?.message, found?.hint]).toEqual([message, hint]);
 });

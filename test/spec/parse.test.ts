@@ -85,6 +85,34 @@ describe('bad text', () => {
   });
 
   test.each([
+    ['a: "x" y\n', 'The value has ended before "y"', 'Put the whole value in quotes'],
+    ['when: "a" == b\n', 'The value has ended before "="', 'Put the whole value in quotes'],
+    ['title: Cats: a tale\n', 'This value holds ": "', 'Put text that holds ": " in quotes'],
+    ['a: { b: 1 c: 2 }\n', 'An entry inside { } or [ ] is followed by another without a comma', 'Separate entries'],
+    ['a: { uses: x\nb: { uses: y }\n', 'is not closed here, where "b" is', 'Close { with }'],
+    ["a: 'x\nb: 2\n", 'A quote is not closed.', 'Close it with the same sign'],
+    ['a: {b: 1}}\n', '"}" closes nothing that is open.', 'open its bracket before'],
+    ['a: [,1]\n', 'There is no entry before this comma.', 'Remove the comma'],
+    ['a: - b\n', 'A list with "-" begins on the line of its key.', 'Begin it on the next line'],
+    ['a:\n  b: 1\n c: 2\n', 'This line is indented otherwise', 'in the same column'],
+    ['a:\n  b: 1\n  - 2\n', 'Entries of a list and keys of a mapping are mixed', 'Begin every entry of a list'],
+    ['a: 1\nb\n', 'This is neither a key nor a value.', 'Write a key with ": " behind it'],
+    ['a: @x\n', 'A value cannot begin with "@" unless', 'Put the value in quotes.'],
+    ['a: | x\n  y\n', 'Text stands behind | or >', 'Begin the text on the next line'],
+    ['a: "\\q"\n', 'After this \\ comes no letter', 'use single quotes'],
+    ['a: &x *y\n', 'An anchor (&name) or an alias (*name)', 'put text that begins with & or * in quotes'],
+    ['a: {b: 1}#c\n', 'A comment begins right behind a value.', 'Put a space before the "#".'],
+    [`${'k'.repeat(1100)}: 1\n`, 'A key is longer than 1024 characters.', 'Shorten it.'],
+    ['a:\n\tb: 1\n', 'Tabs are not allowed as indentation.', 'Indent with spaces'],
+    ['when: !has(x)\n', 'is a tag of YAML', 'Put a condition or text that begins with "!" in quotes'],
+  ])('%j is told in words for people, with a hint', (text, message, hint) => {
+    const [problem] = parse(text).problems;
+    expect(problem?.message).toContain(message);
+    expect(problem?.message).not.toMatch(/\b(flow|node|token|scalar|implicit|indicator)\b/i);
+    expect(problem?.hint).toContain(hint);
+  });
+
+  test.each([
     ['nested a little too deep', `${'['.repeat(103)}${']'.repeat(103)}`],
     ['nested beyond the stack', '['.repeat(20_000)],
     ['nested beyond the stack in blocks', '- '.repeat(20_000)],
