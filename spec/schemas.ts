@@ -31,6 +31,8 @@ export interface Schema {
   readonly type?: string | readonly string[];
   readonly const?: PlainValue;
   readonly enum?: readonly PlainValue[];
+  /** A word of editors: what each value of `enum` means. */
+  readonly enumDescriptions?: readonly string[];
   readonly default?: PlainValue;
   readonly minimum?: number;
   readonly maximum?: number;

@@ -62,10 +62,12 @@ test('every key of a pipeline file is described, for editors', () => {
 
 test('there is a schema for each public kind, and the pipeline schema offers just those', () => {
   const pipeline = schemaOf('pipeline.schema.json') as unknown as {
-    $defs: { step: { properties: { uses: { enum: string[] } } } };
+    $defs: { step: { properties: { uses: { enum: string[]; enumDescriptions: string[] } } } };
   };
   expect([...stepKindNames()].sort()).toEqual([...publicKinds].sort());
-  expect([...pipeline.$defs.step.properties.uses.enum].sort()).toEqual([...publicKinds].sort());
+  const { uses } = pipeline.$defs.step.properties;
+  expect([...uses.enum].sort()).toEqual([...publicKinds].sort());
+  expect(uses.enumDescriptions).toEqual(uses.enum.map((kind) => kindSchema(kind).description));
 });
 
 describe.each(publicKinds)('%s', (kind) => {
