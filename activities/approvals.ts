@@ -88,7 +88,8 @@ async function answerBeforeFork(
   const fork = (await readRun(store, run))?.header.fork;
   if (fork === undefined) return null;
   const approval = await readApproval(store, fork.run, path);
-  return approval?.state === 'answered' && approval.shown === shown ? approval : null;
+  if (approval?.state !== 'answered' || approval.shown !== shown) return null;
+  return { ...approval, carriedFrom: approval.carriedFrom ?? fork.run };
 }
 
 async function recordWaiting(
@@ -142,8 +143,11 @@ export async function closeApproval(
   });
   const outputs = { ...counts.answer, by: counts.by, expired: counts.via === 'timeout' };
   const record = await readStepRecord(store, run, path);
-  const done = { state: 'done', endedAt: now, outputs, waitingFor: undefined, note: noteOf(counts) } as const;
-  await writeStepRecord(store, run, { path, kind: 'approve', reused: false, ...record, ...done }, { again: true });
+  const done = { state: 'done', endedAt: now, outputs, waitingFor: undefined } as const;
+  const { carriedFrom } = approval;
+  const note = carriedFrom === undefined ? noteOf(counts) : `${noteOf(counts)} (carried over from ${carriedFrom})`;
+  const marks = { reused: carriedFrom !== undefined, note };
+  await writeStepRecord(store, run, { path, kind: 'approve', ...record, ...done, ...marks }, { again: true });
   return outputs;
 }
 

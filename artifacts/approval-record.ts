@@ -29,6 +29,8 @@ export interface ApprovalRecord {
   /** SHA-256 of message, form and shown values, as canonical JSON: what the answer is an answer to. */
   readonly shown: string;
   readonly given?: GivenAnswer;
+  /** The run in which the question was answered, where that was another one: the answer was carried over into a fork. */
+  readonly carriedFrom?: string;
 }
 
 export interface GivenAnswer {

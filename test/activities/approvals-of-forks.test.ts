@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApprovalRequest, closeApproval, openApproval } from '../../activities/approvals.ts';
 import type { ActivityDeps } from '../../activities/attempt.ts';
+import { readApproval } from '../../artifacts/approval-record.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
-import { createRun } from '../../artifacts/run-record.ts';
+import { createRun, readRun, readStepRecord } from '../../artifacts/run-record.ts';
+import { explainStep } from '../../cli/why.ts';
 import { testEnvironment } from '../small-plans.ts';
 
 let folder: string;
@@ -24,7 +26,14 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hardcase-approvals-'));
   const store = await openFolderStore(folder);
   deps = { store, describeEnvironment: async () => testEnvironment };
-  const header = { pipeline: 'p', planDigest: '0', source: '0', file: 'p.yaml', params: {}, createdAt: now };
+  const header = {
+    pipeline: 'p',
+    planDigest: '0'.repeat(64),
+    source: '0'.repeat(64),
+    file: 'p.yaml',
+    params: {},
+    createdAt: now,
+  };
   await createRun(store, { ...header, run: 'origin' });
   for (const run of ['fork', 'later', 'other']) {
     await createRun(store, { ...header, run, fork: { run: 'origin', from: 'more', params: {} } });
@@ -40,6 +49,25 @@ test('what was answered before the step that a fork goes its own way from is not
   expect(approval).toMatchObject({ state: 'answered', given: { by: 'ann', answer: { go: true } } });
   const outputs = await closeApproval(deps, { run: 'fork', path: 'ok', given: approval.given!, now });
   expect(outputs).toEqual({ go: true, by: 'ann', expired: false });
+});
+
+test('an answer that was carried over is marked so in the record, in why, and in the fork of a fork', async () => {
+  await createRun(deps.store, {
+    ...(await readRun(deps.store, 'fork'))!.header,
+    run: 'fork2',
+    fork: { run: 'fork', from: 'more', params: {} },
+  });
+  const { approval } = await openApproval(deps, request('fork2'));
+  await closeApproval(deps, { run: 'fork2', path: 'ok', given: approval.given!, now });
+  const note = 'answered by ann (carried over from origin)';
+  for (const run of ['fork', 'fork2']) {
+    expect(await readApproval(deps.store, run, 'ok')).toMatchObject({ carriedFrom: 'origin', given: { by: 'ann' } });
+    expect(await readStepRecord(deps.store, run, 'ok')).toMatchObject({ state: 'done', reused: true, note });
+    const why = await explainStep(deps.store, (await readRun(deps.store, run))!.header, 'ok');
+    expect(why).toMatchObject({ reused: true, because: `People decide it: ${note}.` });
+  }
+  expect(await readApproval(deps.store, 'origin', 'ok')).not.toHaveProperty('carriedFrom');
+  expect(await readStepRecord(deps.store, 'origin', 'ok')).toMatchObject({ reused: false, note: 'answered by ann' });
 });
 
 test('a gate behind that step is asked anew, and so is another question', async () => {
