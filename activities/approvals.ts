@@ -51,7 +51,9 @@ export async function openApproval({ store }: ActivityDeps, request: ApprovalReq
     await recordWaiting(store, run, before, request.with);
     return { approval: before, escalateTo };
   }
-  const inherited = request.fresh === undefined ? await answerBeforeFork(store, run, path, shown) : null;
+  // A gate that this run has closed before is opened again on purpose, by a reset say: people want to be asked.
+  const mayInherit = before === null && request.fresh === undefined;
+  const inherited = mayInherit ? await answerBeforeFork(store, run, path, shown) : null;
   if (inherited !== null) {
     await writeApproval(store, run, inherited);
     await recordWaiting(store, run, inherited, request.with);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApprovalRequest, closeApproval, openApproval } from '../../activities/approvals.ts';
 import type { ActivityDeps } from '../../activities/attempt.ts';
-import { readApproval } from '../../artifacts/approval-record.ts';
+import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { createRun, readRun, readStepRecord } from '../../artifacts/run-record.ts';
 import { explainStep } from '../../cli/why.ts';
@@ -68,6 +68,16 @@ test('an answer that was carried over is marked so in the record, in why, and in
   }
   expect(await readApproval(deps.store, 'origin', 'ok')).not.toHaveProperty('carriedFrom');
   expect(await readStepRecord(deps.store, 'origin', 'ok')).toMatchObject({ reused: false, note: 'answered by ann' });
+});
+
+test('a gate of a fork that is reset is asked anew', async () => {
+  const { header } = (await readRun(deps.store, 'fork'))!;
+  await createRun(deps.store, { ...header, run: 'reset' });
+  const { given: _, ...asked } = (await openApproval(deps, request('reset'))).approval;
+  await writeApproval(deps.store, 'reset', { ...asked, state: 'closed', closedAt: now });
+  const { approval } = await openApproval(deps, request('reset'));
+  expect(approval.state).toBe('open');
+  expect(approval).not.toHaveProperty('carriedFrom');
 });
 
 test('a gate behind that step is asked anew, and so is another question', async () => {
