@@ -108,7 +108,8 @@ test('the same id and plan again only shows the report; another plan under that 
   const other = await hardcase('run', 'small.yaml', '--run', 'first', '-p', 'steps=5');
   expect(other.code).toBe(1);
   expect(other.stderr).toContain('The run id "first" belongs to another plan (of small.yaml).');
-  expect(other.stderr).toContain('  params.steps: 4 -> 5\n  steps.model.with.steps: 4 -> 5\n');
+  // What -p gives stands on no line of the file.
+  expect(other.stderr).toContain('  params.steps: 4 -> 5\n  steps.model.with.steps: 4 -> 5 (line 10)\n');
   expect(engine()).toBe(null);
 });
 
