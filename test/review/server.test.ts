@@ -2,7 +2,7 @@
 
 import { request as httpRequest } from 'node:http';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type ApprovalRecord, writeApproval } from '../../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { writeGate } from '../../artifacts/gate-record.ts';
@@ -219,6 +219,8 @@ describe('for those with a token', () => {
 
 describe('roles', () => {
   test('a viewer looks, decides nothing, and blocks nobody', async () => {
+    // What was decided another way reaches the server with the next reading of the record.
+    await vi.waitFor(async () => expect((await json<GateJson>(gatePath)).decided).toBe(5), 10_000);
     const before = await lease('client-three', [], 3);
     const looked = await lease('client-viewer', [], 3, tokens.viewer);
     expect(looked.candidates).toHaveLength(3);
