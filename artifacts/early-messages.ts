@@ -16,8 +16,10 @@ export type EarlyMessage =
   | { readonly gate: string; readonly batch: EarlyBatch }
   | { readonly gate: string; readonly given: GivenAnswer };
 
+/** Decisions that somebody sent at once. */
 export interface EarlyBatch {
   readonly gate: string;
+  /** Names the record; begins with the number of the batch in the gate, so that records sort by arrival. */
   readonly batch: string;
   readonly by: string;
   readonly at: string;

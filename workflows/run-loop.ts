@@ -3,7 +3,7 @@
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { ApplicationFailure, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
 import { roundsInline, roundsMax, roundsPerBatch, valuesBytesMax } from '../plan/limits.ts';
-import { bodyOfRound } from '../plan/loop-body.ts';
+import { bodyOfRound, wallTime } from '../plan/loop-body.ts';
 import { plateauReason, standingAfter } from '../plan/plateau.ts';
 import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
@@ -193,15 +193,4 @@ export function checkedMax(max: Json, path: string): number {
 
 async function isEmpty(selection: Json | undefined): Promise<boolean> {
   return selection !== undefined && (await control('count-images', { selection })) === 0;
-}
-
-export function wallTime(ms: number): string {
-  const units = [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-    ['s', 1_000],
-  ] as const;
-  const [unit, size] = units.find(([, each]) => ms >= each && ms % each === 0) ?? (['ms', 1] as const);
-  return `${ms / size} ${unit}`;
 }

@@ -2,7 +2,7 @@
 
 import { defineSignal } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
-import type { Decision } from '../detection/types.ts';
+import type { EarlyBatch } from '../artifacts/early-messages.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { Standing } from '../plan/plateau.ts';
 import type {
@@ -185,16 +185,7 @@ export interface SearchArguments extends RunFacts {
 export type SearchResult = StepResult;
 
 /** Decisions on their way from the root to the workflow that holds the gate, and from there to the ledger. */
-export interface QueuedBatch {
-  readonly gate: string;
-  /** Names the record; begins with the number of the batch in the gate, so that records sort by arrival. */
-  readonly batch: string;
-  readonly by: string;
-  readonly at: string;
-  readonly via: 'update' | 'signal';
-  readonly shown?: string;
-  readonly decisions?: readonly Decision[];
-  readonly reference?: string;
+export interface QueuedBatch extends EarlyBatch {
   /** Goes on with what is decided. */
   readonly proceed?: true;
 }

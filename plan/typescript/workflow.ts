@@ -2,6 +2,7 @@
 
 import { anyType, type ExpressionType, numberType, stringType } from '../../spec/expression-types.ts';
 import { expressionType } from '../checks.ts';
+import { wallTime } from '../loop-body.ts';
 import { stepKinds } from '../step-kinds.ts';
 import type {
   DeclaredType,
@@ -744,15 +745,4 @@ function compareNames(a: string, b: string): number {
   const keyOf = (name: string) =>
     [...name].map((letter) => `${letter.toLowerCase()}${/[A-Z]/.test(letter) ? 0 : 1}`).join('');
   return keyOf(a) < keyOf(b) ? -1 : 1;
-}
-
-function wallTime(ms: number): string {
-  const units = [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-    ['s', 1_000],
-  ] as const;
-  const [unit, size] = units.find(([, each]) => ms >= each && ms % each === 0) ?? (['ms', 1] as const);
-  return `${ms / size} ${unit}`;
 }

@@ -41,16 +41,16 @@ beforeAll(async () => {
   ]);
   const { accessKey, secretKey, address, endpoint } = minio;
   const [host = '', port = ''] = address.split(':');
-  await new MinioClient({ endPoint: host, port: Number(port), useSSL: false, accessKey, secretKey }).makeBucket('work');
+  await new MinioClient({ endPoint: host, port: Number(port), useSSL: false, accessKey, secretKey }).makeBucket('lab');
   environment = {
     TEMPORAL_ADDRESS: temporal.address,
-    HARDCASE_STORE: 's3://work/hardcase',
+    HARDCASE_STORE: 's3://lab/hardcase',
     AWS_ENDPOINT_URL: endpoint,
     AWS_ACCESS_KEY_ID: accessKey,
     AWS_SECRET_ACCESS_KEY: secretKey,
     AWS_REGION: 'us-east-1',
   };
-  store = await openS3Store('s3://work/hardcase', environment);
+  store = await openS3Store('s3://lab/hardcase', environment);
 });
 
 afterAll(async () => {
