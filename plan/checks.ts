@@ -73,6 +73,7 @@ export function checkGuards(
   { mayBeEmpty, mayBeAbsent }: Pick<ScopeView, 'mayBeEmpty' | 'mayBeAbsent'>,
   when: Slot | boolean | undefined,
 ): void {
+  if (mayBeEmpty.size === 0 && mayBeAbsent.size === 0) return;
   const outer =
     typeof when === 'object' && when !== slot ? expressionsOf(when).flatMap(({ references }) => references) : [];
   for (const expression of expressionsOf(slot)) {

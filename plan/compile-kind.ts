@@ -103,18 +103,43 @@ function planParameters(
   const folded: { pointer: string; slot: Slot }[] = [];
   for (const slot of draft.slots.values()) {
     if (!slot.pointer.startsWith(`${pointer}/`)) continue;
-    const keys = slot.pointer.slice(pointer.length + 1).split('/');
-    const secrets = mayHoldSecret(schemaAt(schema, keys));
-    const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`, { secrets });
+    const at = slot.pointer.slice(pointer.length);
+    const place = placeIn(row, at);
+    const type = checkSlot(compiling, slot, view.names, `"${draft.name}"`, place);
     if (type.type === 'secret') continue;
-    const input = inputType(row, keys);
-    if (input !== null) checkInput(compiling, slot, type, input, `"${draft.name}"`, keys.join('.'));
-    else if (isConstant(compiling, slot)) folded.push({ pointer: slot.pointer.slice(pointer.length), slot });
-    else checkPlainValue(compiling, slot, type, schemaAt(schema, keys), keys.join('.'));
+    if (place.input !== null) checkInput(compiling, slot, type, place.input, `"${draft.name}"`, place.name);
+    else if (isConstant(compiling, slot)) folded.push({ pointer: at, slot });
+    else checkPlainValue(compiling, slot, type, place.schema, place.name);
   }
   const planned = planValue(compiling, raw, pointer, draft.slots) as { readonly [name: string]: Json };
   if (folded.length > 0) checkFolded(compiling, row.kind, raw, pointer, draft.slots, folded);
   return withDefaults(schema, planned) as { readonly [name: string]: Json };
+}
+
+/** What a kind takes at a place in its parameters. */
+interface ParameterPlace {
+  /** `replay.from`. */
+  readonly name: string;
+  readonly schema: Schema | null;
+  /** Whether a secret may stand there. */
+  readonly secrets: boolean;
+  readonly input: ExpressionType | null;
+}
+
+const placesOfRows = new WeakMap<StepKind, Map<string, ParameterPlace>>();
+
+/** By the pointer below `with`. Steps of a kind name the same few places. */
+function placeIn(row: StepKind, pointer: string): ParameterPlace {
+  const places = placesOfRows.get(row) ?? new Map<string, ParameterPlace>();
+  placesOfRows.set(row, places);
+  let place = places.get(pointer);
+  if (place === undefined) {
+    const keys = pointer.split('/').slice(1);
+    const schema = schemaAt(kindSchema(row.kind), keys);
+    place = { name: keys.join('.'), schema, secrets: mayHoldSecret(schema), input: inputType(row, keys) };
+    places.set(pointer, place);
+  }
+  return place;
 }
 
 /** The artifact that an input takes; null where the place is a plain parameter. */

@@ -10,6 +10,7 @@ import { type Draft, type InsertedDraft, type KindDraft, makesVersions } from '.
 import { LayeredMap } from './layered-map.ts';
 import { dependentsOf, orderOf } from './order.ts';
 import { type Compiling, checkSlot, isConstant, placeInSlot, planSlot, type Slot } from './slots.ts';
+import type { StepKind } from './step-kinds.ts';
 import type { Json, PlannedStep } from './types.ts';
 import { expressionOf } from './values.ts';
 
@@ -106,9 +107,21 @@ function viewOf(compiling: Compiling, drafts: readonly Draft[], outer: Surroundi
 }
 
 function outputsType(draft: KindDraft | InsertedDraft): ExpressionType {
-  if (draft.row === undefined) return anyType;
-  const fields = new Map(Object.entries(draft.row.outputs).map(([name, type]) => [name, expressionType(type)]));
-  return { type: 'record', role: 'outputs', owner: `step "${draft.name}" (${draft.row.kind})`, fields };
+  const { row, name } = draft;
+  if (row === undefined) return anyType;
+  return { type: 'record', role: 'outputs', owner: `step "${name}" (${row.kind})`, fields: outputFields(row) };
+}
+
+const fieldsOfRows = new WeakMap<StepKind, ReadonlyMap<string, ExpressionType>>();
+
+/** Types of a kind's outputs; one map for all of its steps. */
+function outputFields(row: StepKind): ReadonlyMap<string, ExpressionType> {
+  let fields = fieldsOfRows.get(row);
+  if (fields === undefined) {
+    fields = new Map(Object.entries(row.outputs).map(([name, type]) => [name, expressionType(type)]));
+    fieldsOfRows.set(row, fields);
+  }
+  return fields;
 }
 
 /** For each step the steps of the scope that it waits for, as positions in the file. */

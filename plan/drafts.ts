@@ -24,7 +24,7 @@ import {
   type SlotExpression,
 } from './slots.ts';
 import { type StepKind, stepKinds } from './step-kinds.ts';
-import type { Json } from './types.ts';
+import type { Json, PlannedValue } from './types.ts';
 
 interface DraftBase {
   readonly id: string;
@@ -114,16 +114,15 @@ function draftKind(
   name: string = id,
 ): KindDraft {
   const slots = new Map<string, Slot>();
-  const withPointer = pointerTo(pointer, 'with');
-  readSlots(compiling, spec.with, withPointer, slots);
-  readSlots(compiling, spec.retry as Json | undefined, pointerTo(pointer, 'retry'), slots);
-  readSlots(compiling, spec.timeout, pointerTo(pointer, 'timeout'), slots);
-  readSlots(compiling, spec.heartbeat, pointerTo(pointer, 'heartbeat'), slots);
-  readSlots(compiling, groupOf(spec), pointerTo(pointer, 'concurrency', 'group'), slots);
-  readSlots(compiling, askedValues(spec.approve), pointerTo(pointer, 'approve'), slots);
-  const labels = slots.get(pointerTo(withPointer, 'labels'));
-  const chosen =
-    labels !== undefined && isConstant(compiling, labels) ? planSlot(compiling, labels) : spec.with?.labels;
+  const read = (value: Json | undefined, ...keys: readonly string[]) => {
+    if (value !== undefined) readSlots(compiling, value, pointerTo(pointer, ...keys), slots);
+  };
+  read(spec.with, 'with');
+  read(spec.retry as Json | undefined, 'retry');
+  read(spec.timeout, 'timeout');
+  read(spec.heartbeat, 'heartbeat');
+  read(groupOf(spec), 'concurrency', 'group');
+  read(askedValues(spec.approve), 'approve');
   return {
     type: 'kind',
     id,
@@ -133,8 +132,19 @@ function draftKind(
     slots,
     ...commonParts(compiling, spec, pointer, slots),
     row: rowOf(spec),
-    allVersions: spec.uses === 'evaluate' && chosen === 'all',
+    allVersions: spec.uses === 'evaluate' && labelsOf(compiling, spec, pointer, slots) === 'all',
   };
+}
+
+/** What an evaluation says of its labels, as far as it is known before the run. */
+function labelsOf(
+  compiling: Compiling,
+  spec: KindStepSpec,
+  pointer: string,
+  slots: ReadonlyMap<string, Slot>,
+): PlannedValue | undefined {
+  const slot = slots.get(pointerTo(pointer, 'with', 'labels'));
+  return slot !== undefined && isConstant(compiling, slot) ? planSlot(compiling, slot) : spec.with?.labels;
 }
 
 /** The concurrency group of a step of a kind. */

@@ -17,13 +17,14 @@ export function secretOf(slot: Slot): string | null {
 export function secretsIn(
   slot: Slot,
 ): { readonly expression: SlotExpression; readonly name: string; readonly at: number }[] {
-  return slot.parts.flatMap((part) =>
-    typeof part === 'string'
-      ? []
-      : part.references.flatMap(({ root, keys }, at) =>
-          root === 'secrets' ? [{ expression: part, name: keys[0]?.name ?? 'NAME', at }] : [],
-        ),
-  );
+  const found: { readonly expression: SlotExpression; readonly name: string; readonly at: number }[] = [];
+  for (const part of slot.parts) {
+    if (typeof part === 'string') continue;
+    for (const [at, { root, keys }] of part.references.entries()) {
+      if (root === 'secrets') found.push({ expression: part, name: keys[0]?.name ?? 'NAME', at });
+    }
+  }
+  return found;
 }
 
 /** In a plan, a history and a fingerprint a secret is its name; activities/secrets.ts knows its value. */

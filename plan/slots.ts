@@ -145,22 +145,8 @@ function readExpression(
         return { ...expression, node: null, references: [] };
       }
     }
-    for (const { root, keys, range } of references) {
-      const placeOfPart = (part: Range) => placeOfText(compiling, pointer, text, shift(part, expression.range.start));
-      const [first, second] = keys;
-      compiling.reads.push({
-        pointer,
-        root,
-        name: first?.name ?? '',
-        output: second?.name,
-        // Hardly any is asked.
-        get range() {
-          return placeOfPart(range);
-        },
-        get nameRange() {
-          return placeOfPart(first?.range ?? range);
-        },
-      });
+    for (const reference of references) {
+      compiling.reads.push(new ReadAt(compiling, text, pointer, expression.range.start, reference));
     }
     return { ...expression, node, references };
   } catch (error) {
@@ -177,6 +163,48 @@ function readExpression(
       ...(fix === undefined ? {} : { fix }),
     });
     return { ...expression, node: null, references: [] };
+  }
+}
+
+/** A read whose places are computed when they are asked, which hardly any is. */
+class ReadAt implements FoundRead {
+  readonly pointer: string;
+  readonly #compiling: Compiling;
+  readonly #text: string;
+  /** Of the expression in the text. */
+  readonly #start: number;
+  readonly #reference: Reference;
+
+  constructor(compiling: Compiling, text: string, pointer: string, start: number, reference: Reference) {
+    this.pointer = pointer;
+    this.#compiling = compiling;
+    this.#text = text;
+    this.#start = start;
+    this.#reference = reference;
+  }
+
+  get root(): string {
+    return this.#reference.root;
+  }
+
+  get name(): string {
+    return this.#reference.keys[0]?.name ?? '';
+  }
+
+  get output(): string | undefined {
+    return this.#reference.keys[1]?.name;
+  }
+
+  get range(): Range {
+    return this.#placeOf(this.#reference.range);
+  }
+
+  get nameRange(): Range {
+    return this.#placeOf(this.#reference.keys[0]?.range ?? this.#reference.range);
+  }
+
+  #placeOf(part: Range): Range {
+    return placeOfText(this.#compiling, this.pointer, this.#text, shift(part, this.#start));
   }
 }
 

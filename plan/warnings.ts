@@ -7,7 +7,7 @@ import { stepKinds } from './step-kinds.ts';
 import type { Json, PlannedScope, PlannedStep } from './types.ts';
 
 export function findWarnings(compiling: Compiling, root: PlannedScope): Problem[] {
-  const steps = [...stepsOf(compiling, root, '/steps')];
+  const steps = [...stepsOf(compiling, root, '/steps', writtenAt(compiling.parsed.value, 'steps'))];
   const checks = [unusedParams, unusedSteps, endlessLoops, withoutReplay, hiddenCandidates, testDecides];
   return checks
     .flatMap((check) => check(compiling, steps))
@@ -20,18 +20,30 @@ interface PlacedStep {
   readonly pointer: string;
   /** Of the mapping that it stands in. */
   readonly scope: string;
+  /** As it stands in the file; the only step of a leg is written as its fan-out. */
+  readonly written: Json | undefined;
 }
 
-function* stepsOf(compiling: Compiling, scope: PlannedScope, pointer: string): Generator<PlacedStep> {
+/** `written`: the steps of the scope as they stand in the file. */
+function* stepsOf(
+  compiling: Compiling,
+  scope: PlannedScope,
+  pointer: string,
+  written: Json | undefined,
+): Generator<PlacedStep> {
   for (const step of scope.steps) {
     // The only step of a leg stands where its fan-out does.
     const at = step.id === '' ? pointer.slice(0, pointer.lastIndexOf('/')) : pointerTo(pointer, step.id);
     // Steps that the compiler put in, or that another file brought, have no place to warn at.
     if (!compiling.parsed.places.has(at)) continue;
-    yield { step, pointer: at, scope: pointer };
-    if ('scope' in step) yield* stepsOf(compiling, step.scope, pointerTo(at, 'steps'));
+    const own = writtenAt(written, step.id);
+    yield { step, pointer: at, scope: pointer, written: own };
+    if ('scope' in step) yield* stepsOf(compiling, step.scope, pointerTo(at, 'steps'), writtenAt(own, 'steps'));
   }
 }
+
+const writtenAt = (value: Json | undefined, key: string): Json | undefined =>
+  isRecord(value) ? value[key] : undefined;
 
 /** The key of a step or param: naming it says more than underlining all of it. */
 function keyAt(compiling: Compiling, pointer: string): Range {
@@ -91,7 +103,7 @@ function unusedSteps(compiling: Compiling, steps: readonly PlacedStep[]): Proble
     else known.push(reader);
   };
   for (const { root, name, pointer } of compiling.reads) if (root === 'steps') note(name, pointer);
-  for (const { pointer, scope } of steps) for (const id of neededBy(compiling, pointer)) note(id, scope);
+  for (const { written, scope } of steps) for (const id of neededBy(written)) note(id, scope);
   return steps.flatMap(({ step, pointer, scope }): Problem[] => {
     if (!('kind' in step) || !servants.has(step.kind) || step.id === '') return [];
     // A step is seen by its scope, and by `until` and `next` of the loop around it.
@@ -110,10 +122,8 @@ function unusedSteps(compiling: Compiling, steps: readonly PlacedStep[]): Proble
 }
 
 /** Ids that a step's `needs` names in the file. */
-function neededBy(compiling: Compiling, pointer: string): string[] {
-  let value: Json | undefined = compiling.parsed.value;
-  for (const key of pointer.split('/').slice(1)) value = isRecord(value) ? value[key] : undefined;
-  const needs = isRecord(value) ? value.needs : undefined;
+function neededBy(written: Json | undefined): string[] {
+  const needs = writtenAt(written, 'needs');
   return Array.isArray(needs) ? needs.filter((id) => typeof id === 'string') : [];
 }
 

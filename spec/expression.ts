@@ -99,7 +99,8 @@ export function parseExpression(source: string): ASTNode {
     if (limit) throw new ExpressionError('EXPRESSION_LIMIT', message, range);
     throw new ExpressionError('EXPRESSION_SYNTAX', message, range, syntaxRemedy(source, range));
   }
-  if (isDeeperThan(node, expressionLimits.rowDepth)) {
+  // Every level takes a character at least.
+  if (source.length > expressionLimits.rowDepth && isDeeperThan(node, expressionLimits.rowDepth)) {
     const message = 'The expression is too large or nested too deep.';
     throw new ExpressionError('EXPRESSION_LIMIT', message, node.range);
   }

@@ -59,8 +59,8 @@ export function parseYaml(source: SourceText): ParseOutcome {
   }
   if (problems.length > 0) return { problems };
 
-  // Before anything is expanded: ten lines could keep the reading below busy for minutes.
-  const bomb = firstTooMany(document!.contents);
+  // Before anything is expanded: ten lines could keep the reading below busy for minutes. Without an alias nothing is.
+  const bomb = text.includes('*') ? firstTooMany(document!.contents) : undefined;
   if (bomb !== undefined) return { problems: [tooMany(rangeOf(bomb) ?? { start: 0, end: 0 })] };
   const places = new Map<string, NodePlace>();
   const reading: Reading = { text, places, problems, anchors: new Map(), targets: new Map(), values: 0 };
@@ -85,12 +85,15 @@ type Composed = Document.Parsed<ParsedNode, true> | Document.Parsed<ParsedNode, 
 function readTokens(text: string): { readonly tokens: readonly CST.Token[]; readonly deepAt?: number } {
   const parser = new Parser();
   const tokens: CST.Token[] = [];
+  let deepest = 0;
   for (const lexeme of new Lexer().lex(text)) {
     for (const token of parser.next(lexeme)) tokens.push(token);
-    if (parser.stack.length > syntaxDepthMax) return { tokens, deepAt: Math.min(parser.offset, text.length) };
+    if (parser.stack.length > deepest) deepest = parser.stack.length;
+    if (deepest > syntaxDepthMax) return { tokens, deepAt: Math.min(parser.offset, text.length) };
   }
   for (const token of parser.end()) tokens.push(token);
-  return { tokens, deepAt: firstTooDeep(tokens)?.offset };
+  // A token may wrap another one once it is read, so what was open at a time is not yet the depth of the whole.
+  return { tokens, deepAt: deepest > depthMax ? firstTooDeep(tokens)?.offset : undefined };
 }
 
 /** The first token below more than `syntaxDepthMax` others, by a walk that uses no stack. */

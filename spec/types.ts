@@ -198,7 +198,7 @@ export interface Spec {
 export function pointerTo(parent: string, ...keys: readonly (string | number)[]): string {
   let pointer = parent;
   for (const key of keys) {
-    const plain = typeof key === 'number' || !/[~/]/.test(key);
+    const plain = typeof key === 'number' || !(key.includes('/') || key.includes('~'));
     pointer += plain ? `/${key}` : `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
   }
   return pointer;
