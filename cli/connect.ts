@@ -75,14 +75,25 @@ export async function temporalTarget(settings: Settings): Promise<TemporalTarget
 export async function connectTemporal(settings: Settings): Promise<TemporalConnection> {
   const target = await temporalTarget(settings);
   if (target !== null) return await connectTo(target, null);
-  const { attachEngine } = await import('../deploy/embedded.ts');
-  const engine = await attachEngine(settings.folder);
+  const { attachEngine, engineLingerS } = await import('../deploy/embedded.ts');
+  const engine = await attachEngine(settings.folder, lingerS(process.env) ?? engineLingerS);
   try {
     return await connectTo({ options: { address: engine.address }, namespace: 'default' }, engine);
   } catch (error) {
     await engine.leave();
     throw error;
   }
+}
+
+/** How long an embedded server outlives its last command when that is killed, in seconds; null: as ever. */
+export function lingerS(environment: NodeJS.ProcessEnv): number | null {
+  const text = environment.HARDCASE_ENGINE_LINGER ?? '';
+  if (text === '') return null;
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new CommandError(
+    `HARDCASE_ENGINE_LINGER is ${JSON.stringify(text)}. Expected whole seconds, as in HARDCASE_ENGINE_LINGER=120: so long the embedded engine outlives a command that was killed.`,
+    exitCodes.usage,
+  );
 }
 
 async function connectTo(target: TemporalTarget, engine: AttachedEngine | null): Promise<TemporalConnection> {

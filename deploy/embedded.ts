@@ -4,7 +4,9 @@
  *
  * 1. `engine.json` names the server's process; it is read and written only under `engine.lock`.
  * 2. Every command that uses the server is listed in `users/` while it lives. The last to leave stops the server.
- * 3. A server whose commands all died (SIGKILL, a closed terminal) is adopted by the next command.
+ * 3. A server whose commands all died (SIGKILL, a closed terminal) is adopted by the next command, or ended after a
+ *    while: each command has a watcher that outlives it (`end-with-command.ts`). Both hold `engine.lock`, so a command
+ *    either has a server that stays, or starts one.
  * 4. A database on which no server has ever come up (a full disk, a power cut at the very first start) holds nothing
  *    but would stop every later start; `temporal.db.new` stands beside it until one has.
  * 5. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
@@ -13,6 +15,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { endWithCommand } from './end-with-command.ts';
 import { fullDisk } from './full-disk.ts';
 import { identify, isAlive, lockOwner, type ProcessIdentity, tryLock, withLock } from './lock.ts';
 import { startTemporalDevServer, stopProcess } from './servers.ts';
@@ -50,6 +53,9 @@ export interface AttachedEngine {
 // A server that starts takes about two seconds; one that must be stopped first, ten more.
 const lockWaitMs = 90_000;
 
+/** So long after the death of its last command the server waits for another, in seconds. */
+export const engineLingerS = 120;
+
 const paths = (folder: string) => ({
   engine: join(folder, 'engine.json'),
   engineLock: join(folder, 'engine.lock'),
@@ -60,19 +66,40 @@ const paths = (folder: string) => ({
   log: join(folder, 'engine.log'),
 });
 
-/** Attaches to the folder's server, and starts it where none runs. */
-export async function attachEngine(folder: string): Promise<AttachedEngine> {
+/** Attaches to the folder's server, and starts it where none runs. It ends `lingerS` seconds after its last command died. */
+export async function attachEngine(folder: string, lingerS: number = engineLingerS): Promise<AttachedEngine> {
   mkdirSync(folder, { recursive: true });
   const files = paths(folder);
-  return await withLock(files.engineLock, lockWaitMs, async () => {
-    const others = livingUsers(folder);
-    const running = await findRunning(folder);
-    if (running !== null) {
-      rmSync(files.unproven, { force: true });
-      return register(folder, running, others.length > 0 ? 'joined' : 'adopted');
-    }
-    return register(folder, await startServer(folder), 'started');
-  });
+  // Before there is a server: this process may be killed while it starts.
+  const unwatch = endWithCommand(folder, lingerS);
+  try {
+    return await withLock(files.engineLock, lockWaitMs, async () => {
+      const others = livingUsers(folder);
+      const running = await findRunning(folder);
+      if (running !== null) {
+        rmSync(files.unproven, { force: true });
+        return register(folder, running, others.length > 0 ? 'joined' : 'adopted', unwatch);
+      }
+      return register(folder, await startServer(folder), 'started', unwatch);
+    });
+  } catch (error) {
+    unwatch();
+    throw error;
+  }
+}
+
+/** Stops the folder's server where every command that used it is dead; leaves it where one lives, or has adopted it. */
+export async function endAbandonedEngine(folder: string): Promise<void> {
+  // A folder that is gone is not made anew for a lock.
+  if (readEngine(folder) === null) return;
+  await withLock(paths(folder).engineLock, lockWaitMs, () => stopUnused(folder, null));
+}
+
+/** Under the lock. */
+async function stopUnused(folder: string, own: EngineRecord | null): Promise<void> {
+  if (livingUsers(folder).length > 0) return;
+  for (const record of [own, readRecord(folder)]) if (record !== null) await stopServer(record);
+  rmSync(paths(folder).engine, { force: true });
 }
 
 async function startServer(folder: string): Promise<EngineRecord> {
@@ -125,7 +152,12 @@ async function findRunning(folder: string): Promise<EngineRecord | null> {
   return null;
 }
 
-function register(folder: string, record: EngineRecord, how: AttachedEngine['how']): AttachedEngine {
+function register(
+  folder: string,
+  record: EngineRecord,
+  how: AttachedEngine['how'],
+  unwatch: () => void,
+): AttachedEngine {
   const files = paths(folder);
   const me = identify(process.pid)!;
   const ticket = join(files.users, `${process.pid}.json`);
@@ -141,16 +173,16 @@ function register(folder: string, record: EngineRecord, how: AttachedEngine['how
       left = true;
       await withLock(files.engineLock, lockWaitMs, async () => {
         rmSync(ticket, { force: true });
-        if (livingUsers(folder).length > 0) return;
-        await stopServer(record);
-        rmSync(files.engine, { force: true });
+        await stopUnused(folder, record);
       });
+      // Last: this process may be killed while it waits for the server's end.
+      unwatch();
     },
     leaveNow: () => {
       if (left) return;
       left = true;
       rmSync(ticket, { force: true });
-      // Its record stays: whoever comes next sees that the process is gone, or ends it.
+      // Its record and the watcher stay: whoever comes next sees that the process is gone, or ends it.
       if (livingUsers(folder).length === 0 && isAlive(record.server)) process.kill(record.server.pid, 'SIGTERM');
     },
   };

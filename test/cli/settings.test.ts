@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { lingerS } from '../../cli/connect.ts';
 import { loadSettings } from '../../cli/settings.ts';
 
 let folder: string;
@@ -49,4 +50,13 @@ test('a misspelled setting in the file is an error that names the right one', ()
   expect(() => loadSettings({}, {}, folder)).toThrow('"store" should be text, and is 3.');
   write('- a\n');
   expect(() => loadSettings({}, {}, folder)).toThrow('should hold settings');
+});
+
+test('how long an engine outlives a killed command is whole seconds', () => {
+  expect(lingerS({})).toBe(null);
+  expect(lingerS({ HARDCASE_ENGINE_LINGER: '' })).toBe(null);
+  expect(lingerS({ HARDCASE_ENGINE_LINGER: '0' })).toBe(0);
+  expect(() => lingerS({ HARDCASE_ENGINE_LINGER: '2m' })).toThrow(
+    'HARDCASE_ENGINE_LINGER is "2m". Expected whole seconds, as in HARDCASE_ENGINE_LINGER=120: so long the embedded engine outlives a command that was killed.',
+  );
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Connection } from '@temporalio/client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { attachEngine, readEngine, workerOwner } from '../../deploy/embedded.ts';
+import { attachEngine, endAbandonedEngine, readEngine, workerOwner } from '../../deploy/embedded.ts';
 import { identify, tryLock } from '../../deploy/lock.ts';
 import { isRunning, stopProcess } from '../../deploy/servers.ts';
 
@@ -20,8 +20,8 @@ afterEach(async () => {
 });
 
 /** Another command that attaches, says so, and then does nothing until it is killed. */
-async function otherCommand(claim: boolean): Promise<{ pid: number; kill(): Promise<void> }> {
-  const { child, ended } = spawnCommand(claim);
+async function otherCommand(claim: boolean, lingerS = 60): Promise<{ pid: number; kill(): Promise<void> }> {
+  const { child, ended } = spawnCommand(claim, lingerS);
   await Promise.race([
     new Promise((resolve) => child.stdout.once('data', resolve)),
     ended.then(() => Promise.reject(new Error('the other command ended before it was attached'))),
@@ -35,11 +35,11 @@ async function otherCommand(claim: boolean): Promise<{ pid: number; kill(): Prom
   };
 }
 
-function spawnCommand(claim: boolean) {
+function spawnCommand(claim: boolean, lingerS = 60) {
   const module = pathToFileURL(join(import.meta.dirname, '../../dist/deploy/embedded.js')).href;
   const script = `
     const { attachEngine } = await import(${JSON.stringify(module)});
-    const engine = await attachEngine(${JSON.stringify(folder)});
+    const engine = await attachEngine(${JSON.stringify(folder)}, ${lingerS});
     ${claim ? 'engine.claimWorker();' : ''}
     console.log(engine.how);
     setInterval(() => {}, 1000);`;
@@ -90,6 +90,31 @@ test('a server whose command was killed is adopted, its worker taken over, and s
   release?.();
   await engine.leave();
   expect(isRunning(server.pid)).toBe(false);
+});
+
+test('a server whose command was killed ends by itself after a while', async () => {
+  const other = await otherCommand(true, 1);
+  const { server } = readEngine(folder)!;
+  await other.kill();
+  await expect.poll(() => isRunning(server.pid), { timeout: 60_000, interval: 100 }).toBe(false);
+  await expect.poll(() => existsSync(join(folder, 'engine.json')), { timeout: 60_000, interval: 100 }).toBe(false);
+});
+
+test('a command that comes in the very moment in which a server is ended has one that stays', async () => {
+  const first = await otherCommand(false);
+  const { server } = readEngine(folder)!;
+  await first.kill();
+  const ended = Promise.all([endAbandonedEngine(folder), endAbandonedEngine(folder)]);
+  const engine = await attachEngine(folder);
+  await ended;
+  const mine = readEngine(folder)!.server;
+  expect(isRunning(mine.pid)).toBe(true);
+  // Ended before, or adopted: never in between.
+  expect(isRunning(server.pid)).toBe(engine.how === 'adopted');
+  const connection = await Connection.connect({ address: engine.address });
+  await connection.close();
+  await engine.leave();
+  expect(isRunning(mine.pid)).toBe(false);
 });
 
 test('a dead server is replaced, and a living process that got its pid is left alone', async () => {
