@@ -1,18 +1,44 @@
 /** Which tests run side by side, and which alone. */
 
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+// These run workflows with steps that do nothing, and mostly wait: two files at a time.
+const workflows = ['test/workflows/**/*.test.ts', 'test/artifacts/s3*.test.ts'];
 // These start servers, workers or long training: one file at a time, so that they do not starve each other.
 const integration = [
   'test/chaos/**/*.test.ts',
   'test/e2e/**/*.test.ts',
-  'test/workflows/**/*.test.ts',
-  'test/artifacts/s3*.test.ts',
   'test/deploy/**/*.test.ts',
   'test/cli/run.test.ts',
   'test/cli/lost-engine.test.ts',
   'test/cli/upgrade.test.ts',
 ];
+
+/** Begun first, the longest in front: begun last, one of them would keep one core for a minute while the other idles. */
+const longest = [
+  'test/workflows/killed-worker.test.ts',
+  'test/workflows/search-on-workers.test.ts',
+  'test/workflows/upgrade.test.ts',
+  'test/detection/model/train.test.ts',
+  'test/activities/train.test.ts',
+  'test/cli/main.test.ts',
+  'test/plan/compiled-pipelines.test.ts',
+  'test/detection/model/train-graph.test.ts',
+  'test/detection/model/train-exactness.test.ts',
+  'test/bench/dynamics.test.ts',
+  'test/detection/model/export-onnx.test.ts',
+  'test/cli/review.test.ts',
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rest = await super.sort(files);
+    const first = longest.flatMap((name) => rest.filter(({ moduleId }) => moduleId.endsWith(`/${name}`)));
+    const order = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
+    return [...first, ...rest.filter((file) => !first.includes(file))].sort((a, b) => order(a) - order(b));
+  }
+}
 
 export default defineConfig({
   test: {
@@ -20,17 +46,31 @@ export default defineConfig({
     pool: 'forks',
     // Commands colour what they print where CI is set, and tests compare what they print.
     env: { NO_COLOR: '1' },
+    sequence: { sequencer: LongestFirst },
+    // What servers and pages do later is waited for; a second, as it is without this, is little on a busy machine.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         extends: true,
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: integration,
+          exclude: [...workflows, ...integration],
           testTimeout: 60_000,
           hookTimeout: 60_000,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'workflows',
+          include: workflows,
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -42,7 +82,7 @@ export default defineConfig({
           hookTimeout: 120_000,
           fileParallelism: false,
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,13 +1,11 @@
 /** A temporary folder, a store, a Temporal server and workers in one object, and small plans to run on them. */
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { bundleWorkflowCode, DefaultLogger, Runtime } from '@temporalio/worker';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { AnyStepImplementation, StepContext } from '../activities/context.ts';
-import { sha256Hex } from '../artifacts/digest.ts';
 import { openFolderStore } from '../artifacts/folder-store.ts';
 import { createRun, readStepRecord, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -17,6 +15,7 @@ import { canonicalJson } from '../plan/canonical.ts';
 import type { Plan, PlannedScope, StepRecord } from '../plan/types.ts';
 import { queueName, type RunArguments, workflowIdOf } from '../workflows/messages.ts';
 import { testEnvironment, testQueuePrefix } from './small-plans.ts';
+import { bundleWorkflows } from './workflow-bundle.ts';
 
 export type Steps = { readonly [kind: string]: (context: StepContext, inputs: never) => unknown };
 
@@ -119,19 +118,6 @@ export async function startRun(
   });
 }
 
-/** From source, so that tests never see an older build. */
-export async function bundleWorkflows(folder: string): Promise<string> {
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
-    logger: new DefaultLogger('WARN'),
-  });
-  await mkdir(folder, { recursive: true });
-  // Its name is in the bundle's stack traces; the content decides what runs.
-  const path = join(folder, `workflows-${sha256Hex(code).slice(0, 8)}.js`);
-  await writeFile(path, code);
-  return path;
-}
-
 let runtimeInstalled = false;
 
 /** Tests fail steps on purpose, so only the engine's own faults are printed. */
@@ -148,7 +134,7 @@ export function installRuntimeOnce(): void {
 /** Polls until the answer is no longer undefined or false. */
 export async function eventually<Answer>(
   ask: () => Promise<Answer | undefined | false>,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<Answer> {
   const end = Date.now() + timeoutMs;
   for (;;) {

@@ -11,8 +11,9 @@ import type { Store } from '../artifacts/store.ts';
 import { findTestServer } from '../deploy/setup/parts.mjs';
 import { startWorker } from '../deploy/worker.ts';
 import type { PlannedScope } from '../plan/types.ts';
-import { bundleWorkflows, installRuntimeOnce, type Steps, startRun } from './rig.ts';
+import { installRuntimeOnce, type Steps, startRun } from './rig.ts';
 import { testEnvironment, testQueuePrefix } from './small-plans.ts';
+import { bundleWorkflows } from './workflow-bundle.ts';
 
 export interface SkippingRig {
   readonly store: Store;

@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { type PrefetchingSource, prefetchBatches } from '../../activities/prefetch.ts';
@@ -172,8 +171,7 @@ test('ended in the middle, the threads are gone', async () => {
   await source.batch(0);
   expect(count()).toBeGreaterThan(before);
   await source.close();
-  for (let i = 0; i < 100 && count() > before; i++) await sleep(20);
-  expect(count()).toBeLessThanOrEqual(before);
+  await expect.poll(count).toBeLessThanOrEqual(before);
   await expect(source.batch(1)).rejects.toThrow('after the threads had been ended');
 });
 

@@ -12,7 +12,7 @@ export interface Outcome {
 export interface RunningCommand {
   readonly child: ChildProcess;
   readonly outcome: Promise<Outcome>;
-  /** Resolves with all output so far once it matches; rejects where the command ends before, or after a minute. */
+  /** Resolves with all output so far once it matches; rejects where the command ends before, or after three minutes. */
   until(pattern: RegExp): Promise<string>;
 }
 
@@ -60,7 +60,7 @@ export function startCommand(
     until: (pattern) =>
       new Promise((resolve, reject) => {
         const fail = (why: string) => reject(new Error(`${words.join(' ')} ${why}:\n${stdout}\n${stderr}`));
-        const timer = setTimeout(() => fail(`did not print ${pattern} within a minute`), 60_000);
+        const timer = setTimeout(() => fail(`did not print ${pattern} within three minutes`), 180_000);
         const look = () => {
           if (!pattern.test(stdout + stderr)) return;
           clearTimeout(timer);

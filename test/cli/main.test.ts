@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -84,8 +85,9 @@ test('commands that only read make no store', async () => {
 });
 
 test('a port on which something else listens is that error too', async () => {
-  const port = await freePort();
-  const other = createServer((socket) => socket.on('error', () => {}).end('220 smtp\r\n')).listen(port, '127.0.0.1');
+  const other = createServer((socket) => socket.on('error', () => {}).end('220 smtp\r\n')).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
   try {
     const { code, stderr } = await runCommand(folder, ['worker'], { TEMPORAL_ADDRESS: `127.0.0.1:${port}` });
     expect(code).toBe(4);

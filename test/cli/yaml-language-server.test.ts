@@ -107,9 +107,9 @@ const wordsOf = (words: string | MarkupContent | undefined): string =>
 
 async function diagnosticsOf(yaml: string): Promise<string[]> {
   const { textDocument } = await open(yaml);
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 50_000;
   while (!published.has(textDocument.uri)) {
-    if (Date.now() > end) throw new Error('The server published no diagnostics within 20 s.');
+    if (Date.now() > end) throw new Error('The server published no diagnostics within 50 s.');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return published.get(textDocument.uri)!.map(({ range, message }) => `${range.start.line} ${message}`);

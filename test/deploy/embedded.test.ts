@@ -148,7 +148,7 @@ test('a database that its first server never finished is made anew, one that ser
 
 test('a command that is killed while its server starts leaves no server that nobody knows', async () => {
   const { child, ended } = spawnCommand(false);
-  await expect.poll(() => readEngine(folder), { timeout: 10_000, interval: 5 }).not.toBe(null);
+  await expect.poll(() => readEngine(folder), { timeout: 60_000, interval: 5 }).not.toBe(null);
   child.kill('SIGKILL');
   await ended;
   const { server } = readEngine(folder)!;

@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
 import { buildOf, moveOpenRuns } from '../../deploy/move-runs.ts';
 import { changedBundle } from '../changed-bundle.ts';
-import { bundleWorkflows, eventually, installRuntimeOnce, openRig, type Rig } from '../rig.ts';
+import { eventually, installRuntimeOnce, openRig, type Rig } from '../rig.ts';
 import { activity } from '../small-plans.ts';
+import { bundleWorkflows } from '../workflow-bundle.ts';
 
 let folder: string;
 let bundlePath: string;

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { Client as MinioClient } from 'minio';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findTemporalBinary, freePort, isRunning, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
+import { findTemporalBinary, isRunning, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -64,13 +64,13 @@ test('a server does not outlive the process that started it, even where that is 
   const pid = await new Promise<number>((resolve) => starter.stdout.once('data', (text) => resolve(Number(text))));
   expect(isRunning(pid)).toBe(true);
   starter.kill('SIGKILL');
-  for (let tries = 0; tries < 250 && isRunning(pid); tries++) await sleep(20);
-  expect(isRunning(pid)).toBe(false);
+  await expect.poll(() => isRunning(pid)).toBe(false);
 });
 
 test('a port that is taken is an error with the end of the log', async () => {
-  const port = await freePort();
-  const squatter = createServer().listen(port, '127.0.0.1');
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  const { port } = squatter.address() as AddressInfo;
   try {
     const start = startTemporalDevServer({ port, logFile: join(folder, 'temporal.log') });
     await expect(start).rejects.toThrow(new RegExp(`did not start on 127\\.0\\.0\\.1:${port}.*${folder}`, 's'));

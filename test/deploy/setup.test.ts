@@ -225,8 +225,7 @@ test('Ctrl-C ends the tools at work, and the next call is not hindered', async (
   child.kill('SIGINT');
   expect((await ended).status).toBe(130);
   const pid = Number(readFileSync(pidFile, 'utf8'));
-  for (let tries = 0; tries < 100 && isRunning(pid); tries++) await sleep(20);
-  expect(isRunning(pid)).toBe(false);
+  await expect.poll(() => isRunning(pid)).toBe(false);
   writeFileSync(join(tools, 'npm'), npm);
   expect((await setUp()).status).toBe(0);
 });

@@ -202,7 +202,8 @@ test('a label that nobody asked about is drawn by mouse or keyboard, taken back,
 
   // By mouse, in the corner of the crop, where no target is.
   await page.keyboard.press('n');
-  expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('What has no label?');
+  const asks = () => page.getByRole('heading', { level: 1 }).textContent();
+  await expect.poll(asks).toBe('What has no label?');
   const frame = (await page.locator('.stage-canvas').boundingBox())!;
   const [x, y] = [frame.x + 0.36 * frame.width, frame.y + 0.12 * frame.height];
   await page.mouse.move(x, y);
@@ -212,11 +213,11 @@ test('a label that nobody asked about is drawn by mouse or keyboard, taken back,
   await page.keyboard.press('2');
   await page.keyboard.press('Enter');
   // The question is still there, and nothing of it is answered.
-  expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe(question);
+  await expect.poll(asks).toBe(question);
   expect(await page.locator('.counts b').textContent()).toBe(counted);
-  await expect.poll(() => page.locator('.preview').textContent(), { timeout: 15_000 }).not.toBe(before);
+  await expect.poll(() => page.locator('.preview').textContent()).not.toBe(before);
   await page.keyboard.press('u');
-  await expect.poll(() => page.locator('.preview').textContent(), { timeout: 15_000 }).toBe(before);
+  await expect.poll(() => page.locator('.preview').textContent()).toBe(before);
 
   // By keyboard: a box in the middle, moved up and made wider; far from what is in question.
   await page.keyboard.press('w');
@@ -226,11 +227,13 @@ test('a label that nobody asked about is drawn by mouse or keyboard, taken back,
   }
   await page.reload();
   await untilPictured(page);
-  expect(await page.locator('.stage-canvas').getAttribute('data-candidate')).toBe(first);
+  await expect.poll(() => page.locator('.stage-canvas').getAttribute('data-candidate')).toBe(first);
   await untilPage(
     page,
     `document.querySelector('.state')?.textContent === 'all saved' || document.querySelector('.state')?.textContent === 'ready'`,
   );
+  // The page says that it is ready also before it has sent what it kept.
+  await expect.poll(async () => (await own.recorded()).length).toBe(1);
   const recorded = await own.recorded();
   expect(recorded).toMatchObject([{ verdict: 'add', categoryId: 3, by: 'ada' }]);
   const [only] = recorded;

@@ -123,9 +123,7 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   // The connection drops: what is there can be decided, and is kept.
   await ben.context.setOffline(true);
   expect(await ben.work(12)).toBe(12);
-  await expect
-    .poll(() => ben.page.locator('.state').textContent(), { timeout: 20_000 })
-    .toMatch(/no connection · \d+ kept here/);
+  await expect.poll(() => ben.page.locator('.state').textContent()).toMatch(/no connection · \d+ kept here/);
   // Taken back while offline, and decided again.
   await ben.page.keyboard.press('u');
   await ben.work(1);
@@ -185,9 +183,9 @@ test('the form of an approve step is answered on the page, and a wrong answer is
     const page = await browser.newPage();
     await page.goto(`${server.url}/#token=${tokens.ada}`);
     await page.getByRole('button', { name: 'Answer' }).click();
-    expect(await page.locator('.message').last().textContent()).toContain('AP of <i>41.7</i>. Train on?');
+    await expect.poll(() => page.locator('.message').last().textContent()).toContain('AP of <i>41.7</i>. Train on?');
     await page.getByRole('button', { name: 'Send the answer' }).click();
-    expect(await page.getByRole('alert').textContent()).toBe('"go" is missing; expected true or false.');
+    await expect.poll(() => page.getByRole('alert').textContent()).toBe('"go" is missing; expected true or false.');
     await page.getByLabel('Yes').check();
     await page.getByLabel('epochs').fill('12');
     await page.getByLabel('Why').fill('it still rises');

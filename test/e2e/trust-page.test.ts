@@ -63,24 +63,20 @@ test('opinions stay apart until both are there, and the one who settles sees bot
   }
   await ada.getByRole('button', { name: 'Send now' }).click();
   await expect.poll(async () => (await rig.recorded()).length).toBe(3);
-  await expect
-    .poll(() => ada.locator('.finished').textContent(), { timeout: 10_000 })
-    .toContain('2 wait for the opinion of somebody else.');
+  await expect.poll(() => ada.locator('.finished').textContent()).toContain('2 wait for the opinion of somebody else.');
   await ben.getByRole('button', { name: 'Send now' }).click();
   await expect.poll(async () => (await rig.recorded()).length).toBe(5);
   await expect
-    .poll(() => ben.locator('.finished').textContent(), { timeout: 10_000 })
+    .poll(() => ben.locator('.finished').textContent())
     .toContain('1 must be settled by lea, because opinions differ.');
 
   const lea = await browser.newPage({ viewport: { width: 1000, height: 640 } });
   await lea.goto(`${one.url}/#token=${tokens.lead}`);
   // The server she comes to heard of the answers from the store only, and may be behind by the age it lets a gate's summary have.
-  await expect
-    .poll(() => lea.locator('.card').textContent(), { timeout: 10_000 })
-    .toContain('opinions differ on 1: lea must settle');
+  await expect.poll(() => lea.locator('.card').textContent()).toContain('opinions differ on 1: lea must settle');
   await lea.locator('.card button').click();
   await pictured(lea);
-  expect(await lea.locator('.opinions button').count()).toBe(2);
+  await expect.poll(() => lea.locator('.opinions button').count()).toBe(2);
   if (process.env.HARDCASE_SCREENSHOTS)
     await lea.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/settle.png` });
   await lea.keyboard.press('2');
@@ -164,8 +160,8 @@ test('where the model’s box is hidden, neither page nor API tells of it, and t
       if ((await stage.count()) === 0) await page.keyboard.press('s');
     }
     await stage.waitFor();
-    expect(await page.locator('h1').textContent()).toBe('Is anything here without a label?');
-    expect(await page.locator('.facts').textContent()).toContain('hidden here');
+    await expect.poll(() => page.locator('h1').textContent()).toBe('Is anything here without a label?');
+    await expect.poll(() => page.locator('.facts').textContent()).toContain('hidden here');
     if (process.env.HARDCASE_SCREENSHOTS)
       await page.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/blind.png` });
     await page.keyboard.press('a');
@@ -176,12 +172,12 @@ test('where the model’s box is hidden, neither page nor API tells of it, and t
     await page.mouse.up();
     await page.keyboard.press('Enter');
     // Two categories, and the model's is hidden: one must be chosen.
-    expect(await page.getByRole('alert').textContent()).toContain('Choose the class too');
+    await expect.poll(() => page.getByRole('alert').textContent()).toContain('Choose the class too');
     if (process.env.HARDCASE_SCREENSHOTS)
       await page.screenshot({ path: `${process.env.HARDCASE_SCREENSHOTS}/blind-drawn.png` });
     await page.keyboard.press('2');
     await page.keyboard.press('Enter');
-    await expect.poll(async () => (await blind.recorded()).length, { timeout: 15_000 }).toBe(1);
+    await expect.poll(async () => (await blind.recorded()).length).toBe(1);
     expect((await blind.recorded())[0]).toMatchObject({
       candidateId: id,
       verdict: 'edit',

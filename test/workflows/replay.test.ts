@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { problemOfReplay } from '../../deploy/move-runs.ts';
 import { changedBundle } from '../changed-bundle.ts';
-import { bundleWorkflows, installRuntimeOnce } from '../rig.ts';
+import { installRuntimeOnce } from '../rig.ts';
+import { bundleWorkflows } from '../workflow-bundle.ts';
 import { readHistories, shippedPlans } from './recorded-histories.ts';
 
 let folder: string;
