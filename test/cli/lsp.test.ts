@@ -1,69 +1,47 @@
 /** `hardcase lsp`, asked by a real client over standard input and output. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   CodeActionRequest,
   CompletionRequest,
-  createProtocolConnection,
   DefinitionRequest,
   type Diagnostic,
   DidChangeTextDocumentNotification,
   DidCloseTextDocumentNotification,
   DidOpenTextDocumentNotification,
   DocumentSymbolRequest,
-  ExitNotification,
   HoverRequest,
-  InitializedNotification,
-  InitializeRequest,
   PrepareRenameRequest,
   type ProtocolConnection,
   PublishDiagnosticsNotification,
   RenameRequest,
-  ShutdownRequest,
-  StreamMessageReader,
-  StreamMessageWriter,
   type TextEdit,
 } from 'vscode-languageserver/node';
 import { loadPipeline } from '../../cli/load-pipeline.ts';
 import { dedent } from '../plan/compile-text.ts';
+import { type LspClient, openLspClient } from './lsp-client.ts';
 
 const root = join(import.meta.dirname, '../..');
-let server: ChildProcess;
+let client: LspClient;
 let connection: ProtocolConnection;
-let exit: Promise<number | null>;
 const published = new Map<string, { diagnostics: Diagnostic[]; version?: number; times: number }>();
 let files = 0;
 
 beforeAll(async () => {
-  server = spawn(process.execPath, [join(root, 'dist/cli/main.js'), 'lsp', '--stdio'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  exit = new Promise((resolve) => server.on('close', resolve));
-  connection = createProtocolConnection(
-    new StreamMessageReader(server.stdout!),
-    new StreamMessageWriter(server.stdin!),
+  client = await openLspClient([join(root, 'dist/cli/main.js'), 'lsp', '--stdio'], {}, (opened) =>
+    opened.onNotification(PublishDiagnosticsNotification.type, ({ uri, diagnostics, version }) => {
+      published.set(uri, { diagnostics, version, times: (published.get(uri)?.times ?? 0) + 1 });
+    }),
   );
-  connection.onNotification(PublishDiagnosticsNotification.type, ({ uri, diagnostics, version }) => {
-    published.set(uri, { diagnostics, version, times: (published.get(uri)?.times ?? 0) + 1 });
-  });
-  connection.listen();
-  const { serverInfo } = await connection.sendRequest(InitializeRequest.type, {
-    processId: process.pid,
-    rootUri: null,
-    capabilities: {},
-  });
-  expect(serverInfo?.name).toBe('hardcase');
-  await connection.sendNotification(InitializedNotification.type, {});
+  connection = client.connection;
+  expect(client.server.serverInfo?.name).toBe('hardcase');
 });
 
 afterAll(async () => {
-  await connection.sendRequest(ShutdownRequest.type);
-  await connection.sendNotification(ExitNotification.type);
-  expect(await exit).toBe(0);
-  connection.dispose();
+  expect(await client.close()).toBe(0);
 });
 
 interface Opened {

@@ -1,6 +1,5 @@
 /** What an editor with the YAML language server makes of the schemas: the real server, asked over standard input and output. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -10,74 +9,53 @@ import {
   type CompletionItem,
   CompletionRequest,
   ConfigurationRequest,
-  createProtocolConnection,
   type Diagnostic,
   DidOpenTextDocumentNotification,
-  ExitNotification,
   HoverRequest,
-  InitializedNotification,
-  InitializeRequest,
   type MarkupContent,
   type ProtocolConnection,
   PublishDiagnosticsNotification,
   RegistrationRequest,
-  ShutdownRequest,
-  StreamMessageReader,
-  StreamMessageWriter,
 } from 'vscode-languageserver/node';
 import { publicKinds } from '../../plan/step-kinds.ts';
 import { kindSchema } from '../../spec/schemas.ts';
 import { dedent } from '../plan/compile-text.ts';
+import { type LspClient, openLspClient } from './lsp-client.ts';
 
 const root = join(import.meta.dirname, '../..');
 const schema = pathToFileURL(join(root, 'schemas/pipeline.schema.json')).href;
 const published = new Map<string, Diagnostic[]>();
-let server: ChildProcess;
+let client: LspClient;
 let connection: ProtocolConnection;
-let exit: Promise<number | null>;
 let files = 0;
 
 beforeAll(async () => {
   const home = dirname(createRequire(import.meta.url).resolve('yaml-language-server/package.json'));
-  server = spawn(process.execPath, [join(home, 'bin/yaml-language-server'), '--stdio'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  exit = new Promise((resolve) => server.on('close', resolve));
-  connection = createProtocolConnection(
-    new StreamMessageReader(server.stdout!),
-    new StreamMessageWriter(server.stdin!),
-  );
-  // The list of schemas on the web is not asked for: the file's first line says which one holds.
-  connection.onRequest(ConfigurationRequest.type, ({ items }) =>
-    items.map(({ section }) =>
-      section === 'yaml' ? { completion: true, hover: true, validate: true, schemaStore: { enable: false } } : null,
-    ),
-  );
-  connection.onRequest(RegistrationRequest.type, () => undefined);
-  connection.onNotification(PublishDiagnosticsNotification.type, ({ uri, diagnostics }) => {
-    published.set(uri, diagnostics);
-  });
-  connection.listen();
   const markdown: MarkupContent['kind'][] = ['markdown'];
-  await connection.sendRequest(InitializeRequest.type, {
-    processId: process.pid,
-    rootUri: null,
-    capabilities: {
-      workspace: { configuration: true },
-      textDocument: {
-        completion: { completionItem: { snippetSupport: true, documentationFormat: markdown } },
-        hover: { contentFormat: markdown },
-      },
+  const capabilities = {
+    workspace: { configuration: true },
+    textDocument: {
+      completion: { completionItem: { snippetSupport: true, documentationFormat: markdown } },
+      hover: { contentFormat: markdown },
     },
+  };
+  client = await openLspClient([join(home, 'bin/yaml-language-server'), '--stdio'], capabilities, (opened) => {
+    // The list of schemas on the web is not asked for: the file's first line says which one holds.
+    opened.onRequest(ConfigurationRequest.type, ({ items }) =>
+      items.map(({ section }) =>
+        section === 'yaml' ? { completion: true, hover: true, validate: true, schemaStore: { enable: false } } : null,
+      ),
+    );
+    opened.onRequest(RegistrationRequest.type, () => undefined);
+    opened.onNotification(PublishDiagnosticsNotification.type, ({ uri, diagnostics }) => {
+      published.set(uri, diagnostics);
+    });
   });
-  await connection.sendNotification(InitializedNotification.type, {});
+  connection = client.connection;
 });
 
 afterAll(async () => {
-  await connection.sendRequest(ShutdownRequest.type);
-  await connection.sendNotification(ExitNotification.type);
-  expect(await exit).toBe(0);
-  connection.dispose();
+  expect(await client.close()).toBe(0);
 });
 
 /** Opens a pipeline with the schema line; the sign `‸` in it says where the cursor is. */
