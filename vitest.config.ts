@@ -7,6 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const workflows = ['test/workflows/**/*.test.ts', 'test/artifacts/s3*.test.ts'];
 // These start servers, workers or long training: one file at a time, so that they do not starve each other.
 const integration = [
+  'test/workflows/search-on-workers.test.ts',
   'test/chaos/**/*.test.ts',
   'test/e2e/**/*.test.ts',
   'test/deploy/**/*.test.ts',
@@ -18,8 +19,8 @@ const integration = [
 /** Begun first, the longest in front: begun last, one of them would keep one core for a minute while the other idles. */
 const longest = [
   'test/workflows/killed-worker.test.ts',
-  'test/workflows/search-on-workers.test.ts',
   'test/workflows/upgrade.test.ts',
+  'test/workflows/concurrency.test.ts',
   'test/detection/model/train.test.ts',
   'test/activities/train.test.ts',
   'test/cli/main.test.ts',
@@ -67,6 +68,7 @@ export default defineConfig({
         test: {
           name: 'workflows',
           include: workflows,
+          exclude: integration,
           testTimeout: 600_000,
           hookTimeout: 120_000,
           maxWorkers: 2,

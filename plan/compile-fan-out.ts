@@ -9,7 +9,7 @@ import {
   typeName,
 } from '../spec/expression-types.ts';
 import { suggestion } from '../spec/suggest.ts';
-import { isRecord, type MatrixSpec, type PlainValue, pointerTo, type Range } from '../spec/types.ts';
+import { isRecord, keysOfPointer, type MatrixSpec, type PlainValue, pointerTo, type Range } from '../spec/types.ts';
 import { checkLegs } from './check-legs.ts';
 import { checkGuards } from './checks.ts';
 import { beforeRun, type StepFrame } from './compile-kind.ts';
@@ -285,14 +285,10 @@ function typesOfLegs(combinations: readonly Combination[]): Map<string, Expressi
 }
 
 /** Keys of the file that were left out because of an error: they are names all the same. */
-function brokenKeys(compiling: Compiling, spec: MatrixSpec, pointer: string): string[] {
-  const names: string[] = [];
-  for (const key of compiling.parsed.places.keys()) {
-    if (!key.startsWith(`${pointer}/`)) continue;
-    const name = key.slice(pointer.length + 1);
-    if (!name.includes('/')) names.push(name);
-  }
-  return names.filter((name) => !Object.hasOwn(spec, name));
+function brokenKeys({ parsed }: Compiling, spec: MatrixSpec, pointer: string): string[] {
+  let written: PlainValue | undefined = parsed.value;
+  for (const key of keysOfPointer(pointer)) written = isRecord(written) ? written[key] : undefined;
+  return isRecord(written) ? Object.keys(written).filter((name) => !Object.hasOwn(spec, name)) : [];
 }
 
 function matrixType(id: string, fields: ReadonlyMap<string, ExpressionType>): RecordType {

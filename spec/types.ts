@@ -204,6 +204,14 @@ export function pointerTo(parent: string, ...keys: readonly (string | number)[])
   return pointer;
 }
 
+/** The keys that a JSON pointer is made of. */
+export function keysOfPointer(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
 /** Whether a value is an object with keys, and neither null nor a list. */
 export function isRecord(value: unknown): value is { readonly [key: string]: PlainValue } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

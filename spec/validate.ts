@@ -9,6 +9,7 @@ import { kindSchema, type Schema, stepKindNames } from './schemas.ts';
 import { nearestName, suggestion } from './suggest.ts';
 import {
   isRecord,
+  keysOfPointer,
   type NodePlace,
   type ParamSpec,
   type ParsedSpec,
@@ -392,20 +393,13 @@ function isParameter(pointer: string): boolean {
 }
 
 function lastKey(pointer: string): string {
-  return keysOf(pointer).at(-1) ?? '';
-}
-
-function keysOf(pointer: string): string[] {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return keysOfPointer(pointer).at(-1) ?? '';
 }
 
 /** As people write it: `steps.errors.with.splits[0]`. */
 export function pathOf(pointer: string): string {
   let path = '';
-  for (const key of keysOf(pointer)) path += /^\d+$/.test(key) ? `[${key}]` : path === '' ? key : `.${key}`;
+  for (const key of keysOfPointer(pointer)) path += /^\d+$/.test(key) ? `[${key}]` : path === '' ? key : `.${key}`;
   return path;
 }
 

@@ -368,3 +368,12 @@ test('a mistake in every one of 1,500 steps is told, and what the first ones may
   expect(diagnostics.at(-1)!.hint).toMatch(/^Steps here: data, s0, /);
   expect(user / 1000).toBeLessThan(10_000);
 });
+
+test('a matrix in every one of 4,000 steps is no work that grows with the square of the file', () => {
+  const steps = Array.from({ length: 4000 }, (_, i) => `  s${i}: { uses: synthesize, matrix: { images: [10, 20] } }`);
+  const before = process.cpuUsage();
+  const { plan } = compileText(`name: wide\nsteps:\n${steps.join('\n')}\n`);
+  const { user } = process.cpuUsage(before);
+  expect(plan?.root.steps).toHaveLength(4000);
+  expect(user / 1000).toBeLessThan(8_000);
+});
