@@ -1,7 +1,7 @@
 /** Keeps the run record for the interpreter: the run's own state, and steps that are decided in the workflow. */
 
 import { ApplicationFailure } from '@temporalio/activity';
-import { listApprovals, writeApproval } from '../artifacts/approval-record.ts';
+import { listApprovals, readApproval, writeApproval } from '../artifacts/approval-record.ts';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
 import {
   type EarlyMessage,
@@ -10,6 +10,7 @@ import {
   readEarlyMessages,
 } from '../artifacts/early-messages.ts';
 import { type GateRecord, listGates, readGate, writeGate } from '../artifacts/gate-record.ts';
+import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import {
   addNotice,
   addOperation,
@@ -103,7 +104,13 @@ export async function keepEarly(
 
 /** For a workflow that begins again. What gates have written or applied since is known by its candidates, and no harm. */
 export async function loadEarly({ store }: ActivityDeps, { run }: { run: string }): Promise<EarlyMessage[]> {
-  return await readEarlyMessages(store, run);
+  const early = await readEarlyMessages(store, run);
+  // Of a run with thousands of gates, the answers that are recorded would be more than a message can hold.
+  const answered = await mapInParallel(
+    early,
+    async (message) => 'given' in message && (await readApproval(store, run, message.gate))?.state === 'answered',
+  );
+  return early.filter((_, at) => !answered[at]);
 }
 
 /**

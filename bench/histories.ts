@@ -16,7 +16,7 @@ import type { Store } from '../artifacts/store.ts';
 import { startTemporalDevServer } from '../deploy/servers.ts';
 import { startWorker } from '../deploy/worker.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import { eventsMax } from '../plan/limits.ts';
+import { eventsMax, renewAfterEvents } from '../plan/limits.ts';
 import type { ActivityStep, FanOutStep, Json, Plan, PlannedScope, RepeatStep, SearchStep } from '../plan/types.ts';
 import { queueName, type RunArguments, workflowIdOf } from '../workflows/messages.ts';
 
@@ -97,6 +97,11 @@ const cases: { readonly [name: string]: Case } = {
   },
 };
 
+interface Pending {
+  activities: number;
+  children: number;
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const artifact = (path: string): Json => ({ artifact: 'model', digest: path.padEnd(64, '0').slice(0, 64), bytes: 1 });
@@ -129,24 +134,39 @@ async function start(client: Client, store: Store, run: string, root: PlannedSco
   const { pipeline, seed } = plan;
   const createdAt = new Date().toISOString();
   await createRun(store, { run, pipeline, planDigest, source: planDigest, file: 'bench', params: {}, createdAt });
-  const args: RunArguments = { run, pipeline, planDigest, seed };
+  const args: RunArguments = { run, pipeline, planDigest, seed, renewAfter: renewAfterEvents };
   const taskQueue = queueName(queuePrefix, 'workflows');
   return client.workflow.start(pipeline, { workflowId: workflowIdOf(run), taskQueue, args: [args] });
 }
 
-/** The most activities that were open at once, after the history. */
-async function mostPending(client: Client, workflowId: string, runId: string): Promise<number> {
+/** The most activities, and the most children, that a workflow had open at once, after its history. */
+async function mostPending(client: Client, workflowId: string, runId: string): Promise<Pending> {
   const { events = [] } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-  let open = 0;
-  let most = 0;
+  const open: Pending = { activities: 0, children: 0 };
+  const most: Pending = { activities: 0, children: 0 };
+  const count = (kind: keyof Pending, begins: unknown, ...ends: readonly unknown[]) => {
+    if (begins) most[kind] = Math.max(most[kind], ++open[kind]);
+    if (ends.some(Boolean)) open[kind]--;
+  };
   for (const event of events ?? []) {
-    if (event.activityTaskScheduledEventAttributes) most = Math.max(most, ++open);
-    const ended =
-      event.activityTaskCompletedEventAttributes ??
-      event.activityTaskFailedEventAttributes ??
-      event.activityTaskTimedOutEventAttributes ??
-      event.activityTaskCanceledEventAttributes;
-    if (ended) open--;
+    count(
+      'activities',
+      event.activityTaskScheduledEventAttributes,
+      event.activityTaskCompletedEventAttributes,
+      event.activityTaskFailedEventAttributes,
+      event.activityTaskTimedOutEventAttributes,
+      event.activityTaskCanceledEventAttributes,
+    );
+    count(
+      'children',
+      event.startChildWorkflowExecutionInitiatedEventAttributes,
+      event.startChildWorkflowExecutionFailedEventAttributes,
+      event.childWorkflowExecutionCompletedEventAttributes,
+      event.childWorkflowExecutionFailedEventAttributes,
+      event.childWorkflowExecutionTimedOutEventAttributes,
+      event.childWorkflowExecutionCanceledEventAttributes,
+      event.childWorkflowExecutionTerminatedEventAttributes,
+    );
   }
   return most;
 }
@@ -182,7 +202,7 @@ const worker = await startWorker({
 let passed = false;
 try {
   console.log(
-    'run                                                        workflows  longest history  pending  seconds',
+    'run                                                        workflows  longest history  pending activities, children  seconds',
   );
   for (const name of wanted.length > 0 ? wanted : Object.keys(cases)) {
     const { about, steps, people } = cases[name]!;
@@ -193,20 +213,23 @@ try {
     // The list of workflows is a little behind.
     await pause(2_000);
     let workflows = 0;
-    let pending = 0;
+    const pending: Pending = { activities: 0, children: 0 };
     let longest = { id: '', events: 0 };
     for await (const { workflowId, runId, historyLength } of client.workflow.list()) {
       if (workflowId !== workflowIdOf(name) && !workflowId.startsWith(`${workflowIdOf(name)}:`)) continue;
       workflows++;
       if (historyLength > longest.events) longest = { id: workflowId, events: historyLength };
-      if (historyLength > 100) pending = Math.max(pending, await mostPending(client, workflowId, runId));
+      if (historyLength <= 100) continue;
+      const most = await mostPending(client, workflowId, runId);
+      pending.activities = Math.max(pending.activities, most.activities);
+      pending.children = Math.max(pending.children, most.children);
     }
-    passed ||= longest.events > eventsMax || pending > pendingMax;
+    passed ||= longest.events > eventsMax || pending.activities > pendingMax || pending.children > pendingMax;
     const cells = [
       about.padEnd(60),
       workflows,
       `${longest.events} ${longest.id}`.padEnd(28),
-      pending,
+      `${pending.activities}, ${pending.children}`.padEnd(10),
       seconds.toFixed(0),
     ];
     console.log(cells.join('  '));

@@ -5,6 +5,7 @@ import { readEarlyMessages } from '../artifacts/early-messages.ts';
 import { addNotice, readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import { renewAfterEvents } from '../plan/limits.ts';
 import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
 import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
@@ -43,6 +44,7 @@ export async function startWorkflow(
     pipeline: header.pipeline,
     planDigest: header.planDigest,
     seed: plan.seed,
+    renewAfter: renewAfterEvents,
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
     ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),

@@ -141,7 +141,7 @@ async function createWorker(
     maxHeartbeatThrottleInterval: 3_000,
     defaultHeartbeatThrottleInterval: 3_000,
   };
-  if (queue === 'workflows') return Worker.create({ ...common, workflowBundle: { codePath: bundlePath } });
+  if (queue === 'workflows') return Worker.create({ ...common, ...workflowOptions(bundlePath) });
   // One training takes the whole machine, and so may whatever a queue of its own is for.
   const maximumSlots = slots?.[queue] ?? (queue === 'cpu' ? lightSteps : 1);
   const whole: WorkerOptions = { ...common, activities: activities as object };
@@ -150,6 +150,15 @@ async function createWorker(
   const activityTaskSlotOptions = { minimumSlots: 1, maximumSlots, rampThrottle: 1_000 };
   return Worker.create({ ...whole, tuner: { tunerOptions, activityTaskSlotOptions } });
 }
+
+/**
+ * The SDK breaks a workflow task off after 5 s by the clock on the wall, which a machine under load or a stopped process
+ * passes. Node then ends the whole process ("async hook stack has become corrupted", nodejs/node#38503).
+ */
+export const workflowOptions = (bundlePath: string) => ({
+  workflowBundle: { codePath: bundlePath },
+  isolateExecutionTimeout: 600_000,
+});
 
 const pinnedTo = (version: WorkerDeploymentVersion): WorkerDeploymentOptions => ({
   version,

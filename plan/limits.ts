@@ -3,6 +3,9 @@
 /** At so many events Temporal suggests that a workflow continues as new; no workflow of a run gets there. */
 export const eventsMax = 4_096;
 
+/** From so many events on the root of a run goes on in a new history as soon as no step runs. */
+export const renewAfterEvents = 3_000;
+
 /** Legs' values travel together to who reads them all, and at 2 MiB Temporal refuses what travels. */
 export const legsMax = 5_000;
 /** Legs in a child workflow of their own. */

@@ -31,7 +31,7 @@ export interface Rig {
   /** Workers of all queues, in this process. */
   startWorker(steps: Steps): Promise<RunningWorker>;
   /** Creates the run and starts its workflow. */
-  startRun(run: string, scope: PlannedScope): Promise<WorkflowHandle>;
+  startRun(run: string, scope: PlannedScope, more?: Pick<RunArguments, 'renewAfter'>): Promise<WorkflowHandle>;
   step(run: string, path: string): Promise<StepRecord | null>;
   /** `path: state` of every step that began, in order of path. */
   states(run: string): Promise<string[]>;
@@ -72,7 +72,7 @@ export async function openRig(): Promise<Rig> {
       workers.push(worker);
       return worker;
     },
-    startRun: (run, scope) => startRun(client, store, run, scope),
+    startRun: (run, scope, more) => startRun(client, store, run, scope, { more }),
     step: (run, path) => readStepRecord(store, run, path),
     states: async (run) => {
       const steps = await readStepRecords(store, run);
@@ -93,7 +93,7 @@ export async function startRun(
   store: Store,
   run: string,
   root: PlannedScope,
-  { inline = true } = {},
+  { inline = true, more = {} }: { inline?: boolean; more?: Pick<RunArguments, 'renewAfter'> } = {},
 ): Promise<WorkflowHandle> {
   const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root };
   const text = canonicalJson(plan);
@@ -109,7 +109,7 @@ export async function startRun(
     createdAt,
   };
   await createRun(store, header);
-  const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed };
+  const args: RunArguments = { run, pipeline: plan.pipeline, planDigest, seed: plan.seed, ...more };
   const argument = inline ? { ...args, scope: root } : args;
   return client.workflow.start(plan.pipeline, {
     workflowId: workflowIdOf(run),

@@ -2,6 +2,7 @@
 
 import { defineSignal, defineUpdate, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { type Answer, completeAnswer, problemOfAnswer } from '../plan/form.ts';
 import { findStep } from '../plan/paths.ts';
@@ -10,10 +11,10 @@ import { approvePaths } from './approve-paths.ts';
 import { control } from './control.ts';
 import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
-import { isWithin } from './orders.ts';
+import { isWithin, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { rootStepOf } from './plan-paths.ts';
-import { formAnswerSignal, formClosingSignal, formOpenedSignal } from './scope-messages.ts';
+import { formAnswerSignal, formClosingSignal, formOpenedSignal, type HandedOver } from './scope-messages.ts';
 
 // An update, because the sender wants to know whether the answer counts; a signal for the bare Temporal CLI.
 const answerUpdate = defineUpdate<AnswerReceipt, [AnswerMessage]>(answerName);
@@ -28,12 +29,18 @@ interface Form {
   given: GivenAnswer | null;
 }
 
+/** Of a gate that an earlier history of the run has the answer of. */
+const answeredBefore = 'it has its answer, which "hardcase review show" tells';
+const answersPerMessage = 500;
+
 export class ApprovalDesk {
   readonly #run: string;
   #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #forms = new Map<string, Form>();
   readonly #outbox: Outbox;
+  /** Messages taken from people in this history. */
+  taken = 0;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
     this.#run = run;
@@ -54,11 +61,32 @@ export class ApprovalDesk {
       if (problem === null) this.#take(message, 'signal');
       else {
         const message = `An answer signal was refused. ${problem}`;
-        this.#outbox.push(() => control('record-notice', { run: this.#run, message }));
+        this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
       }
     });
     setHandler(formOpenedSignal, ({ path, workflowId }) => this.opened(path, workflowId));
     setHandler(formClosingSignal, ({ path }) => this.closing(path));
+  }
+
+  /** Answers of this history. What is recorded of them already does no harm to be kept once more. */
+  takeBack(): EarlyMessage[][] {
+    const answers = [...this.#forms].flatMap(([gate, { given }]) => (given === null ? [] : [{ gate, given }]));
+    for (const [, form] of this.#forms) form.holder = null;
+    const messages: EarlyMessage[][] = [];
+    while (answers.length > 0) messages.push(answers.splice(0, answersPerMessage));
+    return messages;
+  }
+
+  handOver(): HandedOver['forms'] {
+    return Object.fromEntries(
+      [...this.#forms].flatMap(([path, { given, closed }]) =>
+        given === null && closed === null ? [] : [[path, closed ?? answeredBefore]],
+      ),
+    );
+  }
+
+  takeOver(forms: HandedOver['forms']): void {
+    for (const [path, closed] of Object.entries(forms)) this.#formOf(path).closed = closed;
   }
 
   opened(path: string, workflowId: string): void {
@@ -103,12 +131,14 @@ export class ApprovalDesk {
   #tell(path: string, { holder, given }: Form): void {
     if (holder === workflowInfo().workflowId) this.#mailbox.answerForm(path, given);
     else if (holder !== null) {
-      this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(formAnswerSignal, { path, given }));
+      // A round or leg that is stopped just now begins again, and is told then.
+      this.#outbox.push(() => toLiving(getExternalWorkflowHandle(holder).signal(formAnswerSignal, { path, given })));
     }
   }
 
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {
     const form = this.#formOf(gate);
+    this.taken++;
     if (form.given !== null) return { accepted: false };
     const complete = completeAnswer(this.#stepAt(gate)!.form, answer);
     const at = new Date().toISOString();
@@ -117,7 +147,8 @@ export class ApprovalDesk {
     else {
       // Until the gate opens, the answer is in no record, and would be lost with the engine's memory.
       const { given } = form;
-      this.#outbox.push(() => control('keep-early', { run: this.#run, messages: [{ gate, given }] }));
+      const early = { gate, given };
+      this.#outbox.push(() => control('keep-early', { run: this.#run, messages: [early] }), { early });
     }
     return { accepted: true };
   }

@@ -9,6 +9,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Decision } from '../detection/types.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { control } from './control.ts';
@@ -42,8 +43,10 @@ import {
   gateClosingSignal,
   gateOpenedSignal,
   gateProgressSignal,
+  type HandedOver,
   type QueuedBatch,
   sealedSignal,
+  type Unsent,
 } from './scope-messages.ts';
 
 // An update, because the sender wants to know whether the decisions were taken; a signal for the bare Temporal CLI.
@@ -88,6 +91,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #outbox: Outbox;
   /** Batches that are yet to be kept. */
   readonly #early: QueuedBatch[] = [];
+  /** Messages taken from people in this history. */
+  taken = 0;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
     this.#outbox = outbox;
@@ -114,6 +119,47 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     setHandler(gateOpenedSignal, ({ gate, workflowId, undecided }) => this.#opened(gate, workflowId, undecided));
     setHandler(gateProgressSignal, (progress) => this.#progress(progress));
     setHandler(gateClosingSignal, ({ gate }) => this.#closing(gate));
+  }
+
+  /** What is in no ledger yet, so that it comes to the gates when they open again. */
+  takeBack(): EarlyMessage[][] {
+    const unwritten: QueuedBatch[] = [];
+    for (const [, gate] of this.#gates) {
+      unwritten.push(...gate.unwritten);
+      Object.assign(gate, { holder: null, toSend: [] });
+    }
+    const messages: EarlyMessage[][] = [];
+    while (unwritten.length > 0) {
+      messages.push(takeFitting(unwritten).map((batch) => ({ gate: batch.gate, batch })));
+    }
+    return messages;
+  }
+
+  /** There is no new history after all. */
+  resume(): void {
+    if (this.#early.length > 0) this.#keepAll();
+  }
+
+  /** Batches that came in the last moments of the history. */
+  get unsent(): Unsent[] {
+    return this.#early.map((batch) => ({ early: { gate: batch.gate, batch } }));
+  }
+
+  handOver(): Pick<HandedOver, 'gates' | 'refused' | 'lists'> {
+    const gates = [...this.#gates].map(([path, { closed, taken, references }]) => {
+      return [path, { closed, taken, references: [...references] }] as const;
+    });
+    return { gates: Object.fromEntries(gates), refused: this.#refused, lists: this.#lists };
+  }
+
+  takeOver({ gates, refused, lists }: Pick<HandedOver, 'gates' | 'refused' | 'lists'>): void {
+    for (const [path, { closed, taken, references }] of Object.entries(gates)) {
+      const gate = this.#gateOf(path);
+      Object.assign(gate, { closed, taken });
+      for (const reference of references) gate.references.add(reference);
+    }
+    this.#refused.push(...refused);
+    this.#lists.push(...lists);
   }
 
   planChanged(scope: PlannedScope): void {
@@ -169,6 +215,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
 
   #take(message: DecideMessage, via: 'update' | 'signal'): DecideAnswer {
     const gate = this.#gateOf(message.gate);
+    this.taken++;
     const { decisions, reference, shown, by } = message;
     if (reference !== undefined) {
       if (gate.references.has(reference)) return { accepted: 0, repeated: 0 };
@@ -213,9 +260,12 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   /** Until its gate opens, a decision is in no ledger, and would be lost with the engine's memory. */
   #keep(batch: QueuedBatch): void {
     this.#early.push(batch);
-    if (this.#early.length > 1) return;
+    if (this.#early.length === 1) this.#keepAll();
+  }
+
+  #keepAll(): void {
     this.#outbox.push(async () => {
-      while (this.#early.length > 0) {
+      while (this.#early.length > 0 && !this.#outbox.stopping) {
         const messages = takeFitting(this.#early).map((each) => ({ gate: each.gate, batch: each }));
         await control('keep-early', { run: this.#run, messages });
       }
@@ -277,7 +327,9 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     if (holder === workflowInfo().workflowId) this.#mailbox.sealed(path, sent);
     else if (holder !== null) {
       // After the batches that are still gathered.
-      this.#outbox.push(() => getExternalWorkflowHandle(holder).signal(sealedSignal, { gate: path, batches: sent }));
+      this.#outbox.push(() =>
+        toLiving(getExternalWorkflowHandle(holder).signal(sealedSignal, { gate: path, batches: sent })),
+      );
     }
   }
 
@@ -330,6 +382,6 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   }
 
   #note(message: string): void {
-    this.#outbox.push(() => control('record-notice', { run: this.#run, message }));
+    this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
   }
 }

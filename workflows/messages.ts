@@ -2,6 +2,7 @@
 
 import type { Decision } from '../detection/types.ts';
 import type { Json, OperationRecord, PlannedScope, RunFile } from '../plan/types.ts';
+import type { HandedOver } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
 /**
@@ -22,6 +23,10 @@ export interface RunArguments {
   readonly early?: true;
   /** An ended run begins again with this. */
   readonly reset?: OperationRecord;
+  /** From so many events on the run goes on in a new history. Absent: never, as in runs of earlier releases. */
+  readonly renewAfter?: number;
+  /** What the history before handed over. */
+  readonly before?: HandedOver;
 }
 
 /** Temporal refuses payloads of 2 MiB; a scope well below that leaves room for everything else in a task. */

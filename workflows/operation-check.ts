@@ -14,6 +14,8 @@ export interface Situation {
   /** Paths of held steps. */
   readonly held: readonly string[];
   readonly cancelled: boolean;
+  /** The run goes on in a new history in a moment. */
+  readonly beginsAgain: boolean;
   /** Whether a step of the root has ended. */
   hasEnded(id: string): boolean;
 }
@@ -30,6 +32,7 @@ export function problemOfOperation(operation: string, given: unknown, situation:
   if (message.reason !== undefined && typeof message.reason !== 'string') return '"reason" is a text.';
   const { run, orders, cancelled } = situation;
   if (cancelled) return `The run ${run} is being cancelled.`;
+  if (situation.beginsAgain) return `The run ${run} goes on in a new history of its workflow just now. Ask again.`;
   switch (operation) {
     case 'pause': {
       const { now } = given as { now?: unknown };

@@ -18,6 +18,7 @@ import { problemOfOperation } from './operation-check.ts';
 import { isWithin, tellOrders } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
+import type { Renewal } from './renewal.ts';
 import { stepsHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
 import { type RunOfPlan, UpgradeDesk } from './upgrade-desk.ts';
@@ -46,6 +47,7 @@ export class OperationsDesk {
   /** What a cancellation ends. */
   #work: CancellationScope | null = null;
   #taken = 0;
+  #beginsAgain = () => false;
   #cancelled = false;
 
   constructor(facts: RunOfPlan, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
@@ -57,6 +59,7 @@ export class OperationsDesk {
     this.#upgrades = new UpgradeDesk(facts, scope, mailbox.orders, outbox, {
       begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
       cancelled: () => this.#cancelled,
+      beginsAgain: () => this.#beginsAgain(),
       changed: (changed) => {
         this.#scope = changed;
         for (const desk of gates) desk.planChanged(changed);
@@ -65,8 +68,9 @@ export class OperationsDesk {
   }
 
   /** `work` is the scope that holds all steps. */
-  open(work: CancellationScope): void {
+  open(work: CancellationScope, renewal: Pick<Renewal, 'hasBegun' | 'isOver'>): void {
     this.#work = work;
+    this.#beginsAgain = () => renewal.hasBegun;
     // Updates, because the sender wants to know whether they were taken, and by what they were refused.
     for (const name of operationNames) {
       setHandler(defineUpdate<OperateAnswer, [OperateMessage]>(name), (message) => this.#take(name, message), {
@@ -77,6 +81,7 @@ export class OperationsDesk {
             orders: this.#mailbox.orders.standing,
             held: [...this.#held],
             cancelled: this.#cancelled,
+            beginsAgain: name === 'reset' ? renewal.hasBegun : renewal.isOver,
             hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
           });
           if (problem !== null) throw new Error(problem);
@@ -96,6 +101,20 @@ export class OperationsDesk {
     await control('record-operation', { run: this.#run, operation: reset });
     const ids = [...dependentsOf(this.#scope, rootStepOf(path))];
     await control('reset-steps', { run: this.#run, to: path, ids });
+  }
+
+  /** Digest of the plan that the run follows. */
+  get planDigest(): string {
+    return this.#upgrades.planDigest;
+  }
+
+  /** Operations that the run has taken. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  takeOver(operations: number): void {
+    this.#taken = operations;
   }
 
   get cancelled(): boolean {
@@ -118,7 +137,7 @@ export class OperationsDesk {
         return this.#order(operation);
       case 'cancel':
         this.#cancelled = true;
-        this.#record(operation);
+        this.record(operation);
         this.#work?.cancel();
         // The steps of `finally` run also where the run was paused.
         this.#mailbox.orders.take(ordersAfter(this.#mailbox.orders.standing, operation));
@@ -137,7 +156,7 @@ export class OperationsDesk {
     const taken = { ...operation, steps, set };
     const orders = ordersAfter(this.#mailbox.orders.standing, taken);
     this.#mailbox.orders.take(orders);
-    this.#record(taken);
+    this.record(taken);
     for (const step of steps) {
       this.#held.delete(step);
       for (const gates of this.#gates) gates.stepRetried?.(step);
@@ -173,11 +192,11 @@ export class OperationsDesk {
       this.#outbox.push(() => tellOrders(child, { orders: standing, step }));
     }
     // After the children have been told: what the record shows holds.
-    this.#record(operation);
+    this.record(operation);
     return { at: operation.at, steps: operation.steps ?? [] };
   }
 
-  #record(operation: OperationRecord): void {
-    this.#outbox.push(() => control('record-operation', { run: this.#run, operation }));
+  record(operation: OperationRecord): void {
+    this.#outbox.push(() => control('record-operation', { run: this.#run, operation }), { operation });
   }
 }

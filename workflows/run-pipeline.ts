@@ -1,6 +1,7 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
-import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, ContinueAsNew, isCancellation, workflowInfo } from '@temporalio/workflow';
+import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
@@ -10,6 +11,7 @@ import type { RunArguments, RunSummary } from './messages.ts';
 import { OperationsDesk } from './operations-desk.ts';
 import { Orders } from './orders.ts';
 import { Outbox } from './outbox.ts';
+import { Renewal } from './renewal.ts';
 import { runToItsEnd } from './run-to-its-end.ts';
 import { openScopeState } from './scope-state.ts';
 import { noOrders } from './standing-orders.ts';
@@ -20,6 +22,7 @@ export async function runPipeline(
   runSteps: typeof runToItsEnd = runToItsEnd,
 ): Promise<RunSummary> {
   const work = new CancellationScope();
+  const whole = CancellationScope.current();
   const outbox = new Outbox();
   let cancelledHere = () => false;
   try {
@@ -34,15 +37,65 @@ export async function runPipeline(
     const facts = { run, planDigest, isCompiled: runSteps !== runToItsEnd };
     const operations = new OperationsDesk(facts, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
+    if (given.before !== undefined) {
+      desk.takeOver(given.before);
+      approvals.takeOver(given.before.forms);
+      operations.takeOver(given.before.operations);
+    }
+    const restore = (message: EarlyMessage) => {
+      if ('batch' in message) desk.restore(message.batch);
+      else approvals.restore(message.gate, message.given);
+    };
+    const operationsBefore = operations.taken;
+    const renewal = new Renewal({
+      renewAfter: facts.isCompiled ? undefined : given.renewAfter,
+      work,
+      outbox,
+      messages: () => desk.taken + approvals.taken + operations.taken - operationsBefore,
+      running: () => state.running(),
+      cancelled: () => operations.cancelled || whole.consideredCancelled,
+      keep: async () => {
+        for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
+          await control('keep-early', { run, messages });
+        }
+      },
+      resume: () => desk.resume(),
+      next: () => {
+        const { reset: _, before: __, scope: inline, ...same } = given;
+        const now = operations.planDigest;
+        return {
+          ...same,
+          ...(inline === undefined || now !== planDigest ? {} : { scope: inline }),
+          run,
+          pipeline,
+          planDigest: now,
+          seed,
+          orders: mailbox.orders.standing,
+          early: true,
+          before: {
+            operations: operations.taken,
+            forms: approvals.handOver(),
+            ...desk.handOver(),
+            unsent: [...outbox.unsent, ...desk.unsent],
+          },
+        };
+      },
+    });
     desk.open();
     approvals.open();
-    operations.open(work);
+    operations.open(work, renewal);
+    renewal.open();
+    for (const unsent of given.before?.unsent ?? []) {
+      if ('operation' in unsent) operations.record(unsent.operation);
+      else if ('notice' in unsent) outbox.push(() => control('record-notice', { run, message: unsent.notice }), unsent);
+      else {
+        restore(unsent.early);
+        outbox.push(() => control('keep-early', { run, messages: [unsent.early] }), unsent);
+      }
+    }
     const environment = await control('open-run', { run, planDigest });
     if (given.early === true) {
-      for (const message of await control('load-early', { run })) {
-        if ('batch' in message) desk.restore(message.batch);
-        else approvals.restore(message.gate, message.given);
-      }
+      for (const message of await control('load-early', { run })) restore(message);
     }
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
@@ -51,8 +104,8 @@ export async function runPipeline(
     const { concurrency } = scope;
     await work.run(() =>
       concurrency === undefined
-        ? runSteps(scope, context)
-        : inGroup(context, concurrency, () => runSteps(scope, context)),
+        ? runSteps(scope, context, renewal)
+        : inGroup(context, concurrency, () => runSteps(scope, context, renewal)),
     );
 
     state.close();
@@ -60,6 +113,7 @@ export async function runPipeline(
     await control('close-run', { run, state: 'done' });
     return { state: 'done' };
   } catch (error) {
+    if (error instanceof ContinueAsNew) throw error;
     const cancelled = isCancellation(error);
     // What was asked of the run is recorded before its end.
     if (cancelledHere()) await outbox.close();

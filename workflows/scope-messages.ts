@@ -2,20 +2,21 @@
 
 import { defineSignal } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
-import type { EarlyBatch } from '../artifacts/early-messages.ts';
+import type { EarlyBatch, EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { Standing } from '../plan/plateau.ts';
 import type {
   FanOutStep,
   Json,
   LoopBody,
+  OperationRecord,
   PlannedScope,
   RepeatStep,
   RunEnvironment,
   SearchStep,
   StepResult,
 } from '../plan/types.ts';
-import type { RefusedDecision } from './messages.ts';
+import type { RefusedDecision, WrittenList } from './messages.ts';
 import type { TrialsSoFar } from './run-trials.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -204,6 +205,30 @@ export interface WrittenBatch {
   readonly accepted: number;
   /** The same decision was there already. */
   readonly repeated: number;
+}
+
+/** A message to the run record that the next history of the root sends. */
+export type Unsent =
+  | { readonly operation: OperationRecord }
+  | { readonly notice: string }
+  | { readonly early: EarlyMessage };
+
+/** What the root knows that no record has, on its way into a new history. */
+export interface HandedOver {
+  /** Operations taken so far. */
+  readonly operations: number;
+  /** Why forms take no other answer, by path. */
+  readonly forms: { readonly [path: string]: string };
+  readonly gates: {
+    readonly [path: string]: {
+      readonly closed: boolean;
+      readonly taken: number;
+      readonly references: readonly string[];
+    };
+  };
+  readonly refused: readonly RefusedDecision[];
+  readonly lists: readonly WrittenList[];
+  readonly unsent: readonly Unsent[];
 }
 
 export type LiveState = 'running' | 'paused' | 'waiting' | 'held';

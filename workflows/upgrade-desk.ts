@@ -19,6 +19,8 @@ import { handBackSignal, handedBackSignal } from './scope-messages.ts';
 interface Operations {
   begin(): Pick<OperationRecord, 'at' | 'number'>;
   cancelled(): boolean;
+  /** The steps of this history end, and the run goes on in a new one. */
+  beginsAgain(): boolean;
   changed(scope: PlannedScope): void;
 }
 
@@ -58,6 +60,11 @@ export class UpgradeDesk {
     this.#orders = orders;
     this.#outbox = outbox;
     this.#operations = operations;
+  }
+
+  /** Of the plan that the run follows. */
+  get planDigest(): string {
+    return this.#planDigest;
   }
 
   open(): void {
@@ -107,7 +114,7 @@ export class UpgradeDesk {
       // Only now it is known from which round on; a reset would begin with the first.
       if (holders.length > 0 && this.#scope === followed) follow(from);
       await this.#record(message, { ...operation, ...(loops.length === 0 ? {} : { from }) }, begun);
-    });
+    }, 'needed');
     return { at: operation.at, steps };
   }
 
@@ -128,6 +135,7 @@ export class UpgradeDesk {
   #problemOf({ recorded }: UpgradeMessage, after: PlannedScope): string | null {
     if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
     if (this.#isCompiled) return `The run ${this.#run} has a compiled workflow, whose steps stand in its code.`;
+    if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#scope;
     for (const [id, round] of Object.entries(recorded)) {
       const isThere = this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round;

@@ -68,6 +68,7 @@ describe('an operation is refused', () => {
     orders: noOrders,
     held: ['rounds[1].x'],
     cancelled: false,
+    beginsAgain: false,
     hasEnded: (id) => id === 'c',
   };
   const problem = (name: string, message: unknown, more: Partial<Situation> = {}) =>

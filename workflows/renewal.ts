@@ -1,0 +1,97 @@
+/**
+ * The root of a run goes on in a new history before its own grows too long, however much people say. Its steps end as at a
+ * pause "now", with checkpoints; then the workflow begins again, as one does whose history was lost: from the record.
+ */
+
+import { allHandlersFinished, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import type { RunArguments, RunSummary } from './messages.ts';
+import { rethrowUnlessCancelled } from './orders.ts';
+import type { Outbox } from './outbox.ts';
+
+/** From `renewAfter` on a moment is awaited in which no step runs; so much later it begins at once. */
+const patience = 1.125;
+/** A history in which people said less has grown by its steps: beginning again would make it as long as it is. */
+const messagesMin = 5;
+
+export interface Renewed {
+  /** From so many events on; undefined: never. */
+  readonly renewAfter: number | undefined;
+  /** Holds all steps. */
+  readonly work: CancellationScope;
+  readonly outbox: Outbox;
+  /** Messages that this history has taken from people. */
+  messages(): number;
+  /** Steps that run, without those that wait for people or are held. */
+  running(): number;
+  /** Whether people or Temporal want the run to end. */
+  cancelled(): boolean;
+  /** Records what no record has yet of what people said. */
+  keep(): Promise<void>;
+  /** There is no new history after all. */
+  resume(): void;
+  /** What the next history begins with. */
+  next(): RunArguments;
+}
+
+export class Renewal {
+  readonly #of: Renewed;
+  #begun = false;
+  #ending = false;
+  #over = false;
+
+  constructor(of: Renewed) {
+    this.#of = of;
+  }
+
+  open(): void {
+    const { renewAfter, work } = this.#of;
+    if (renewAfter === undefined) return;
+    condition(() => this.#isDue(renewAfter))
+      .then(() => {
+        this.#begun = true;
+        work.cancel();
+      })
+      .catch(rethrowUnlessCancelled);
+  }
+
+  /** Whether steps are being ended for a new history. */
+  get hasBegun(): boolean {
+    return this.#begun;
+  }
+
+  /** Whether a message would come too late for this history. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** The steps have ended: the run goes on in a new history if that is why, else it ends in this one. Throws then. */
+  async goOn(): Promise<void> {
+    this.#ending = true;
+    const { outbox, cancelled, keep, next } = this.#of;
+    if (!this.#begun || cancelled()) return;
+    await CancellationScope.nonCancellable(async () => {
+      await outbox.stop();
+      await keep();
+      await condition(allHandlersFinished);
+    });
+    if (cancelled()) {
+      outbox.resume();
+      this.#of.resume();
+      return;
+    }
+    this.#over = true;
+    await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next());
+  }
+
+  /** Steps of the end begin, which run once. */
+  endsHere(): void {
+    this.#ending = true;
+  }
+
+  #isDue(renewAfter: number): boolean {
+    const { messages, running, cancelled } = this.#of;
+    const { historyLength } = workflowInfo();
+    if (historyLength < renewAfter || this.#ending || cancelled() || messages() < messagesMin) return false;
+    return historyLength >= renewAfter * patience || running() === 0;
+  }
+}
