@@ -10,15 +10,34 @@ import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { AnyStepImplementation, StepContext } from '../activities/context.ts';
+import { saveDataset, saveJson } from '../artifacts/codecs.ts';
 import { openFolderStore } from '../artifacts/folder-store.ts';
 import { createRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { startTemporalDevServer } from '../deploy/servers.ts';
 import { startWorker } from '../deploy/worker.ts';
+import type { Annotation, Candidate, Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { eventsMax, renewAfterEvents } from '../plan/limits.ts';
-import type { ActivityStep, FanOutStep, Json, Plan, PlannedScope, RepeatStep, SearchStep } from '../plan/types.ts';
-import { queueName, type RunArguments, workflowIdOf } from '../workflows/messages.ts';
+import type {
+  ActivityStep,
+  FanOutStep,
+  GateStep,
+  Json,
+  Plan,
+  PlannedScope,
+  RepeatStep,
+  SearchStep,
+} from '../plan/types.ts';
+import {
+  type AnswerMessage,
+  answerName,
+  type DecideMessage,
+  decideName,
+  queueName,
+  type RunArguments,
+  workflowIdOf,
+} from '../workflows/messages.ts';
 
 const queuePrefix = 'bench';
 const pendingMax = 500;
@@ -59,11 +78,37 @@ const trials: SearchStep = {
   type: 'search',
 };
 
+/** One candidate each, in a gate of a round. */
+const decisionsCount = 50_000;
+/** Of a loop that asks for an approval in each. */
+const approvalRounds = 400;
+
+const review: RepeatStep = {
+  type: 'repeat',
+  id: 'rounds',
+  needs: [],
+  max: 1,
+  carry: {},
+  next: {},
+  scope: { steps: [{ ...step('review', 'review-labels'), type: 'gate' }] },
+};
+
+const form = { properties: { go: { type: 'boolean' as const } }, required: ['go'] };
+const approvals: RepeatStep = {
+  ...review,
+  max: approvalRounds,
+  scope: {
+    steps: [{ type: 'approve', kind: 'approve', version: 1, id: 'ok', form, needs: [], with: {}, onFailure: 'hold' }],
+  },
+};
+
 interface Case {
   readonly about: string;
   readonly steps: PlannedScope['steps'];
+  /** Steps that take what must lie in the store first. */
+  readonly prepared?: (store: Store) => Promise<PlannedScope['steps']>;
   /** What people do meanwhile. */
-  readonly people?: (handle: WorkflowHandle) => Promise<void>;
+  readonly people?: (handle: WorkflowHandle, store: Store) => Promise<void>;
 }
 
 const heldLegs = 2_000;
@@ -80,6 +125,17 @@ const cases: { readonly [name: string]: Case } = {
     steps: [legs('first', { forEach: numbers(5_000) }), legs('second', { forEach: numbers(5_000) })],
   },
   search: { about: 'a capacity search of 500 trials', steps: [trials] },
+  decisions: {
+    about: '50,000 decisions: by 500, in lists, one by one',
+    steps: [],
+    prepared: preparedReview,
+    people: decideAll,
+  },
+  approvals: {
+    about: `${approvalRounds} rounds that ask for an approval each`,
+    steps: [approvals],
+    people: approveAll,
+  },
   held: {
     about: `${heldLegs} legs that are held, and tried again by one retry`,
     steps: [legs('tune', { forEach: numbers(heldLegs) }, 'stumble')],
@@ -101,6 +157,68 @@ interface Pending {
   activities: number;
   children: number;
 }
+
+/** An image with as many boxes as decisions, each of which a reviewer is asked about. */
+async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
+  const digest = await store.putObject(Buffer.from('image'));
+  const annotations = numbers(decisionsCount).map(
+    (i): Annotation => ({ id: `b${i}`, imageId: 1, categoryId: 1, box: [i * 30, 10, i * 30 + 20, 30] }),
+  );
+  const width = (decisionsCount + 1) * 30;
+  const dataset = await saveDataset(store, {
+    categories: [{ id: 1, name: 'apple' }],
+    images: [{ id: 1, fileName: 'a.png', width, height: 100, digest, split: 'train', group: '1' }],
+    labels: { parent: null, author: 'import', note: '', annotations },
+  });
+  const candidates = annotations.map(
+    (annotation, i): Candidate => ({
+      id: `c${i}`,
+      type: 'spurious',
+      annotation,
+      rank: i / decisionsCount,
+      imageId: 1,
+      imageDigest: digest,
+    }),
+  );
+  const saved = await saveJson(store, 'candidates', candidates);
+  const values = { dataset, candidates: saved, reviewer: 'human' } as unknown as GateStep['with'];
+  const [asks] = review.scope.steps;
+  return [{ ...review, scope: { steps: [{ ...asks, with: values } as GateStep] } }];
+}
+
+/** In messages of 500, by a list in the store, and one by one. */
+async function decideAll(handle: WorkflowHandle, store: Store): Promise<void> {
+  const decisions = numbers(decisionsCount).map((i): Decision => ({ candidateId: `c${i - 1}`, verdict: 'reject' }));
+  const send = (batch: string, more: Partial<DecideMessage>) =>
+    handle.executeUpdate<object, [DecideMessage]>(decideName, {
+      args: [{ gate: 'rounds[1].review', batch, by: 'bench', ...more }],
+    });
+  for (let from = 0; from < 20_000; from += 500) {
+    await send(`many-${from}`, { decisions: decisions.slice(from, from + 500) });
+  }
+  for (const [from, to] of [
+    [20_000, 40_000],
+    [40_000, decisionsCount - 100],
+  ]) {
+    const reference = await store.putObject(Buffer.from(canonicalJson(decisions.slice(from, to) as never)));
+    await send(`list-${from}`, { reference });
+  }
+  for (const decision of decisions.slice(-100)) await send(`one-${decision.candidateId}`, { decisions: [decision] });
+}
+
+/** Each as soon as the one before has been taken, so most come before their gate is open. */
+async function approveAll(handle: WorkflowHandle): Promise<void> {
+  for (let round = 1; round <= approvalRounds; ) {
+    const message: AnswerMessage = { gate: `rounds[${round}].ok`, by: 'bench', answer: { go: true } };
+    const taken = handle.executeUpdate<object, [AnswerMessage]>(answerName, { args: [message] });
+    // The history that it was sent to may just have ended.
+    if (await taken.then(() => true).catch(isAnswered)) round++;
+    else await pause(200);
+  }
+}
+
+const isAnswered = (error: { readonly cause?: Error }): boolean =>
+  error.cause?.message.includes('no more answers') ?? false;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -205,10 +323,11 @@ try {
     'run                                                        workflows  longest history  pending activities, children  seconds',
   );
   for (const name of wanted.length > 0 ? wanted : Object.keys(cases)) {
-    const { about, steps, people } = cases[name]!;
+    const { about, people, prepared, ...given } = cases[name]!;
+    const steps = (await prepared?.(store)) ?? given.steps;
     const began = performance.now();
     const handle = await start(client, store, name, { steps });
-    await Promise.all([people?.(handle), handle.result()]);
+    await Promise.all([people?.(handle, store), handle.result()]);
     const seconds = (performance.now() - began) / 1000;
     // The list of workflows is a little behind.
     await pause(2_000);
