@@ -39,8 +39,8 @@ export class ApprovalDesk {
   readonly #mailbox: Mailbox;
   readonly #forms = new Map<string, Form>();
   readonly #outbox: Outbox;
-  /** Messages taken from people in this history. */
-  taken = 0;
+  /** Messages that people sent in this history, and gates that came to their end in it. */
+  moved = 0;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
     this.#run = run;
@@ -93,7 +93,9 @@ export class ApprovalDesk {
     const form = this.#formOf(path);
     form.holder = workflowId;
     form.closed = null;
-    if (form.given !== null) this.#tell(path, form);
+    if (form.given === null) return;
+    this.moved++;
+    this.#tell(path, form);
   }
 
   planChanged(scope: PlannedScope): void {
@@ -124,6 +126,7 @@ export class ApprovalDesk {
 
   closing(path: string): void {
     const form = this.#formOf(path);
+    this.moved++;
     if (form.given === null) form.closed = 'its time ran out';
     this.#tell(path, form);
   }
@@ -138,7 +141,7 @@ export class ApprovalDesk {
 
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {
     const form = this.#formOf(gate);
-    this.taken++;
+    this.moved++;
     if (form.given !== null) return { accepted: false };
     const complete = completeAnswer(this.#stepAt(gate)!.form, answer);
     const at = new Date().toISOString();

@@ -91,8 +91,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #outbox: Outbox;
   /** Batches that are yet to be kept. */
   readonly #early: QueuedBatch[] = [];
-  /** Messages taken from people in this history. */
-  taken = 0;
+  /** Messages that people sent in this history, and reports of the ledger. */
+  moved = 0;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
     this.#outbox = outbox;
@@ -215,7 +215,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
 
   #take(message: DecideMessage, via: 'update' | 'signal'): DecideAnswer {
     const gate = this.#gateOf(message.gate);
-    this.taken++;
+    this.moved++;
     const { decisions, reference, shown, by } = message;
     if (reference !== undefined) {
       if (gate.references.has(reference)) return { accepted: 0, repeated: 0 };
@@ -306,6 +306,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   #progress({ gate: path, written, undecided, refused }: GateProgress): void {
     const gate = this.#gateOf(path);
     gate.undecided = undecided;
+    this.moved++;
     for (const { batch, ...counts } of written) {
       const at = gate.unwritten.findIndex((waiting) => waiting.batch === batch);
       const [found] = at < 0 ? [] : gate.unwritten.splice(at, 1);

@@ -10,8 +10,8 @@ import type { Outbox } from './outbox.ts';
 
 /** From `renewAfter` on a moment is awaited in which no step runs; so much later it begins at once. */
 const patience = 1.125;
-/** A history in which people said less has grown by its steps: beginning again would make it as long as it is. */
-const messagesMin = 5;
+/** A history in which less came from people has grown by its steps: beginning again would make it as long as it is. */
+const movedMin = 5;
 
 export interface Renewed {
   /** From so many events on; undefined: never. */
@@ -19,8 +19,8 @@ export interface Renewed {
   /** Holds all steps. */
   readonly work: CancellationScope;
   readonly outbox: Outbox;
-  /** Messages that this history has taken from people. */
-  messages(): number;
+  /** Messages of people in this history, and gates that went on by them. */
+  moved(): number;
   /** Steps that run, without those that wait for people or are held. */
   running(): number;
   /** Whether people or Temporal want the run to end. */
@@ -89,9 +89,9 @@ export class Renewal {
   }
 
   #isDue(renewAfter: number): boolean {
-    const { messages, running, cancelled } = this.#of;
+    const { moved, running, cancelled } = this.#of;
     const { historyLength } = workflowInfo();
-    if (historyLength < renewAfter || this.#ending || cancelled() || messages() < messagesMin) return false;
+    if (historyLength < renewAfter || this.#ending || cancelled() || moved() < movedMin) return false;
     return historyLength >= renewAfter * patience || running() === 0;
   }
 }

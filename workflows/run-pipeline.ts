@@ -51,7 +51,7 @@ export async function runPipeline(
       renewAfter: facts.isCompiled ? undefined : given.renewAfter,
       work,
       outbox,
-      messages: () => desk.taken + approvals.taken + operations.taken - operationsBefore,
+      moved: () => desk.moved + approvals.moved + operations.taken - operationsBefore,
       running: () => state.running(),
       cancelled: () => operations.cancelled || whole.consideredCancelled,
       keep: async () => {
