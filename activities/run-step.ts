@@ -6,7 +6,7 @@ import { createStepResult, type RecordedStepResult, readStepResult } from '../ar
 import type { Json, StepRecord, StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
 import type { AnyStepImplementation, StepContext } from './context.ts';
-import { redactor, secretNames, withSecrets } from './secrets.ts';
+import { redactor, replaced, secretNames, secretsOf } from './secrets.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 
 export async function runStep(
@@ -38,8 +38,8 @@ async function runWithSecrets(
 ): Promise<{ readonly [name: string]: Json }> {
   const run = implementation as (context: StepContext, parameters: unknown) => Promise<{ [name: string]: Json }>;
   if (secretNames(inputs).length === 0) return run(context, inputs);
-  const resolved = withSecrets(inputs);
-  const hide = redactor(inputs, resolved);
+  const secrets = secretsOf(inputs);
+  const hide = redactor(secrets.values());
   const guarded: StepContext = {
     ...context,
     progress: (message, share) => context.progress(hide.text(message), share),
@@ -47,7 +47,7 @@ async function runWithSecrets(
   };
   let outputs: { readonly [name: string]: Json };
   try {
-    outputs = await run(guarded, resolved);
+    outputs = await run(guarded, replaced(inputs, secrets));
   } catch (error) {
     throw hide.error(error);
   }

@@ -6,10 +6,11 @@
 import { readFileSync, statSync } from 'node:fs';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Json } from '../plan/types.ts';
+import { secretNameOf, textPartsOf } from '../plan/values.ts';
 
 /** Names of the secrets among the inputs of a step. */
 export function secretNames(value: Json): string[] {
-  const name = secretName(value);
+  const name = secretNameOf(value);
   if (name !== null) return [name];
   if (Array.isArray(value)) return value.flatMap(secretNames);
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(secretNames) : [];
@@ -17,8 +18,12 @@ export function secretNames(value: Json): string[] {
 
 /** The value with every secret in its place. Throws one error that names all that are missing. */
 export function withSecrets<Value extends Json>(value: Value, environment: NodeJS.ProcessEnv = process.env): Value {
+  return replaced(value, secretsOf(value, environment)) as Value;
+}
+
+/** Values of the secrets that are part of a step's inputs, by their names. Throws one error that names all that are missing. */
+export function secretsOf(value: Json, environment: NodeJS.ProcessEnv = process.env): ReadonlyMap<string, string> {
   const names = [...new Set(secretNames(value))];
-  if (names.length === 0) return value;
   const known = new Map(
     names.flatMap((name) => {
       const secret = environment[`HARDCASE_SECRET_${name}`];
@@ -42,22 +47,18 @@ export function withSecrets<Value extends Json>(value: Value, environment: NodeJ
       'MissingSecret',
     );
   }
-  return replaced(value, known) as Value;
+  return known;
 }
 
-function replaced(value: Json, known: ReadonlyMap<string, string>): Json {
-  const name = secretName(value);
+/** The value with every secret in its place, alone or within text. */
+export function replaced(value: Json, known: ReadonlyMap<string, string>): Json {
+  const name = secretNameOf(value);
   if (name !== null) return known.get(name)!;
+  const parts = textPartsOf(value);
+  if (parts?.some((part) => secretNameOf(part) !== null)) return parts.map((part) => replaced(part, known)).join('');
   if (Array.isArray(value)) return value.map((item) => replaced(item, known));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, known)]));
-}
-
-function secretName(value: Json): string | null {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
-  const entries = Object.entries(value);
-  const [entry] = entries;
-  return entries.length === 1 && entry![0] === '$secret' && typeof entry![1] === 'string' ? entry![1] : null;
 }
 
 /** Lines `NAME=VALUE`; empty ones, and those that begin with #, say nothing. */
@@ -83,9 +84,13 @@ function readSecretsFile(file: string): ReadonlyMap<string, string> {
   return secrets;
 }
 
-/** Takes the values of secrets out of what leaves an activity: messages, errors with their stacks and causes. */
-export function redactor(inputs: Json, resolved: Json): { text(text: string): string; error(error: unknown): unknown } {
-  const values = valuesOf(inputs, resolved).sort((a, b) => b.length - a.length);
+/**
+ * Takes the values of secrets out of what leaves an activity: messages, errors with their stacks and causes. A secret is
+ * found by itself, whatever text it was put into, and also as JSON writes it.
+ */
+export function redactor(secrets: Iterable<string>): { text(text: string): string; error(error: unknown): unknown } {
+  const written = [...secrets].flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
+  const values = [...new Set(written)].sort((a, b) => b.length - a.length);
   const text = (given: string) => values.reduce((left, value) => left.replaceAll(value, '***'), given);
   const seen = new Set<unknown>();
   const redact = (error: unknown): unknown => {
@@ -98,11 +103,4 @@ export function redactor(inputs: Json, resolved: Json): { text(text: string): st
     return error;
   };
   return { text, error: (error) => (values.length === 0 ? error : redact(error)) };
-}
-
-function valuesOf(inputs: Json, resolved: Json): string[] {
-  if (secretName(inputs) !== null) return typeof resolved === 'string' ? [resolved] : [];
-  if (typeof inputs !== 'object' || inputs === null || typeof resolved !== 'object' || resolved === null) return [];
-  const inside = resolved as { readonly [key: string]: Json };
-  return Object.entries(inputs).flatMap(([key, item]) => valuesOf(item as Json, inside[key] ?? null));
 }

@@ -4,12 +4,10 @@ import type { Schema } from '../spec/schemas.ts';
 import type { Slot, SlotExpression } from './slots.ts';
 import type { PlannedValue } from './types.ts';
 
-/** The secret that the slot is, and is alone: `${{ secrets.NAME }}`. */
-export function secretOf(slot: Slot): string | null {
-  const [part] = slot.parts;
-  if (!slot.whole || part === undefined || typeof part === 'string') return null;
-  const [reference] = part.references;
-  const alone = reference?.range.start === 0 && reference.range.end === part.source.length;
+/** The secret that the expression is, and is alone: `${{ secrets.NAME }}`. Text may stand before and after. */
+export function secretOf(expression: SlotExpression): string | null {
+  const [reference] = expression.references;
+  const alone = reference?.range.start === 0 && reference.range.end === expression.source.length;
   return alone && reference.root === 'secrets' && reference.keys.length === 1 ? reference.keys[0]!.name : null;
 }
 

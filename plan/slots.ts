@@ -247,7 +247,7 @@ export function expressionsOf(slot: Slot): SlotExpression[] {
   return slot.parts.filter((part) => typeof part !== 'string');
 }
 
-/** The type of a slot's value; reports what does not fit inside. `secrets`: whether one may stand here, alone. */
+/** The type of a slot's value; reports what does not fit inside. `secrets`: whether they may stand here, as they are. */
 export function checkSlot(
   compiling: Compiling,
   slot: Slot,
@@ -255,13 +255,16 @@ export function checkSlot(
   reader: string,
   { secrets }: { readonly secrets: boolean } = { secrets: false },
 ): ExpressionType {
-  if (secrets && secretOf(slot) !== null) return { type: 'secret' };
   if (reportSecrets(compiling, slot, secrets)) return anyType;
   let type: ExpressionType = stringType;
   compiling.names.set(slot.pointer, names);
   for (const expression of expressionsOf(slot)) {
+    if (secretOf(expression) !== null) {
+      type = { type: 'secret' };
+      continue;
+    }
     if (expression.node === null) {
-      type = anyType;
+      if (type.type !== 'secret') type = anyType;
       continue;
     }
     const checked = checkExpression(expression.node, expression.source, names, reader, compiling.problems.length);
@@ -283,16 +286,16 @@ export function checkSlot(
   return type;
 }
 
-/** Whether the slot reads a secret, which it may not. */
-function reportSecrets(compiling: Compiling, slot: Slot, alone: boolean): boolean {
-  const found = secretsIn(slot);
+/** Whether the slot reads a secret where or how it may not. `asTheyAre`: secrets may stand here that nothing is made of. */
+function reportSecrets(compiling: Compiling, slot: Slot, asTheyAre: boolean): boolean {
+  const found = secretsIn(slot).filter(({ expression }) => !asTheyAre || secretOf(expression) === null);
   for (const { expression, name, at } of found) {
     const range = placeInSlot(compiling, slot, expression, expression.references[at]!.range);
-    const message = alone
+    const message = asTheyAre
       ? `The secret "${name}" can only be handed on as it is; here something would be made of it.`
       : `The secret "${name}" cannot stand here, where it would come into a history, a record or a report.`;
-    const hint = alone
-      ? `Write \${{ secrets.${name} }} alone, and let the program that gets it do the rest.`
+    const hint = asTheyAre
+      ? `Write \${{ secrets.${name} }} alone between its braces, with other text and expressions before or behind them.`
       : 'Secrets go to inputs of `activity` steps, and to fields of a kind that are made for them.';
     compiling.problems.push({ code: 'MISPLACED_SECRET', range, message, hint });
   }
@@ -314,11 +317,11 @@ export function isConstant(compiling: Compiling, slot: Slot): boolean {
 
 /** The slot in the plan: its value where params alone decide it, else expressions in which params have their values. */
 export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
-  const secret = secretOf(slot);
-  if (secret !== null) return plannedSecret(secret);
   const faulty = compiling.faulty.has(slot);
   const parts = slot.parts.map((part): PlannedValue => {
     if (typeof part === 'string') return part;
+    const secret = secretOf(part);
+    if (secret !== null) return plannedSecret(secret);
     if (faulty) return { $: part.source };
     try {
       if (!expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };

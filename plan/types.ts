@@ -44,6 +44,7 @@ export function isArtifactRef(value: unknown): value is ArtifactRef {
 /**
  * A value of a step's `with` in the plan. Plain JSON, in which an object with the one key `$` is a CEL expression
  * (`{ "$": "steps.data.dataset" }`), and one with the one key `$text` a string put together from text and expressions.
+ * `{ "$secret": "NAME" }` stands for a secret, also among the parts of a `$text`, which stays one in the run.
  * What depends on params alone has been evaluated by the compiler already.
  */
 export type PlannedValue = Json;

@@ -13,13 +13,36 @@ export function resolveValue(value: PlannedValue, scope: ExpressionScope): Json 
   const source = expressionOf(value);
   if (source !== null) return evaluateExpression(source, scope);
   const parts = textPartsOf(value);
-  if (parts !== null) return parts.map((part) => textOf(resolveValue(part, scope))).join('');
+  if (parts !== null) return resolveText(parts, scope);
   const entries: [string, Json][] = [];
   for (const [key, item] of Object.entries(value as { readonly [key: string]: PlannedValue })) {
     const resolved = resolveValue(item, scope);
     if (resolved !== null || item === null) entries.push([key, resolved]);
   }
   return Object.fromEntries(entries);
+}
+
+/** Text in one piece; where secrets are part of it, a `$text` of them and of the texts between, for an activity to join. */
+function resolveText(parts: readonly PlannedValue[], scope: ExpressionScope): Json {
+  const pieces: Json[] = [];
+  for (const part of parts) {
+    if (secretNameOf(part) !== null) {
+      pieces.push(part);
+      continue;
+    }
+    const text = textOf(resolveValue(part, scope));
+    const before = pieces.at(-1);
+    if (typeof before === 'string') pieces[pieces.length - 1] = before + text;
+    else pieces.push(text);
+  }
+  const [only = ''] = pieces;
+  return pieces.length <= 1 && typeof only === 'string' ? only : { $text: pieces };
+}
+
+/** The name of `{ "$secret": NAME }`; null for any other value. */
+export function secretNameOf(value: PlannedValue): string | null {
+  const name = onlyKey(value, '$secret');
+  return typeof name === 'string' ? name : null;
 }
 
 /** The CEL of `{ "$": CEL }`; null for any other value. */

@@ -218,7 +218,7 @@ class Checker {
     if (type !== undefined) return type;
     const elsewhere: { readonly [name: string]: string } = {
       carry: 'carry is there only inside the steps, `until` and `next` of a `repeat`.',
-      secrets: 'A secret stands alone, in the inputs of an `activity` step.',
+      secrets: 'A secret goes as it is, alone or within text, into the inputs of an `activity` step.',
       run: 'run is there only in the steps of `finally`.',
       round: 'round is there only inside the steps, `until` and `next` of a `repeat`.',
     };

@@ -17,16 +17,20 @@ const connection = await NativeConnection.connect({ address: process.env.TEMPORA
 const readObject = async (store, digest) =>
   JSON.parse(await readFile(join(store, 'objects', digest.slice(0, 2), digest.slice(2)), 'utf8'));
 
-/** A secret is given by its name, and looked up here, so that Temporal's history does not hold it. */
-function secret({ $secret: name }) {
+/** Secrets are given by their names, alone or within text, and looked up here, so that Temporal's history holds none. */
+function revealed(given) {
+  if (typeof given === 'string') return given;
+  if (given.$text) return given.$text.map(revealed).join('');
+  const name = given.$secret;
   const value = process.env[`HARDCASE_SECRET_${name}`];
   if (value) return value;
   throw ApplicationFailure.nonRetryable(`HARDCASE_SECRET_${name} is not set for the survey program.`, 'MissingSecret');
 }
 
 const activities = {
-  surveyImages: async ({ store, with: { dataset, token } }) => {
-    secret(token);
+  surveyImages: async ({ store, with: { dataset, authorization } }) => {
+    // For the header of a request, say.
+    revealed(authorization);
     const manifest = await readObject(store, dataset.digest);
     const images = await readObject(store, manifest.images);
     return { images: images.length, train: images.filter(({ split }) => split === 'train').length };

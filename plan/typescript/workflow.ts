@@ -17,7 +17,7 @@ import type {
   RepeatStep,
 } from '../types.ts';
 import { commonOf, typeOfJson } from '../value-types.ts';
-import { expressionOf, textPartsOf } from '../values.ts';
+import { expressionOf, secretNameOf, textPartsOf } from '../values.ts';
 import { type Names, nameOf, negated, record, safeName, type Typed, typescriptOf } from './expression.ts';
 import { Kinds } from './kinds.ts';
 import { type Code, oneLine, printed, quoted } from './layout.ts';
@@ -609,7 +609,7 @@ class Writer {
     const source = expressionOf(value);
     if (source !== null) return typescriptOf(source, names, this.#helpers).code;
     const parts = textPartsOf(value);
-    if (parts !== null) return `\`${parts.map((part) => this.#textPart(part, names)).join('')}\``;
+    if (parts !== null) return this.#text(parts, names);
     return {
       object: Object.entries(value as { readonly [key: string]: PlannedValue }).map(([key, item]) => [
         key,
@@ -624,6 +624,20 @@ class Writer {
     if (source === null) return this.#value(value, names);
     const { code, mayBeNull, binds } = typescriptOf(source, names, this.#helpers);
     return mayBeNull === true ? `${binds < 20 ? `(${code})` : code} ?? undefined` : code;
+  }
+
+  /** Secrets in it stay apart, by their names: an activity joins the text. */
+  #text(parts: readonly PlannedValue[], names: Names): Code {
+    const pieces: { secret: boolean; code: string }[] = [];
+    for (const part of parts) {
+      const secret = secretNameOf(part);
+      const last = pieces.at(-1);
+      if (secret !== null) pieces.push({ secret: true, code: `{ $secret: ${quoted(secret)} }` });
+      else if (last?.secret === false) last.code += this.#textPart(part, names);
+      else pieces.push({ secret: false, code: this.#textPart(part, names) });
+    }
+    const texts = pieces.map(({ secret, code }) => (secret ? code : `\`${code}\``));
+    return pieces.some(({ secret }) => secret) ? { object: [['$text', { list: texts }]] } : (texts[0] ?? quoted(''));
   }
 
   #textPart(part: PlannedValue, names: Names): string {
@@ -641,7 +655,9 @@ class Writer {
     }
     const source = expressionOf(value);
     if (source !== null) return typescriptOf(source, names, new Set()).type;
-    if (textPartsOf(value) !== null) return stringType;
+    const parts = textPartsOf(value) ?? [];
+    if ([value, ...parts].some((part) => secretNameOf(part) !== null)) return { type: 'secret' };
+    if (parts.length > 0) return stringType;
     if (typeof value !== 'object' || value === null) return typeOfJson(value as Json);
     const whole = typeOfJson(value as Json);
     if (whole.type === 'artifact') return whole;

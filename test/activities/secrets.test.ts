@@ -19,10 +19,11 @@ const inputs = {
   token: { $secret: 'HUB' },
   list: [{ key: { $secret: 'OTHER' } }, 3],
   plain: { $secret: 'HUB', more: 1 },
+  header: { $text: ['Basic ', { $secret: 'OTHER' }, ':', { $secret: 'HUB' }] },
 };
 
 test('are found at any depth, and nothing else is taken for one', () => {
-  expect(secretNames(inputs)).toEqual(['HUB', 'OTHER']);
+  expect(secretNames(inputs)).toEqual(['HUB', 'OTHER', 'OTHER', 'HUB']);
 });
 
 test('come from the environment first, then from the file', () => {
@@ -31,6 +32,7 @@ test('come from the environment first, then from the file', () => {
     token: 'from=file',
     list: [{ key: 'from environment' }, 3],
     plain: { $secret: 'HUB', more: 1 },
+    header: 'Basic from environment:from=file',
   });
   expect(withSecrets({ a: 1 }, {})).toEqual({ a: 1 });
 });
@@ -54,8 +56,10 @@ test('a file that others may read is refused', () => {
 });
 
 test('are taken out of messages, stacks and causes', () => {
-  const hide = redactor({ a: { $secret: 'A' }, b: 'x' }, { a: 's3cret', b: 'x' });
+  const hide = redactor(['s3cret', 's3cret-long', 'quoted "text"']);
   expect(hide.text('the s3cret of x')).toBe('the *** of x');
+  expect(hide.text('Bearer s3cret-long')).toBe('Bearer ***');
+  expect(hide.text(JSON.stringify({ given: 'a quoted "text"' }))).toBe('{"given":"a ***"}');
   const error = new Error('outer s3cret', { cause: new Error('inner s3cret') });
   const hidden = hide.error(error) as Error & { cause: Error };
   expect([hidden.message, hidden.cause.message]).toEqual(['outer ***', 'inner ***']);

@@ -116,9 +116,51 @@ describe('a secret', () => {
     expect(alone('{ headers: [{ key: "${{ secrets.HUB }}" }] }')).toEqual([]);
   });
 
+  test('may be part of a text, beside others and expressions', () => {
+    const step = `
+activity: a
+queue: q
+with:
+  plain: "Bearer \${{ secrets.HUB }}"
+  whole: "\${{ secrets.HUB }}\${{ secrets.OTHER }} of \${{ steps.survey.images }} images, \${{ 1 + 1 }}"`;
+    const survey = '  survey: { activity: survey, queue: q, outputs: { images: number } }';
+    expect(stepOf(planOf(pipeline(step, survey)), 'train')).toMatchObject({
+      with: {
+        plain: { $text: ['Bearer ', { $secret: 'HUB' }] },
+        whole: {
+          $text: [
+            { $secret: 'HUB' },
+            { $secret: 'OTHER' },
+            ' of ',
+            { $: 'steps.survey.images' },
+            ' images, ',
+            expect.anything(),
+          ],
+        },
+      },
+    });
+  });
+
+  test('makes the text that it is part of a secret, also for declared inputs', () => {
+    const given = (type: string) =>
+      problemsOf(
+        pipeline(`activity: a\nqueue: q\ninputs: { token: ${type} }\nwith: { token: "Bearer \${{ secrets.HUB }}" }`),
+      );
+    expect(given('secret')).toEqual([]);
+    expect(given('string')).toEqual(['8 WRONG_ARTIFACT "Bearer ${{ secrets.HUB }}"']);
+  });
+
+  test('in a text does not hide what else is wrong in it', () => {
+    expect(alone('"${{ secrets.HUB }} ${{ steps.data.dataset }} ${{ steps.dat.dataset }}"')).toEqual([
+      '7 EXPRESSION_TYPE steps.data.dataset',
+      '7 UNKNOWN_STEP dat',
+    ]);
+  });
+
   test.each([
-    ['"Bearer ${{ secrets.HUB }}"', 'secrets.HUB'],
     ['"${{ secrets.HUB + steps.data.truth }}"', 'secrets.HUB'],
+    ['"Bearer ${{ secrets.HUB + \'!\' }}"', 'secrets.HUB'],
+    ['"${{ secrets.HUB }} of ${{ size(secrets.OTHER) }}"', 'secrets.OTHER'],
     ['"${{ [secrets.HUB] }}"', 'secrets.HUB'],
   ])('is not made part of %s', (value, place) => {
     expect(alone(value)).toEqual([`7 MISPLACED_SECRET ${place}`]);

@@ -1,6 +1,7 @@
 /** Values of a plan, as the workflow resolves them. */
 
 import { expect, test } from 'vitest';
+import type { PlannedValue } from '../../plan/types.ts';
 import { resolveValue } from '../../plan/values.ts';
 import { AbsentValueError } from '../../spec/expression.ts';
 
@@ -29,4 +30,16 @@ test('an expression that gives null leaves its key out', () => {
 
 test('reading what a skipped step would have given says what is absent', () => {
   expect(() => resolveValue({ init: { $: 'steps.x.model' } }, scope)).toThrow(AbsentValueError);
+});
+
+test('a secret within text stays its name, with the text between in one piece', () => {
+  const parts: PlannedValue[] = ['Bearer ', { $secret: 'HUB' }, ' of round ', { $: '1 + 1' }, { $secret: 'OTHER' }];
+  expect(resolveValue({ header: { $text: parts } }, { steps: {} })).toEqual({
+    header: { $text: ['Bearer ', { $secret: 'HUB' }, ' of round 2', { $secret: 'OTHER' }] },
+  });
+});
+
+test('what only looks like a secret is none within text', () => {
+  const given = { steps: { x: { value: { $secret: 'HUB' } } } };
+  expect(() => resolveValue({ $text: ['Bearer ', { $: 'steps.x.value' }] }, given)).toThrow('cannot be part of a text');
 });

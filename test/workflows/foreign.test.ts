@@ -47,7 +47,7 @@ const program = {
   },
   push: async ({ with: inputs }: { with: { [name: string]: Json } }) => {
     const { token } = withSecrets(inputs, { HARDCASE_SECRET_HUB: secret });
-    return { length: (token as string).length };
+    return { length: String(token).length };
   },
 };
 
@@ -206,7 +206,22 @@ describe('a secret', () => {
           with: { token: { $secret: 'HUB' } },
           outputs: { length: 'number' },
         }),
+        train('header', {
+          kind: 'activity:push',
+          activity: 'push',
+          needs: ['push'],
+          with: { token: { $text: ['Bearer ', { $secret: 'HUB' }, ' ', { $: 'steps.push.length' }] } },
+          outputs: { length: 'number' },
+        }),
         activity('own', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'none' } }),
+        activity('text', 'leaky', {
+          with: { token: { $text: ['Bearer ', { $secret: 'OWN' }] }, leak: 'error' },
+          onFailure: 'continue',
+        }),
+        activity('part', 'leaky', {
+          with: { token: { $text: ['Bearer ', { $secret: 'OWN' }] }, leak: 'output' },
+          onFailure: 'continue',
+        }),
         activity('fails', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'error' }, onFailure: 'continue' }),
         activity('gives', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'output' }, onFailure: 'continue' }),
         activity('missing', 'leaky', { with: { token: { $secret: 'NOWHERE' } }, onFailure: 'continue' }),
@@ -214,7 +229,11 @@ describe('a secret', () => {
     });
     await handle.result();
     expect((await rig.step('secret', 'push'))?.outputs).toEqual({ length: secret.length });
+    const length = `Bearer ${secret} ${secret.length}`.length;
+    expect((await rig.step('secret', 'header'))?.outputs).toEqual({ length });
     expect((await rig.step('secret', 'own'))?.outputs).toEqual({ length: secret.length });
+    expect((await rig.step('secret', 'text'))?.error).toBe('The hub refuses Bearer ***.');
+    expect((await rig.step('secret', 'part'))?.errorType).toBe('SecretLeak');
     expect((await rig.step('secret', 'fails'))?.error).toBe('The hub refuses ***.');
     expect(await rig.step('secret', 'gives')).toMatchObject({
       errorType: 'SecretLeak',
@@ -223,7 +242,8 @@ describe('a secret', () => {
     expect((await rig.step('secret', 'missing'))?.error).toMatch(
       /^This worker has no value for the secret NOWHERE\. Set HARDCASE_SECRET_NOWHERE/,
     );
-    expect((await readRun(rig.store, 'secret'))?.state.notices).toEqual(['Asking with ***.']);
+    const notices = (await readRun(rig.store, 'secret'))?.state.notices;
+    expect(notices?.toSorted()).toEqual(['Asking with ***.', 'Asking with Bearer ***.']);
 
     const history = await rig.client.workflow.getHandle(workflowIdOf('secret')).fetchHistory();
     // Payloads are printed as base64.
