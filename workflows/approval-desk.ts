@@ -1,6 +1,13 @@
 /** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
 
-import { defineSignal, defineUpdate, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  defineSignal,
+  defineUpdate,
+  getExternalWorkflowHandle,
+  patched,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -59,10 +66,7 @@ export class ApprovalDesk {
     setHandler(answerSignal, (message) => {
       const problem = this.#problemOf(message);
       if (problem === null) this.#take(message, 'signal');
-      else {
-        const message = `An answer signal was refused. ${problem}`;
-        this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
-      }
+      else this.#note(`An answer signal was refused. ${problem}`);
     });
     setHandler(formOpenedSignal, ({ path, workflowId }) => this.opened(path, workflowId));
     setHandler(formClosingSignal, ({ path }) => this.closing(path));
@@ -131,6 +135,23 @@ export class ApprovalDesk {
     this.#tell(path, form);
   }
 
+  /** The gate was found answered, by an earlier workflow of the run or in the run that this one was forked from. */
+  answered(path: string, given: GivenAnswer): void {
+    const form = this.#formOf(path);
+    const early = form.given;
+    form.given = given;
+    if (early === null || canonicalJson(early.answer) === canonicalJson(given.answer)) return;
+    // Runs of an earlier build have dropped such an answer without a word, and their histories say so.
+    if (!patched('dropped-answers')) return;
+    this.#note(
+      `The answer of ${early.by} to ${path}, ${JSON.stringify(early.answer)}, does not count: ${wasAnswered(path, given)}`,
+    );
+  }
+
+  #note(message: string): void {
+    this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
+  }
+
   #tell(path: string, { holder, given }: Form): void {
     if (holder === workflowInfo().workflowId) this.#mailbox.answerForm(path, given);
     else if (holder !== null) {
@@ -195,9 +216,13 @@ export class ApprovalDesk {
     const form = this.#forms.get(gate as string);
     const { given } = form ?? { given: null };
     if (given !== null && canonicalJson(completeAnswer(step.form, answer as Answer)) !== canonicalJson(given.answer)) {
-      return `${String(gate)} was answered by ${given.by} at ${given.at} with ${JSON.stringify(given.answer)}. The first answer counts.`;
+      return wasAnswered(String(gate), given);
     }
     if (given === null && form?.closed) return `${String(gate)} takes no more answers: ${form.closed}.`;
     return null;
   }
+}
+
+function wasAnswered(gate: string, { by, at, answer }: GivenAnswer): string {
+  return `${gate} was answered by ${by} at ${at} with ${JSON.stringify(answer)}. The first answer counts.`;
 }

@@ -37,6 +37,8 @@ export interface Root {
   gateClosing(gate: string): Promise<void>;
   formOpened(path: string): Promise<void>;
   formClosing(path: string): Promise<void>;
+  /** Of a form of the root's own scope that was answered before it could wait. */
+  formAnswered(path: string, given: GivenAnswer): void;
 }
 
 export class Mailbox {
@@ -175,6 +177,9 @@ export function distantRoot(run: string, { holds }: Mailbox): Root {
     gateClosing: (gate) => root.signal(gateClosingSignal, { gate }),
     formOpened: (path) => root.signal(formOpenedSignal, { path, workflowId }),
     formClosing: (path) => root.signal(formClosingSignal, { path }),
+    formAnswered: () => {
+      throw new Error('Internal error: only the root hears of forms that never wait.');
+    },
   };
 }
 

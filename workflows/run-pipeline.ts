@@ -135,5 +135,6 @@ function rootOf(desk: DecisionDesk, approvals: ApprovalDesk, operations: Operati
     gateClosing: (gate) => desk.gateClosing(gate),
     formOpened: async (path) => approvals.opened(path, workflowInfo().workflowId),
     formClosing: async (path) => approvals.closing(path),
+    formAnswered: (path, given) => approvals.answered(path, given),
   };
 }

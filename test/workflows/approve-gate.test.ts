@@ -3,8 +3,10 @@
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
-import { readApproval } from '../../artifacts/approval-record.ts';
+import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
+import { sha256Hex } from '../../artifacts/digest.ts';
 import { readRun } from '../../artifacts/run-record.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
 import type { Form } from '../../plan/form.ts';
 import type { FanOutStep } from '../../plan/types.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName, retryName } from '../../workflows/messages.ts';
@@ -196,6 +198,34 @@ test('a run that begins again under its id does not ask again, and a cancelled g
   });
   await waiting('again', 'more');
   expect((await rig.step('again', 'ok'))?.outputs).toMatchObject({ go: true, by: 'Ann' });
+  expect(await refusal(answer(begun, { by: 'Ben', answer: { go: false } }))).toMatch(
+    /^ok was answered by Ann at \S+ with {"epochs":30,"go":true}\. The first answer counts\.$/,
+  );
+  expect(await answer(begun, { by: 'Ben' })).toEqual({ accepted: false });
   await answer(begun, { gate: 'more' });
   await begun.result();
+});
+
+test('an answer that came early to a gate that is found answered is said not to count', async () => {
+  const handle = await rig.startRun('found', {
+    steps: [approve('first', form), approve('ok', form, { needs: ['first'] })],
+  });
+  await waiting('found', 'first');
+  const given = {
+    answer: { go: false, epochs: 30 },
+    by: 'Ann',
+    at: '2026-01-01T00:00:00.000Z',
+    via: 'update',
+  } as const;
+  const message = 'ok waits for an answer.';
+  const shown = sha256Hex(canonicalJson({ message, form }));
+  const found = { path: 'ok', state: 'answered', openedAt: given.at, message, form, given, shown } as const;
+  await writeApproval(rig.store, 'found', found);
+  expect(await answer(handle, { by: 'Ben' })).toEqual({ accepted: true });
+  await answer(handle, { gate: 'first' });
+  await handle.result();
+  expect((await rig.step('found', 'ok'))?.outputs).toMatchObject({ go: false, by: 'Ann' });
+  expect((await readRun(rig.store, 'found'))?.state.notices).toEqual([
+    'The answer of Ben to ok, {"go":true,"epochs":30}, does not count: ok was answered by Ann at 2026-01-01T00:00:00.000Z with {"epochs":30,"go":false}. The first answer counts.',
+  ]);
 });
