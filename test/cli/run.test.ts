@@ -103,7 +103,7 @@ test('the same id and plan again only shows the report; another plan under that 
   const same = await hardcase('run', 'small.yaml', '--run', 'first');
   expect(same).toMatchObject({ code: 0, stdout: expect.stringContaining('Run first is done already.') });
   expect(same.stdout).toMatch(/^Report: /m);
-  expect(Date.now() - began).toBeLessThan(20_000);
+  expect(Date.now() - began).toBeLessThan(60_000);
 
   const other = await hardcase('run', 'small.yaml', '--run', 'first', '-p', 'steps=5');
   expect(other.code).toBe(1);
@@ -132,7 +132,7 @@ test('Ctrl-C saves and leaves the run open; it goes on, also when the command th
   first.child.kill('SIGINT');
   const { code, stdout } = await first.outcome;
   expect(code).toBe(130);
-  expect(Date.now() - interruptedAt).toBeLessThan(12_000);
+  expect(Date.now() - interruptedAt).toBeLessThan(30_000);
   expect(stdout).toMatch(/Run long stays open. It goes on with: .*run small.yaml --run long\n$/);
   expect(engine()).toBe(null);
   expect(JSON.parse((await hardcase('status', 'long', '--json')).stdout).state).toBe('running');

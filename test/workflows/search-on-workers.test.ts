@@ -63,6 +63,8 @@ test('halving over two workers ends as it should, though one is killed in the mi
       search('capacity', {
         version: 2,
         heartbeatMs: 5_000,
+        // A trial takes seconds, and on a machine with much else to do minutes.
+        timeoutMs: 600_000,
         with: {
           dataset: ref,
           depth: [0.33, 0.5],
