@@ -189,10 +189,13 @@ async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
 /** In messages of 500, by a list in the store, and one by one. */
 async function decideAll(handle: WorkflowHandle, store: Store): Promise<void> {
   const decisions = numbers(decisionsCount).map((i): Decision => ({ candidateId: `c${i - 1}`, verdict: 'reject' }));
-  const send = (batch: string, more: Partial<DecideMessage>) =>
-    handle.executeUpdate<object, [DecideMessage]>(decideName, {
+  const send = async (batch: string, more: Partial<DecideMessage>) => {
+    // A plan that is fetched from the store takes nothing before it is there.
+    while (!(await handle.describe()).raw.pendingChildren?.length) await pause(200);
+    await handle.executeUpdate<object, [DecideMessage]>(decideName, {
       args: [{ gate: 'rounds[1].review', batch, by: 'bench', ...more }],
     });
+  };
   for (let from = 0; from < 20_000; from += 500) {
     await send(`many-${from}`, { decisions: decisions.slice(from, from + 500) });
   }
