@@ -7,7 +7,7 @@ import { canonicalJson } from '../plan/canonical.ts';
 import { compilePipeline, parsePipeline, textsOf } from '../plan/compile.ts';
 import { forkScope, isForkPlace } from '../plan/fork.ts';
 import type { GivenParams, UnreadablePath } from '../plan/params.ts';
-import { innerPath, innerScope, parsePath, stepPath } from '../plan/paths.ts';
+import { innerPath, innerScope, parsePath, stepPath, stepsOf } from '../plan/paths.ts';
 import { digestPlan } from '../plan/plan-digest.ts';
 import type { Json, Plan, PlannedScope, RunHeader } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
@@ -148,7 +148,7 @@ function sayWhatStays(plans: { before: Plan; same: Plan; now: Plan; fork: Plan }
 /** Of steps of a kind, by path with `[]` for rounds and legs. */
 function stepTexts(scope: PlannedScope, within: string): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const step of [...scope.steps, ...(scope.finally ?? [])]) {
+  for (const step of stepsOf(scope)) {
     const path = stepPath(within, step.id);
     const inner = innerScope(step);
     if (inner === null) texts.set(path, canonicalJson(step));

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
 import { eventsPerMessage, type HistoryBound, historyBounds } from '../plan/history-bound.ts';
-import { innerPath, innerScope, kindOf, parsePath, stepPath } from '../plan/paths.ts';
+import { innerPath, innerScope, kindOf, parsePath, stepPath, stepsOf } from '../plan/paths.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { hasErrors, printDiagnostics } from '../spec/diagnostic.ts';
 import { toJson } from '../spec/diagnostic-formats.ts';
@@ -165,7 +165,7 @@ type PlannedStepMax = Extract<PlannedStep, { type: 'repeat' }>['max'];
 
 /** Rounds and legs are alike before the run, so their steps stand once, with `[]` in their paths. */
 function describeSteps(scope: PlannedScope, within: string): StepDescription[] {
-  return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
+  return stepsOf(scope).flatMap((step) => {
     const { id, needs, when } = step;
     const common = {
       path: stepPath(within, id),
@@ -278,7 +278,7 @@ function nodeId(prefix: string, id: string): string {
 }
 
 function mermaidScope(scope: PlannedScope, prefix: string, indent: string): string[] {
-  return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
+  return stepsOf(scope).flatMap((step) => {
     const node = nodeId(prefix, step.id);
     const edges = step.needs.map((need) => `${indent}${nodeId(prefix, need)} --> ${node}`);
     if ('scope' in step) {

@@ -2,7 +2,7 @@
 
 import { type RunRecord, readOperations, readProgress, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
-import { kindOf } from '../plan/paths.ts';
+import { kindOf, stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, Plan, Progress, RunHeader, RunState, StepRecord, StepState } from '../plan/types.ts';
 
 export interface RunView {
@@ -56,7 +56,7 @@ function overallState(record: RunRecord, steps: readonly StepRecord[]): StepStat
 }
 
 function pendingSteps(plan: Plan, began: readonly StepRecord[]): StepRecord[] {
-  return [...plan.root.steps, ...(plan.root.finally ?? [])]
+  return stepsOf(plan.root)
     .filter(({ id }) => !began.some(({ path }) => path === id || path.startsWith(`${id}[`)))
     .map((step) => ({
       path: step.id,

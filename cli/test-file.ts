@@ -5,7 +5,7 @@ import { rowOf } from '../activities/step-identity.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
 import type { Compilation, ParsedPipeline } from '../plan/compile.ts';
 import type { GivenParams } from '../plan/params.ts';
-import { innerScope, type PathPart, parsePath } from '../plan/paths.ts';
+import { innerScope, type PathPart, parsePath, stepsOf } from '../plan/paths.ts';
 import { publicKinds, stepKinds } from '../plan/step-kinds.ts';
 import type { ArtifactRef, Json, Plan, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { type Answer, type Mock, matches, type Retry, type Script } from '../simulate/run-plan.ts';
@@ -320,12 +320,11 @@ export function splitName(plan: Plan, name: string): { path: string; step: Plann
 export function findPattern(plan: Plan, path: string): PlannedStep | null {
   const parts = parsePath(path);
   if (parts === null) return null;
-  const scope = { steps: [...plan.root.steps, ...(plan.root.finally ?? [])] };
-  return find(scope, parts);
+  return find(plan.root, parts);
 }
 
 function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): PlannedStep | null {
-  const step = scope.steps.find(({ id }) => id === part?.id);
+  const step = stepsOf(scope).find(({ id }) => id === part?.id);
   if (part === undefined || step === undefined) return null;
   // Trials of a search are no steps of the plan.
   if (step.type === 'search' && rest.length > 0) return step;
@@ -342,7 +341,7 @@ function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): Planne
 
 /** Paths of all steps, with `[]` for rounds and legs. */
 function pathsOf(scope: PlannedScope, within = ''): string[] {
-  return [...scope.steps, ...(scope.finally ?? [])].flatMap((step) => {
+  return stepsOf(scope).flatMap((step) => {
     const path = step.id === '' ? within : within === '' ? step.id : `${within}.${step.id}`;
     const inner = innerScope(step);
     const takesLeg = step.type === 'repeat' || step.type === 'fan-out';

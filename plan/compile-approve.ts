@@ -50,7 +50,7 @@ export function compileApprove(
     with: planValue(compiling, askedValues(spec)!, pointer, draft.slots) as { readonly [name: string]: Json },
     form,
     ...(expired === undefined ? {} : { expired }),
-    onFailure: expired === 'fail' ? 'fail' : 'hold',
+    onFailure: expired === 'fail' || (compiling.atEnd === true && expired !== 'hold') ? 'fail' : 'hold',
   };
 }
 

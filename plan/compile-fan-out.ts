@@ -21,6 +21,7 @@ import { type Combination, combinationsOf, duplicateOf, expandMatrix, nameLegs }
 import { plannedScope } from './parts.ts';
 import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, planValue } from './slots.ts';
 import type { FanOutStep, Json, PlannedLeg } from './types.ts';
+import { ownFailure } from './usual-failure.ts';
 import { commonOf, typeOf, typeOfJson, typesOf } from './value-types.ts';
 
 export const legsAtOnceDefault = 100;
@@ -82,7 +83,7 @@ export function compileFanOut(
     ...(legWhen?.when === undefined ? {} : { legWhen: legWhen.when }),
     scope: plannedScope(compiled.steps),
     // Where a leg is one step, it is that step which gives up.
-    ...(alone || spec.onFailure === undefined ? {} : { onFailure: spec.onFailure }),
+    ...ownFailure(compiling, alone && spec.onFailure !== 'hold' ? undefined : spec.onFailure),
     ...(outputs === undefined
       ? {}
       : { outputs: planValue(compiling, outputs, outputsPointer, draft.inner) as { [name: string]: Json } }),

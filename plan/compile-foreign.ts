@@ -10,6 +10,7 @@ import { type KindDraft, parametersOf } from './drafts.ts';
 import { declaredTypes, foreignRow } from './foreign-row.ts';
 import { type Compiling, planValue } from './slots.ts';
 import type { ForeignStep, Json, RetryPolicy } from './types.ts';
+import { usualFailure } from './usual-failure.ts';
 import { typeOf } from './value-types.ts';
 
 export function compileForeign(
@@ -32,10 +33,11 @@ export function compileForeign(
     version: row.version,
     with: planValue(compiling, raw, pointerTo(pointer, 'with'), slots) as { readonly [name: string]: Json },
     outputs: row.outputs,
-    reuse: row.reusable,
+    // At the end of a run things are told, and who was told of one run has not been told of the next.
+    reuse: spec.reuse ?? (compiling.atEnd === true ? false : row.reusable),
     queue: spec.queue ?? '',
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
-    onFailure: spec.onFailure ?? 'hold',
+    onFailure: spec.onFailure ?? usualFailure(compiling),
   };
 }
 

@@ -6,15 +6,17 @@ import { suggestion } from '../spec/suggest.ts';
 import { isRecord, type ParamSpec, type PlainValue, pointerTo, type Range } from '../spec/types.ts';
 import { checkGuards } from './checks.ts';
 import type { ParsedPipeline } from './compile.ts';
+import { compileFinally } from './compile-finally.ts';
 import type { StepFrame } from './compile-kind.ts';
 import { compileScope, type ScopeView } from './compile-scope.ts';
 import { draftScope, type ImportDraft } from './drafts.ts';
 import { resolveImport } from './imports.ts';
 import { locateFile } from './locate-file.ts';
 import { expectedOf, paramType, paramValue } from './params.ts';
-import { plannedScope } from './parts.ts';
+import { plannedScope, withFinally } from './parts.ts';
 import { type Compiling, expressionsOf, isConstant, placeInSlot, planValue, readSlots, type Slot } from './slots.ts';
 import type { Json, PipelineStep } from './types.ts';
+import { ownFailure } from './usual-failure.ts';
 import { typeOf, typesOf } from './value-types.ts';
 
 export function compileImport(
@@ -59,6 +61,7 @@ export function compileImport(
     reads: [],
     names: new Map(),
     importing: { ...compiling.importing, chain: [...chain, file] },
+    atEnd: compiling.atEnd,
   };
   const outputSlots = new Map<string, Slot>();
   const drafts = draftScope(inside, spec.steps, '/steps');
@@ -68,24 +71,19 @@ export function compileImport(
   for (const slot of outputSlots.values()) checkGuards(inside, slot, scope.view, undefined);
   const types = typesOf(inside, spec.outputs, '/outputs', outputSlots, scope.view.names, 'outputs');
   outer.steps.set(draft.id, outputsType(draft.name, file, types));
-  if (spec.finally !== undefined) {
-    const place = parsed.places.get('/finally');
-    const message = 'A pipeline that is a step of another has no "finally": the run of the other one has an end.';
-    inside.problems.push({ code: 'UNKNOWN_KEY', range: place?.key ?? { start: 0, end: 0 }, message });
-  }
+  const atEnd = compileFinally(inside, spec, scope.view);
   const outputs = planValue(inside, spec.outputs ?? {}, '/outputs', outputSlots) as { readonly [name: string]: Json };
   const diagnostics = locateFile(inside.problems, imported.source);
   compiling.importing.elsewhere.push(...diagnostics);
-  if (!scope.complete || hasErrors(diagnostics)) return null;
-  const { onFailure } = draft.spec;
+  if (!scope.complete || !atEnd.complete || hasErrors(diagnostics)) return null;
   return {
     type: 'pipeline',
     ...frame,
     pipeline: spec.name,
     params: given.fromRun,
-    scope: plannedScope(scope.steps),
+    scope: withFinally(plannedScope(scope.steps), atEnd.steps),
     outputs,
-    ...(onFailure === undefined ? {} : { onFailure }),
+    ...ownFailure(compiling, draft.spec.onFailure),
   };
 }
 

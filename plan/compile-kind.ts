@@ -26,6 +26,7 @@ import {
 } from './slots.ts';
 import type { StepKind } from './step-kinds.ts';
 import type { ActivityStep, Json, PlannedStep, RetryPolicy } from './types.ts';
+import { usualFailure } from './usual-failure.ts';
 
 /** What every planned step has. */
 export interface StepFrame {
@@ -73,7 +74,7 @@ export function compileKind(
     heartbeatMs: row.heartbeatMs,
     retry: policies.retry,
     ...(group === undefined ? {} : { group }),
-    onFailure: draft.type === 'inserted' ? 'hold' : (draft.spec.onFailure ?? 'hold'),
+    onFailure: (draft.type === 'inserted' ? undefined : draft.spec.onFailure) ?? usualFailure(compiling),
   };
   return row.type === 'gate' || row.type === 'search' ? { ...step, type: row.type } : step;
 }

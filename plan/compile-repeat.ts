@@ -30,6 +30,7 @@ import {
 } from './slots.ts';
 import { stepKinds } from './step-kinds.ts';
 import type { Json, Plateau, RepeatStep } from './types.ts';
+import { ownFailure } from './usual-failure.ts';
 import { typesOf } from './value-types.ts';
 import { expressionOf } from './values.ts';
 
@@ -94,7 +95,7 @@ export function compileRepeat(
     next: planValue(compiling, spec.next ?? {}, nextPointer, draft.inner) as { [name: string]: Json },
     ...(gain === null ? {} : { gain: gain.step.id }),
     ...(emptyKey === null ? {} : { endWhenEmpty: emptyKey }),
-    ...(spec.onFailure === undefined ? {} : { onFailure: spec.onFailure }),
+    ...ownFailure(compiling, spec.onFailure),
   };
 }
 

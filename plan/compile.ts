@@ -6,7 +6,7 @@ import type { ExpressionNames } from '../spec/expression-check.ts';
 import type { ExpressionType } from '../spec/expression-types.ts';
 import { parseYaml } from '../spec/parse.ts';
 import { idleAllowances, withoutAllowed } from '../spec/silence.ts';
-import { isRecord, type ParamSpec, type ParsedSpec, type Range, type SourceText, type Spec } from '../spec/types.ts';
+import type { ParamSpec, ParsedSpec, Range, SourceText, Spec } from '../spec/types.ts';
 import { validateSpec } from '../spec/validate.ts';
 import { checkGuards } from './checks.ts';
 import { compileConcurrency } from './compile-concurrency.ts';
@@ -16,7 +16,7 @@ import { draftScope } from './drafts.ts';
 import { importsIn, type ReadFile, resolveImport } from './imports.ts';
 import { eachOnce } from './locate-file.ts';
 import { type GivenParams, paramType, readParams, type UnreadablePath } from './params.ts';
-import { plannedScope } from './parts.ts';
+import { plannedScope, withFinally } from './parts.ts';
 import { digestPlan } from './plan-digest.ts';
 import { type Compiling, type FoundRead, readSlots, type Slot } from './slots.ts';
 import type { Plan } from './types.ts';
@@ -67,7 +67,7 @@ export function parsePipeline(
     if (written === undefined) return { source: each, params: {}, broken: new Set(), problems, imports: files };
     const parsed = applyDefaults(written);
     const { spec, broken, problems: faults } = validateSpec(parsed);
-    const names = importsIn(isRecord(parsed.value) ? parsed.value.steps : undefined);
+    const names = importsIn(parsed.value);
     for (const file of names.map((name) => resolveImport(each.file, name))) {
       if (files.has(file)) continue;
       const found = read(file);
@@ -127,7 +127,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
   const concurrency = compileConcurrency(compiling, spec);
   const atEnd = compileFinally(compiling, spec, scope.view);
   const elsewhere = eachOnce(compiling.importing.elsewhere);
-  const diagnostics = [...withWarnings(compiling, scope, source), ...elsewhere];
+  const diagnostics = [...withWarnings(compiling, scope, atEnd, source), ...elsewhere];
   let sources: ReadonlyMap<string, Range> | undefined;
   const found = {
     diagnostics,
@@ -146,11 +146,7 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
     pipeline: spec.name,
     seed: spec.seed ?? 1,
     params: params.values,
-    root: {
-      ...concurrency,
-      ...plannedScope(scope.steps),
-      ...(atEnd.steps.length === 0 ? {} : { finally: atEnd.steps }),
-    },
+    root: { ...concurrency, ...withFinally(plannedScope(scope.steps), atEnd.steps) },
   };
   let planDigest: string | undefined;
   return Object.defineProperties(found, {
@@ -161,11 +157,16 @@ export function compilePipeline(pipeline: ParsedPipeline, options: CompileOption
 }
 
 /** Half of the warnings would be consequences of an error, so they come once there are none. */
-function withWarnings(compiling: Compiling, scope: CompiledScope, source: SourceText): Diagnostic[] {
+function withWarnings(
+  compiling: Compiling,
+  scope: CompiledScope,
+  atEnd: Pick<CompiledScope, 'steps' | 'complete'>,
+  source: SourceText,
+): Diagnostic[] {
   const { problems } = compiling;
   const found = locateProblems(problems, source);
-  if (hasErrors(found) || !scope.complete) return found;
-  const warnings = [...problems, ...findWarnings(compiling, scope)];
+  if (hasErrors(found) || !scope.complete || !atEnd.complete) return found;
+  const warnings = [...problems, ...findWarnings(compiling, { steps: scope.steps, finally: atEnd.steps })];
   const idle = idleAllowances(locateProblems(warnings, source), source);
   return withoutAllowed(locateProblems([...warnings, ...idle], source), source);
 }

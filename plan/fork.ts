@@ -1,7 +1,7 @@
 /** The plan of a fork: everything before a step as an earlier run planned it, the step and what depends on it anew. */
 
 import type { PathPart } from './paths.ts';
-import { innerScope, isLegName } from './paths.ts';
+import { innerScope, isLegName, stepsOf } from './paths.ts';
 import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 
 /**
@@ -42,7 +42,7 @@ export function isForkPlace(scope: PlannedScope, [part, ...rest]: readonly PathP
     const inner = innerScope(only);
     return inner !== null && isForkPlace(inner, [part, ...rest]);
   }
-  const step = [...scope.steps, ...(scope.finally ?? [])].find(({ id }) => id === part.id);
+  const step = stepsOf(scope).find(({ id }) => id === part.id);
   if (step === undefined) return false;
   const inner = innerScope(step);
   const takesLeg = step.type === 'repeat' || step.type === 'fan-out';

@@ -21,7 +21,7 @@ import type { FanOutStep, Json, Plan, PlannedScope, PlannedStep, RepeatStep } fr
 export interface HistoryBound {
   /**
    * Path of the part that the workflow runs, with `[]` for a round or leg, `[..]` for a batch of them, `[all]` for all
-   * batches, `#2` for the second part of a scope; '' is the root.
+   * batches, `#2` for the second part of a scope, `#end1` for the first of its `finally`; '' is the root.
    */
   readonly workflow: string;
   /** Why it is a workflow of its own. */
@@ -69,9 +69,7 @@ const times = (cost: Cost, count: number): Cost => ({
 /** The root first, then what is inside of it, in the order of the plan. */
 export function historyBounds(plan: Plan): HistoryBound[] {
   const inner: HistoryBound[] = [];
-  const { steps, parts, finally: atEnd = [] } = plan.root;
-  const cost = add(scopeCost({ steps, parts }, '', inner), scopeCost({ steps: atEnd }, '', inner));
-  const { own, states, rootMessages } = cost;
+  const { own, states, rootMessages } = scopeCost(plan.root, '', inner);
   // open-run, perhaps load-plan, close-run; each change of state is recorded; gates tell the root, which answers.
   const turns = plan.root.concurrency === undefined ? 0 : turn;
   const events = ownFrame + 3 * activity + turns + own + states * activity + rootMessages * (signalTaken + signalSent);
@@ -79,17 +77,23 @@ export function historyBounds(plan: Plan): HistoryBound[] {
 }
 
 function scopeCost(scope: PlannedScope, within: string, found: HistoryBound[]): Cost {
+  const { steps, parts, finally: atEnd = [], finallyParts } = scope;
+  const body = partsCost({ steps, parts }, `${within}#`, within, found);
+  return add(body, partsCost({ steps: atEnd, parts: finallyParts }, `${within}#end`, within, found));
+}
+
+function partsCost(scope: PlannedScope, name: string, within: string, found: HistoryBound[]): Cost {
+  if (scope.parts === undefined) return stepsCost(scope.steps, within, found);
   const parts = partsOfScope(scope);
-  if (parts.length === 1) return stepsCost(scope.steps, within, found);
-  return parts.map((steps, at) => partCost(steps, within, at, found)).reduce(add, nothing);
+  return parts.map((steps, at) => partCost(steps, within, `${name}${at + 1}`, found)).reduce(add, nothing);
 }
 
 /** A part of a scope: its steps have the paths that they would have without parts. */
-function partCost(steps: readonly PlannedStep[], within: string, at: number, found: HistoryBound[]): Cost {
+function partCost(steps: readonly PlannedStep[], within: string, workflow: string, found: HistoryBound[]): Cost {
   const place = found.length;
   const inner = stepsCost(steps, within, found);
   const events = ownFrame + inner.own + inner.states * (signalTaken + signalSent);
-  found.splice(place, 0, { workflow: `${within}#${at + 1}`, runs: 'part', events, count: 1 });
+  found.splice(place, 0, { workflow, runs: 'part', events, count: 1 });
   return { ...inner, own: childWorkflow + inner.states * signalTaken };
 }
 

@@ -18,12 +18,16 @@ export function resolveImport(from: string, path: string): string {
   return parts.join('/');
 }
 
-/** As written, of every step, also in rounds and legs. */
-export function importsIn(steps: PlainValue | undefined): string[] {
+/** As written in a file, of every step, also in rounds and legs and in `finally`. */
+export function importsIn(file: PlainValue): string[] {
+  return isRecord(file) ? [...importsOf(file.steps), ...importsOf(file.finally)] : [];
+}
+
+function importsOf(steps: PlainValue | undefined): string[] {
   if (!isRecord(steps)) return [];
   return Object.values(steps).flatMap((step) => {
     if (!isRecord(step)) return [];
-    if (isRecord(step.steps)) return importsIn(step.steps);
+    if (isRecord(step.steps)) return importsOf(step.steps);
     return typeof step.pipeline === 'string' ? [step.pipeline] : [];
   });
 }

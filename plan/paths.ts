@@ -16,6 +16,10 @@ export function kindOf(step: PlannedStep): string {
   return step.type === 'pipeline' ? 'pipeline' : step.kind;
 }
 
+/** All steps of a scope, those of `finally` last. */
+export const stepsOf = ({ steps, finally: atEnd }: PlannedScope): readonly PlannedStep[] =>
+  atEnd === undefined ? steps : [...steps, ...atEnd];
+
 /** The steps inside of a loop or a fan-out; null for a step of a kind. */
 export function innerScope(step: PlannedStep): PlannedScope | null {
   return 'scope' in step ? step.scope : null;
@@ -51,7 +55,7 @@ export function findStep(scope: PlannedScope, path: string): PlannedStep | null 
 }
 
 function find(scope: PlannedScope, [part, ...rest]: readonly PathPart[]): PlannedStep | null {
-  const step = scope.steps.find(({ id }) => id === part?.id);
+  const step = stepsOf(scope).find(({ id }) => id === part?.id);
   if (part === undefined || step === undefined) return null;
   const takesLeg = step.type === 'repeat' || step.type === 'fan-out';
   if (part.leg === null) {

@@ -1,5 +1,6 @@
 /** Queues that the steps of a plan name, so that the one worker of a laptop serves them too. */
 
+import { stepsOf } from './paths.ts';
 import type { PlannedScope, PlannedStep } from './types.ts';
 
 /** Without those of programs that are not ours. */
@@ -8,5 +9,5 @@ export function queuesOf(scope: PlannedScope): string[] {
     if ('scope' in step) return queuesOf(step.scope);
     return step.type === 'approve' || step.type === 'foreign' ? [] : [step.queue];
   };
-  return [...new Set([...scope.steps, ...(scope.finally ?? [])].flatMap(own))];
+  return [...new Set(stepsOf(scope).flatMap(own))];
 }

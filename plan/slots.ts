@@ -28,6 +28,8 @@ export interface Compiling {
   /** Names that each text with expressions sees, with their types, by pointer: what an editor completes from. */
   readonly names: Map<string, ExpressionNames>;
   readonly importing: Importing;
+  /** In `finally`, where a step that gives up has failed unless it says otherwise: a run that has ended should not wait. */
+  readonly atEnd?: boolean;
   /** By their source; those that cannot be parsed are not kept. */
   readonly parsedExpressions: Map<string, ParsedExpression>;
 }

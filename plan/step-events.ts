@@ -9,6 +9,8 @@ const task = 3;
 const activity = 3 + task;
 /** Initiated, started, completed; and what it does now, said twice: it waits, it goes on. */
 const child = 3 + 2 * task + 2 * (1 + task);
+/** A part of a scope, in the workflow that runs the scope. */
+export const eventsOfPart = child;
 /** Initiated and delivered. */
 const signalSent = 2 + task;
 const signalReceived = 1 + task;

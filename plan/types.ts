@@ -262,8 +262,10 @@ export interface PlannedScope {
   readonly steps: readonly PlannedStep[];
   /** Of a scope with too many steps for one workflow: where each part begins, which is a child workflow of its own. */
   readonly parts?: readonly number[];
-  /** Of the root alone: steps that run when all others have ended, however that was. */
+  /** Of the root, and of the steps of another file: steps that run when all others have ended, however that was. */
   readonly finally?: readonly PlannedStep[];
+  /** Where each part of `finally` begins, where it would make the history of its workflow too long. */
+  readonly finallyParts?: readonly number[];
   /** Of the root alone: the run waits until it is alone in the group, across runs. */
   readonly concurrency?: { readonly group: string; readonly cancelInProgress: boolean };
 }

@@ -2,6 +2,7 @@
 
 import { canonicalJson } from './canonical.ts';
 import { bodyOfRound } from './loop-body.ts';
+import { stepsOf } from './paths.ts';
 import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 
 /** How far a run is, as its root knows it. */
@@ -107,8 +108,6 @@ export function changedSteps(before: PlannedScope, after: PlannedScope): string[
   });
 }
 
-export const stepsOf = (scope: PlannedScope): readonly PlannedStep[] => [...scope.steps, ...(scope.finally ?? [])];
-
 const stepOf = (scope: PlannedScope, id: string): PlannedStep | undefined =>
   stepsOf(scope).find((step) => step.id === id);
 
@@ -133,7 +132,10 @@ function identityOf(step: PlannedStep): object {
   const plain: { [key: string]: unknown } = { ...presentOf(step) };
   for (const name of waits) delete plain[name];
   const scope = 'scope' in step ? (plain.scope as PlannedScope) : null;
-  if (scope !== null) plain.scope = { ...scope, steps: scope.steps.map(identityOf) };
+  if (scope !== null) {
+    const atEnd = scope.finally?.map(identityOf);
+    plain.scope = { ...scope, steps: scope.steps.map(identityOf), ...(atEnd && { finally: atEnd }) };
+  }
   return plain;
 }
 

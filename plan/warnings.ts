@@ -7,7 +7,11 @@ import { stepKinds } from './step-kinds.ts';
 import type { Json, PlannedScope, PlannedStep } from './types.ts';
 
 export function findWarnings(compiling: Compiling, root: PlannedScope): Problem[] {
-  const steps = [...stepsOf(compiling, root, '/steps', writtenAt(compiling.parsed.value, 'steps'))];
+  const { value } = compiling.parsed;
+  const steps = [
+    ...stepsOf(compiling, root, '/steps', writtenAt(value, 'steps')),
+    ...stepsOf(compiling, { steps: root.finally ?? [] }, '/finally', writtenAt(value, 'finally')),
+  ];
   const checks = [unusedParams, unusedSteps, endlessLoops, withoutReplay, hiddenCandidates, testDecides];
   return checks
     .flatMap((check) => check(compiling, steps))

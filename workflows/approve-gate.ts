@@ -7,6 +7,7 @@ import type { ApproveStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { climbLadder, durationWords } from './ladder.ts';
+import { StepSkipped, unattendedWords } from './orders.ts';
 import type { Values } from './scope-messages.ts';
 
 /** Type of the failure of a gate that nobody answered in time. */
@@ -27,11 +28,12 @@ export async function approveGate(
   const given = before ?? (await waitForAnswer(opened, context)) ?? answerOfNobody(expired);
   const outputs = await control('close-approval', { run, path, given, now: now() });
   if (given !== null) return outputs;
+  if (context.mailbox.orders.isUnattended(path)) throw new StepSkipped(unattendedWords);
   const since = durationWords(Date.parse(opened.approval.expiresAt!) - Date.parse(opened.approval.openedAt));
   throw ApplicationFailure.nonRetryable(`Nobody answered within ${since}.`, unansweredFailure);
 }
 
-/** Null where the time ran out. */
+/** Null where the time ran out, or nobody is waited for. */
 async function waitForAnswer(opened: OpenedApproval, context: ScopeContext): Promise<GivenAnswer | null> {
   const { mailbox, root, state } = context;
   const { path } = opened.approval;
@@ -42,7 +44,7 @@ async function waitForAnswer(opened: OpenedApproval, context: ScopeContext): Pro
   const timers = startTimers(opened, context.run, () => {
     isOver = true;
   });
-  await condition(() => isOver || mailbox.answerOf(path) !== undefined);
+  await condition(() => isOver || mailbox.answerOf(path) !== undefined || mailbox.orders.isUnattended(path));
   timers.cancel();
   if (mailbox.answerOf(path) === undefined) {
     // What the root took before it hears of the end still counts; it answers with that, or with nothing.

@@ -2,7 +2,7 @@
 
 import { kindOf, markOf, problemOfDecisions } from '../detection/decisions.ts';
 import type { Decision } from '../detection/types.ts';
-import { findStep, innerPath, innerScope, stepPath } from '../plan/paths.ts';
+import { findStep, innerPath, innerScope, stepPath, stepsOf } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { type DecideMessage, decisionsPerMessageMax } from './messages.ts';
 
@@ -82,7 +82,7 @@ export function isGatePath(scope: PlannedScope, path: string): boolean {
 
 /** Gates as a person would look for them: `review`, `rounds[N].review`. */
 export function gatePaths(scope: PlannedScope, within = ''): string[] {
-  return scope.steps.flatMap((step) => {
+  return stepsOf(scope).flatMap((step) => {
     const path = stepPath(within, step.id);
     const inner = innerScope(step);
     if (inner !== null) return gatePaths(inner, innerPath(step, path).replace(/\[\]$/, '[N]'));

@@ -120,13 +120,18 @@ export async function holdUntilDone<Result>(
     } catch (error) {
       if (isCancellation(error) || !isStepFailure(error)) throw error;
       // Trying a loop again does not help where a step within has ended it for good.
-      const state = onFailure === 'hold' && typeOf(error) !== failedFailure ? 'held' : 'failed';
+      const mayHold = onFailure === 'hold' && typeOf(error) !== failedFailure;
+      const state = mayHold && !orders.isUnattended(path) ? 'held' : 'failed';
       const change = { path, kind, state, error: reasonOf(error), errorType: typeOf(error) } as const;
       await control('record-step', { run: context.run, change });
       if (state === 'failed') throw error;
       context.state.set(path, 'held');
       await context.root.stepHeld(path);
       await context.mailbox.retryOf(path);
+      if (!orders.isUnattended(path)) continue;
+      // Cancelled while it was held, and nobody is waited for any more.
+      await control('record-step', { run: context.run, change: { ...change, state: 'failed' } });
+      throw error;
     } finally {
       context.state.remove(path);
     }

@@ -19,6 +19,7 @@ import {
   groupGrantedSignal,
   type LiveState,
   type QueuedBatch,
+  type RunFacts,
   retryStepsSignal,
   scopeStateSignal,
   sealedSignal,
@@ -139,16 +140,18 @@ export class Mailbox {
     return count;
   }
 
-  /** Also when the step is to be skipped: it finds out when it begins. */
+  /** Also when the step is to be skipped, and when nobody is waited for any more: it finds out when it begins. */
   async retryOf(path: string): Promise<void> {
-    await condition(() => this.#retried.has(path) || this.orders.whyNot(path) !== undefined);
+    await condition(
+      () => this.#retried.has(path) || this.orders.whyNot(path) !== undefined || this.orders.isUnattended(path),
+    );
     this.#retried.delete(path);
   }
 }
 
 /** The mailbox of a child, filled by signals from the root. */
-export function openMailbox(given: StandingOrders): Mailbox {
-  const mailbox = new Mailbox(receiveOrders(given));
+export function openMailbox({ orders, unattended }: Pick<RunFacts, 'orders' | 'unattended'>): Mailbox {
+  const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
   setHandler(batchesSignal, ({ batches }) => {
     for (const batch of batches) mailbox.batch(batch);
   });

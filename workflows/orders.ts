@@ -9,13 +9,16 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import type { PlannedScope } from '../plan/types.ts';
-import { type OrdersMessage, ordersSignal } from './scope-messages.ts';
+import { type OrdersMessage, ordersSignal, unattendedSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
 /** Thrown in place of running a step that people do not want. */
 export class StepSkipped extends Error {
   override readonly name = 'StepSkipped';
 }
+
+/** Why a gate was skipped that nobody was asked about. */
+export const unattendedWords = 'nobody is asked any more, because what it belongs to was cancelled';
 
 export class Orders {
   #standing: StandingOrders;
@@ -39,7 +42,7 @@ export class Orders {
   }
 
   get paused(): boolean {
-    return this.#standing.pause !== null;
+    return this.#standing.pause !== null && !this.isUnattended('');
   }
 
   /** Answers whether they were news. */
@@ -59,9 +62,10 @@ export class Orders {
     return this.#standing.changed[path];
   }
 
-  /** Resolves when the step may begin; at once where it is to be skipped. */
+  /** Resolves when the step may begin; at once where it is to be skipped, and where nobody is waited for. */
   async mayBegin(path: string): Promise<void> {
-    if (this.paused) await condition(() => !this.paused || this.whyNot(path) !== undefined);
+    const isFree = () => !this.paused || this.isUnattended(path) || this.whyNot(path) !== undefined;
+    if (!isFree()) await condition(isFree);
   }
 
   /** Runs a step as long as nobody has it skipped. Throws `StepSkipped` then. */
@@ -86,7 +90,7 @@ export class Orders {
   /** Runs an activity; where a pause stops it, it runs again after the pause. `stopped` is told of that. */
   async call<Result>(work: () => Promise<Result>, stopped: () => Promise<void>): Promise<Result> {
     for (;;) {
-      if (this.#standing.pause?.now) {
+      if (this.paused && this.#standing.pause?.now) {
         await stopped();
         await condition(() => !this.paused);
       }
@@ -103,6 +107,26 @@ export class Orders {
       await stopped();
       await condition(() => !this.paused);
     }
+  }
+
+  // What was cancelled.
+
+  /** Paths of what was cancelled: its `finally` runs, and waits for nobody. */
+  readonly #unattended = new Set<string>();
+
+  /** Nobody is waited for in what is at the path: gates end as if their time were up, and no step is held. */
+  leaveUnattended(path: string): void {
+    this.#unattended.add(path);
+  }
+
+  /** It begins again. */
+  attend(path: string): void {
+    this.#unattended.delete(path);
+  }
+
+  isUnattended(path: string): boolean {
+    for (const outer of this.#unattended) if (isWithin(path, outer)) return true;
+    return false;
   }
 
   // Resets, which concern the root alone.
@@ -192,6 +216,11 @@ export class Orders {
       step === undefined || isWithin(step, part) ? [workflowId] : [],
     );
   }
+
+  /** Workflow ids of children that run something within the path. */
+  childrenWithin(path: string): string[] {
+    return [...this.#children.values()].flatMap(({ workflowId, part }) => (isWithin(part, path) ? [workflowId] : []));
+  }
 }
 
 /** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`; everything is within the root. */
@@ -200,15 +229,29 @@ export function isWithin(path: string, outer: string): boolean {
 }
 
 /** The orders of a child: its parent passes on what concerns it, and so does the child. */
-export function receiveOrders(given: StandingOrders): Orders {
+export function receiveOrders(given: StandingOrders, unattended: boolean): Orders {
   const orders = new Orders(given);
+  if (unattended) orders.leaveUnattended('');
   const pass = async (message: OrdersMessage) => {
     if (!orders.take(message.orders)) return;
     await Promise.all(orders.childrenOf(message.step).map((id) => tellOrders(id, message)));
   };
   // What it passes on to children that end meanwhile need not arrive.
   setHandler(ordersSignal, pass, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  const leave = () => leaveUnattended(orders, '');
+  setHandler(unattendedSignal, leave, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
   return orders;
+}
+
+/** From now on nobody is waited for in what is at the path, nor in the children that run parts of it. */
+export async function leaveUnattended(orders: Orders, path: string): Promise<void> {
+  if (orders.isUnattended(path)) return;
+  orders.leaveUnattended(path);
+  await Promise.all(orders.childrenWithin(path).map(tellUnattended));
+}
+
+export async function tellUnattended(workflowId: string): Promise<void> {
+  await toLiving(getExternalWorkflowHandle(workflowId).signal(unattendedSignal));
 }
 
 export async function tellOrders(workflowId: string, message: OrdersMessage): Promise<void> {

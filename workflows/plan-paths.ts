@@ -1,11 +1,11 @@
 /** Which steps of a plan an operation is about. */
 
-import { innerPath, innerScope, stepPath } from '../plan/paths.ts';
+import { innerPath, innerScope, stepPath, stepsOf } from '../plan/paths.ts';
 import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 
 /** Steps as a person would look for them: `train`, `rounds[N].train`. */
 export function stepPaths(scope: PlannedScope, within = ''): string[] {
-  return scope.steps.flatMap((step) => {
+  return stepsOf(scope).flatMap((step) => {
     const path = stepPath(within, step.id);
     const inner = innerScope(step);
     return inner === null ? [path] : [path, ...stepPaths(inner, innerPath(step, path).replace(/\[\]$/, '[N]'))];

@@ -6,6 +6,7 @@ import type { StepRequest, StepResult } from '../plan/types.ts';
 import { control } from './control.ts';
 import { callStep, failedFailure, type ScopeContext } from './execute-step.ts';
 import { climbLadder, durationWords } from './ladder.ts';
+import { StepSkipped, unattendedWords } from './orders.ts';
 import { linger } from './pace.ts';
 
 type Call = Parameters<typeof callStep>[2];
@@ -62,9 +63,10 @@ async function waitForPeople(
       expired = true;
     },
   });
-  while (undecided > 0 && !expired && !proceeded) {
-    await condition(() => expired || mailbox.hasBatch(path));
-    await linger(() => expired || mailbox.decisionsIn(path) >= undecided);
+  const isOver = () => expired || mailbox.orders.isUnattended(path);
+  while (undecided > 0 && !isOver() && !proceeded) {
+    await condition(() => isOver() || mailbox.hasBatch(path));
+    await linger(() => isOver() || mailbox.decisionsIn(path) >= undecided);
     if (mailbox.hasBatch(path)) await append();
   }
   timers.cancel();
@@ -82,6 +84,7 @@ async function waitForPeople(
   while (mailbox.hasBatch(path)) await append();
   state.set(path, 'running');
   if (undecided === 0) return 'decided';
+  if (!proceeded && !expired && atEnd !== 'keep') throw new StepSkipped(unattendedWords);
   return proceeded ? 'proceeded' : 'expired';
 }
 

@@ -23,7 +23,7 @@ import { openScopeState } from './scope-state.ts';
 export async function runBatch(args: BatchArguments): Promise<BatchResult> {
   const { step, bindings, path, owner, legs, kind, shares, role: _, slots: given, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   let slots = given;
   receiveSlots((count) => {

@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
-import { tellOrders } from './orders.ts';
+import { tellOrders, tellUnattended } from './orders.ts';
 import type {
   AllLegsArguments,
   BatchArguments,
@@ -51,7 +51,10 @@ export async function runChild<Result>(
   const { run, pipeline, seed, environment, state } = context;
   const { orders } = context.mailbox;
   const given = orders.standing;
-  const args = { run, pipeline, seed, environment, orders: given, path, ...own };
+  const part = 'owner' in own ? own.owner : path;
+  const unattended = orders.isUnattended(part);
+  const facts = { run, pipeline, seed, environment, orders: given, ...(unattended ? { unattended } : {}) };
+  const args = { ...facts, path, ...own };
   state.set(path, 'running');
   try {
     const child = await startChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
@@ -65,9 +68,10 @@ export async function runChild<Result>(
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     });
     // A batch has a name of its own, and legs or rounds named after their owner.
-    orders.childStarted(path, child.workflowId, 'owner' in own ? own.owner : path);
+    orders.childStarted(path, child.workflowId, part);
     // What was ordered while it started is news to it.
     if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
+    if (!unattended && orders.isUnattended(part)) await tellUnattended(child.workflowId);
     return await child.result();
   } finally {
     orders.childEnded(path);

@@ -60,7 +60,7 @@ export async function runAllLegs({
   ...facts
 }: AllLegsArguments): Promise<BatchResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {

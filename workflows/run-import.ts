@@ -5,7 +5,7 @@ import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
 import { leftBehind } from './run-leg.ts';
-import { runScope } from './run-scope.ts';
+import { runToItsEnd } from './run-to-its-end.ts';
 import type { LegResult, Values } from './scope-messages.ts';
 
 /** Answers the values of the file's `outputs`, as far as they are there. */
@@ -22,7 +22,7 @@ export async function runImport(
   const values = await inPlaceOf(context, path, async () =>
     // A leg whose only step it is is a workflow of its own already.
     path === context.path
-      ? leftBehind({ outputs }, await runScope(scope, context, bindings))
+      ? leftBehind({ outputs }, await runToItsEnd(scope, context, bindings))
       : runChild<LegResult>(context, path, { role: 'pipeline', step: { scope, outputs }, bindings }),
   );
   const made = values ?? {};

@@ -2,17 +2,17 @@
 
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { resolveValues } from './resolve.ts';
-import { runScope } from './run-scope.ts';
+import { runToItsEnd } from './run-to-its-end.ts';
 import type { Bindings, LegArguments, LegResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
 export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArguments): Promise<LegResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {
-    return leftBehind(step, await runScope(step.scope, context, bindings));
+    return leftBehind(step, await runToItsEnd(step.scope, context, bindings));
   } finally {
     state.close();
   }

@@ -90,7 +90,7 @@ export async function runLoop(
 export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments): Promise<RoundsResult> {
   const { owner, step, state: before, max, upTo, bindings, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   let handsBack = false;
   const handBack = async () => {

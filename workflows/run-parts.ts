@@ -10,12 +10,13 @@ import { runScope } from './run-scope.ts';
 import { type Bindings, type PartArguments, type PartResult, type Values, visibleTo } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
-/** As `runScope`. A step that is held holds the parts that need its part. */
+/** As `runScope`. A step that is held holds the parts that need its part. `name` is what their paths have behind the scope's. */
 export async function runParts(
   scope: PlannedScope,
   context: ScopeContext,
   outer: Bindings,
   made: { [id: string]: Values },
+  name = '#',
 ): Promise<Bindings> {
   const steps: { [id: string]: Values } = { ...outer.steps };
   for (const { id } of scope.steps) delete steps[id];
@@ -27,7 +28,7 @@ export async function runParts(
     const needs = new Set(part.flatMap((step) => step.needs.map((id) => partOf.get(id)!)));
     needs.delete(at);
     for (const need of [...needs].sort((a, b) => a - b)) await ends[need];
-    const result = await runChild<PartResult>(context, `${context.path}#${at + 1}`, {
+    const result = await runChild<PartResult>(context, `${context.path}${name}${at + 1}`, {
       role: 'part',
       owner: context.path,
       scope: { steps: part },
@@ -49,7 +50,7 @@ export async function runParts(
 /** The child: its steps have the paths that they would have without parts. */
 export async function runPart({ scope, bindings, path, owner, role: _, ...facts }: PartArguments): Promise<PartResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const made: { [id: string]: Values } = {};
   try {

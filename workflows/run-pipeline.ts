@@ -2,9 +2,11 @@
 
 import { CancellationScope, ContinueAsNew, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
+import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
+import type { ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
 import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
@@ -19,7 +21,7 @@ import { noOrders } from './standing-orders.ts';
 /** `runSteps`: how a run of this plan goes on once it is open; compiled workflows have their own. */
 export async function runPipeline(
   { run, pipeline, planDigest, seed, ...given }: RunArguments,
-  runSteps: typeof runToItsEnd = runToItsEnd,
+  runSteps: (scope: PlannedScope, context: ScopeContext) => Promise<unknown> = runToItsEnd,
 ): Promise<RunSummary> {
   const work = new CancellationScope();
   const whole = CancellationScope.current();

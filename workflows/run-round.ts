@@ -10,7 +10,7 @@ import { openScopeState } from './scope-state.ts';
 
 export async function runRound({ step, bindings, path, ...facts }: RoundArguments): Promise<RoundResult> {
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {

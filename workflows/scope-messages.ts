@@ -33,7 +33,7 @@ export interface Bindings {
   readonly matrix?: Values;
   readonly item?: Json;
   readonly index?: number;
-  /** How the run ended, for the steps of `finally`. */
+  /** For the steps of `finally`: how the other steps of their file ended. */
   readonly run?: Values;
 }
 
@@ -52,6 +52,8 @@ export interface RunFacts {
   readonly environment: RunEnvironment;
   /** Those that held when the workflow began; changes come as signals. */
   readonly orders: StandingOrders;
+  /** It is part of the `finally` of something that was cancelled: nobody is waited for. */
+  readonly unattended?: true;
 }
 
 /** One round of a loop. */
@@ -160,7 +162,7 @@ export interface LegArguments extends RunFacts {
 /** A part of a scope that has too many steps for one workflow. */
 export interface PartArguments extends RunFacts {
   readonly role: 'part';
-  /** `#2`, `rounds[1]#2`. */
+  /** `#2`, `rounds[1]#2`, `#end1`. */
   readonly path: string;
   /** Path of the scope; empty for the root. */
   readonly owner: string;
@@ -274,3 +276,5 @@ export const sealedSignal = defineSignal<[{ gate: string; batches: number }]>('g
 export const retryStepsSignal = defineSignal<[{ paths: readonly string[]; orders: StandingOrders }]>('retry-steps');
 /** From each workflow to its children. */
 export const ordersSignal = defineSignal<[OrdersMessage]>('orders');
+/** From each workflow to its children: see `RunFacts.unattended`. */
+export const unattendedSignal = defineSignal('unattended');

@@ -56,7 +56,7 @@ export async function searchCapacity(
 export async function runTrials(args: SearchArguments): Promise<SearchResult> {
   const { step, path, with: inputs, before, role: _role, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts.orders);
+  const mailbox = openMailbox(facts);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
   const sizes = sizesOf(inputs, path);

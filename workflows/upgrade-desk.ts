@@ -7,8 +7,9 @@ import {
   getExternalWorkflowHandle,
   setHandler,
 } from '@temporalio/workflow';
+import { stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
-import { changedLoops, changedSteps, problemsOfUpgrade, stepsOf, upgradedScope } from '../plan/upgrade.ts';
+import { changedLoops, changedSteps, problemsOfUpgrade, upgradedScope } from '../plan/upgrade.ts';
 import { control } from './control.ts';
 import { beginsAgain, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';

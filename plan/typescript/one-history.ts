@@ -1,6 +1,6 @@
 /** Whether the one history of a compiled workflow can hold a run: it has rounds and legs within itself, and not in children. */
 
-import { innerScope } from '../paths.ts';
+import { innerScope, stepsOf } from '../paths.ts';
 import { eventsOfStep } from '../step-events.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../types.ts';
 
@@ -19,7 +19,7 @@ export interface TooLong {
 
 /** Null where the run fits. */
 export function problemOfHistory({ root }: Plan): TooLong | null {
-  const counted = root.steps.map((step) => ({ step: step.id, events: eventsOf(step) }));
+  const counted = stepsOf(root).map((step) => ({ step: step.id, events: eventsOf(step) }));
   const all = counted.reduce((sum, { events }) => sum + events, 0);
   if (all <= compiledEventsMax) return null;
   const largest = counted.reduce((a, b) => (b.events > a.events ? b : a));
@@ -33,7 +33,7 @@ function eventsOf(step: PlannedStep): number {
   return 12 + timesOf(step) * (eventsIn(inner) + 6);
 }
 
-const eventsIn = ({ steps }: PlannedScope): number => steps.reduce((sum, step) => sum + eventsOf(step), 0);
+const eventsIn = (scope: PlannedScope): number => stepsOf(scope).reduce((sum, step) => sum + eventsOf(step), 0);
 
 function timesOf(step: PlannedStep): number {
   if (step.type === 'repeat') return typeof step.max === 'number' ? step.max : usualCount;

@@ -3,6 +3,7 @@
 import { anyType, type ExpressionType, numberType, stringType } from '../../spec/expression-types.ts';
 import { expressionType } from '../checks.ts';
 import { wallTime } from '../loop-body.ts';
+import { stepsOf } from '../paths.ts';
 import { stepKinds } from '../step-kinds.ts';
 import type {
   DeclaredType,
@@ -150,7 +151,7 @@ class Writer {
 
   #hasChildren(scope: PlannedScope): boolean {
     if (scope.concurrency !== undefined) return true;
-    return [...scope.steps, ...(scope.finally ?? [])].some(
+    return stepsOf(scope).some(
       (step) =>
         step.type === 'search' ||
         ('group' in step && step.group !== undefined) ||
@@ -163,23 +164,26 @@ class Writer {
     const place: Place = { names: none, scope: 'steps', indent: '    ', path: [] };
     this.#lines = [];
     const seen = this.#steps(root.steps, place);
-    if (root.finally !== undefined) {
-      const run = record(
-        new Map<string, ExpressionType>([
-          ['state', stringType],
-          ['error', stringType],
-        ]),
-      );
-      const others = new Map(seen.others).set('run', nameOf('run', run));
-      this.#lines.push('');
-      this.#lines.push(
-        `    ${usesRun(root.finally) ? 'const run = ' : ''}await steps.over();`,
-        '    await steps.atEnd(async (end) => {',
-      );
-      this.#steps(root.finally, { names: { ...seen, others }, scope: 'end', indent: '      ', path: [] });
-      this.#lines.push('      await end.ended();', '    });');
-    }
+    if (root.finally !== undefined) this.#atEnd(root.finally, seen, place);
     return this.#lines;
+  }
+
+  /** The steps of `finally`, behind the others of their file. */
+  #atEnd(steps: readonly PlannedStep[], seen: Names, { scope, indent, path }: Place): void {
+    const run = record(
+      new Map<string, ExpressionType>([
+        ['state', stringType],
+        ['error', stringType],
+      ]),
+    );
+    const others = new Map(seen.others).set('run', nameOf('run', run));
+    this.#lines.push(
+      '',
+      `${indent}${usesRun(steps) ? 'const run = ' : ''}await ${scope}.over();`,
+      `${indent}await ${scope}.atEnd(async (end) => {`,
+    );
+    this.#steps(steps, { names: { ...seen, others }, scope: 'end', indent: `${indent}  `, path });
+    this.#lines.push(`${indent}  await end.ended();`, `${indent}});`);
   }
 
   /** Answers what is seen behind them. */
@@ -228,8 +232,9 @@ class Writer {
   }
 
   #options(step: PlannedStep, after: readonly string[], more: readonly (readonly [string, Code])[] = []): Code {
-    // That of an `approve` step follows from what it says about time.
-    const onFailure = step.type === 'approve' || step.onFailure === 'hold' ? undefined : step.onFailure;
+    // That of an `approve` step follows from what it says about time, but in `finally`.
+    const implied = step.type === 'approve' && step.expired === 'fail' ? 'fail' : 'hold';
+    const onFailure = step.onFailure === implied ? undefined : step.onFailure;
     return {
       object: [
         ...(after.length === 0 ? [] : [['after', { list: after }] as const]),
@@ -529,7 +534,9 @@ class Writer {
       path: [...path, step.id],
     };
     const ended = this.#steps(step.scope.steps, own);
-    this.#lines.push(`${inner}  await inner.ended();`);
+    const { finally: atEnd } = step.scope;
+    if (atEnd !== undefined) this.#atEnd(atEnd, ended, own);
+    this.#lines.push(`${inner}  await inner.${atEnd === undefined ? 'ended' : 'closed'}();`);
     const outputs = this.#known(step.outputs, ended, `${inner}  `);
     const outputsName = this.#type(`${typeName}Outputs`, outputs);
     const body = this.#lines.splice(at);

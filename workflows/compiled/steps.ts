@@ -1,13 +1,15 @@
 /** The steps of one scope of a compiled workflow: each begins when those it comes after have ended. */
 
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import { stepPath } from '../../plan/paths.ts';
 import type { KindStep, OnFailure } from '../../plan/types.ts';
 import { AbsentValueError } from '../../spec/expression.ts';
 import { control } from '../control.ts';
-import type { ScopeContext } from '../execute-step.ts';
+import { isStepFailure, type ScopeContext } from '../execute-step.ts';
 import { inGroup } from '../in-group.ts';
 import { inPlaceOf } from '../run-child.ts';
 import { resultOf } from '../run-kind.ts';
+import { afterwards, endOf as endOfSteps } from '../run-to-its-end.ts';
 import type { Values } from '../scope-messages.ts';
 import { merged } from '../standing-orders.ts';
 import { type StepEnd, tryUntilEnded } from '../step-end.ts';
@@ -134,7 +136,7 @@ export class Steps {
     id: string,
     options: StepOptions,
     params: () => Params | Skip,
-    work: (steps: Steps, params: Params) => Promise<object>,
+    work: (steps: FileSteps, params: Params) => Promise<object>,
   ): Step<Outputs> {
     const path = stepPath(this.context.path, id);
     const { run } = this.context;
@@ -145,7 +147,7 @@ export class Steps {
       await control('record-step', { run, change: { path, kind: 'pipeline', state: 'running', with: values } });
       const outputs = await inPlaceOf(this.context, path, () =>
         inside(this.context, path, async (context) =>
-          plainValues(await work(new Steps(context), present<Params>(values, 'params'))),
+          plainValues(await work(new FileSteps(context), present<Params>(values, 'params'))),
         ),
       );
       await control('record-step', { run, change: { path, kind: 'pipeline', state: 'done', outputs } });
@@ -193,6 +195,55 @@ export class Steps {
         return made as Outputs | null;
       },
     };
+  }
+}
+
+/** How the steps of a run, or of another file, ended, for those that run afterwards. */
+export interface RunEnd {
+  readonly state: 'done' | 'failed' | 'cancelled';
+  /** Where they failed. */
+  readonly error: string;
+}
+
+/** The steps of a run or of another file, and those that run when these have ended, however that was. */
+export class FileSteps extends Steps {
+  /** What a cancellation ends. */
+  readonly #around = CancellationScope.current();
+  #error: unknown = null;
+  #isOver = false;
+
+  constructor(context: ScopeContext) {
+    super(context);
+    context.mailbox.orders.attend(context.path);
+  }
+
+  /** Resolves when every step has ended, also where one failed: `closed` throws that. */
+  async over(): Promise<RunEnd> {
+    this.#isOver = true;
+    try {
+      await this.ended();
+      return present<RunEnd>({ state: 'done' }, 'run');
+    } catch (error) {
+      this.#error = error;
+      return present<RunEnd>(endOfSteps(error), 'run');
+    }
+  }
+
+  /** Runs steps that come also after a cancellation. */
+  async atEnd(work: (steps: Steps) => Promise<void>): Promise<void> {
+    const cancelled = this.#error !== null && isCancellation(this.#error);
+    try {
+      await afterwards(this.context, this.#around, cancelled, () => work(new Steps(this.context)));
+    } catch (error) {
+      // The first failure is the one that people look for; a step of the end has its own in its record.
+      if (this.#error === null || !isStepFailure(error)) throw error;
+    }
+  }
+
+  /** Throws what the steps ended with. */
+  async closed(): Promise<void> {
+    if (!this.#isOver) await this.ended();
+    if (this.#error !== null) throw this.#error;
   }
 }
 
