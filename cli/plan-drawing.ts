@@ -29,7 +29,6 @@ export function toDot(plan: Plan, forecasts: readonly Forecast[]): string {
     '  node [shape=box, style="rounded,filled", fontname="Helvetica,Arial,sans-serif", fontsize=13, margin="0.18,0.08"];',
     '  edge [color="#666666", arrowsize=0.7];',
     ...dotScope(plan.root, '', outlooksOf(forecasts), '  '),
-    ...dotFinally(plan.root.finally ?? [], outlooksOf(forecasts)),
     ...legend(),
     '}',
   ].join('\n');
@@ -64,7 +63,7 @@ function outlooksOf(forecasts: readonly Forecast[]): Outlooks {
 function dotScope(scope: PlannedScope, within: string, outlooks: Outlooks, indent: string): string[] {
   const byId = new Map(scope.steps.map((step) => [step.id, step]));
   const implied = impliedEdges(scope);
-  return scope.steps.flatMap((step) => {
+  const drawn = scope.steps.flatMap((step) => {
     const path = stepPath(within, step.id);
     const edges = step.needs.flatMap((need) => {
       if (implied.get(step.id)!.has(need)) return [];
@@ -81,16 +80,17 @@ function dotScope(scope: PlannedScope, within: string, outlooks: Outlooks, inden
       ...edges,
     ];
   });
+  return [...drawn, ...dotFinally(scope.finally ?? [], within, outlooks, indent)];
 }
 
 /** Steps that run when all others have ended, however that was: without edges, because they wait for everything. */
-function dotFinally(steps: readonly PlannedStep[], outlooks: Outlooks): string[] {
+function dotFinally(steps: readonly PlannedStep[], within: string, outlooks: Outlooks, indent: string): string[] {
   if (steps.length === 0) return [];
   return [
-    '  subgraph "cluster finally" {',
-    '    label="when all else has ended    "; labeljust=l; fontsize=12; style="rounded,dashed"; color="#999999"; fontcolor="#444444"; margin=14;',
-    ...dotScope({ steps }, '', outlooks, '    '),
-    '  }',
+    `${indent}subgraph ${quote(`cluster ${within === '' ? '' : `${within} `}finally`)} {`,
+    `${indent}  label="when all else has ended    "; labeljust=l; fontsize=12; style="rounded,dashed"; color="#999999"; fontcolor="#444444"; margin=14;`,
+    ...dotScope({ steps }, within, outlooks, `${indent}  `),
+    `${indent}}`,
   ];
 }
 

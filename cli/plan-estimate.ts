@@ -37,20 +37,25 @@ const nothing: Cost = { workMs: 0, trainMs: 0, elapsedMs: 0 };
 export function estimatePlan(plan: Plan, earlier: EarlierWork, forecasts: readonly Forecast[]): PlanEstimate {
   const outlooks = new Map(forecasts.map(({ path, outlook }) => [path, outlook]));
   const estimating: Estimating = { plan, earlier, outlooks, steps: new Map(), unmeasured: new Set() };
-  const body = scopeCost(estimating, plan.root, '');
-  const last = scopeCost(estimating, { steps: plan.root.finally ?? [] }, '');
-  const { workMs, trainMs } = added(body, last);
-  const elapsedMs = body.elapsedMs + last.elapsedMs;
+  const { workMs, trainMs, elapsedMs } = scopeCost(estimating, plan.root, '');
   // Trainings that the graph lets run side by side wait for each other all the same.
   const bound = Math.max(elapsedMs, trainMs);
   return { workMs, elapsedMs: bound, steps: estimating.steps, unmeasured: [...estimating.unmeasured] };
 }
 
-/** A step begins when the last of those it needs has ended. */
+/** The steps of `finally` come after all others. */
 function scopeCost(estimating: Estimating, scope: PlannedScope, within: string): Cost {
+  const body = stepsCost(estimating, scope.steps, within);
+  if (scope.finally === undefined) return body;
+  const last = stepsCost(estimating, scope.finally, within);
+  return { ...added(body, last), elapsedMs: body.elapsedMs + last.elapsedMs };
+}
+
+/** A step begins when the last of those it needs has ended. */
+function stepsCost(estimating: Estimating, steps: readonly PlannedStep[], within: string): Cost {
   const ends = new Map<string, number>();
   let total = nothing;
-  for (const step of scope.steps) {
+  for (const step of steps) {
     const cost = stepCost(estimating, step, stepPath(within, step.id));
     const begin = Math.max(0, ...step.needs.map((id) => ends.get(id) ?? 0));
     ends.set(step.id, begin + cost.elapsedMs);

@@ -55,15 +55,16 @@ export async function forecastPlan(plan: Plan, store: Store | null, earlier: Ear
     open: new Map(),
     skipped: new Set(),
   });
-  for (const step of plan.root.finally ?? []) {
-    forecasts.push({
-      path: step.id,
-      kind: kindOf(step),
-      outlook: 'unknown',
-      reason: 'unknown until the run has ended',
-    });
-  }
+  forecastEnd(forecasts, plan.root, '', 'the run has');
   return forecasts;
+}
+
+/** Whether the others will be done only the run tells, and what depends on it. */
+function forecastEnd(forecasts: Forecast[], scope: PlannedScope, within: string, others: string): void {
+  for (const step of scope.finally ?? []) {
+    const path = stepPath(within, step.id);
+    forecasts.push({ path, kind: kindOf(step), outlook: 'unknown', reason: `unknown until ${others} ended` });
+  }
 }
 
 interface Forecasting {
@@ -291,6 +292,7 @@ async function forecastImport(
 ): Promise<End> {
   const inside: Known = { scope: { steps: {}, params }, open: new Map(), skipped: new Set() };
   const ended = await forecastScope(context, step.scope, path, inside);
+  forecastEnd(context.forecasts, step.scope, path, `the steps of ${path} have`);
   if (firstOpen(step.outputs, ended.open) !== null) return { open: true };
   return { outputs: resolveKnown(step.outputs, ended.scope) };
 }

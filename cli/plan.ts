@@ -154,7 +154,7 @@ interface StepDescription {
   /** Whom it waits for. */
   readonly gate: string | null;
   readonly when?: string;
-  /** A step of `finally`. */
+  /** A step of `finally`, of the run or of another file. */
   readonly atEnd?: boolean;
   readonly repeat?: { readonly max: PlannedStepMax; readonly until?: string };
   /** How many legs, or what gives them. */
@@ -191,7 +191,7 @@ function toText(plan: Plan, planDigest: string, forecasts: readonly PlacedForeca
     `${'  '.repeat((parsePath(path)?.length ?? 1) - 1)}${path}`,
     kind,
     [
-      atEnd ? 'when the run has ended' : '',
+      atEnd ? `when ${aroundOf(path)} ended` : '',
       needs.length === 0 ? '' : `after ${needs.map((need) => parsePath(need)?.at(-1)?.id).join(', ')}`,
       when === undefined ? '' : `when ${when}`,
       repeat === undefined ? '' : loopWords(repeat),
@@ -217,6 +217,12 @@ function toText(plan: Plan, planDigest: string, forecasts: readonly PlacedForeca
   });
   lines.push(table(outlooks), '', timeWords(estimate), '', ...historyWords(plan));
   return lines.join('\n');
+}
+
+/** What a step of `finally` comes after. */
+function aroundOf(path: string): string {
+  const around = path.slice(0, Math.max(0, path.length - parsePath(path)!.at(-1)!.id.length - 1));
+  return around === '' ? 'the run has' : `the steps of ${around} have`;
 }
 
 const estimateOf = ({ path }: Forecast, { steps }: PlanEstimate) => steps.get(templateOf(path));

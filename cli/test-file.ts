@@ -51,6 +51,7 @@ interface TestSpec {
   readonly mocks?: MocksSpec;
   readonly answers?: readonly AnswerSpec[];
   readonly retries?: readonly { readonly step: string; readonly after?: string }[];
+  readonly cancel?: string;
   readonly expect: Expectations;
 }
 interface TestFileSpec {
@@ -180,6 +181,7 @@ function scriptOf(spec: TestFileSpec, test: TestSpec): Script {
       }),
     ),
     retries: (test.retries ?? []).map(({ step, after }): Retry => ({ step, afterMs: parseDurationMs(after ?? '0s')! })),
+    ...(test.cancel === undefined ? {} : { cancelAfterMs: parseDurationMs(test.cancel)! }),
   };
 }
 

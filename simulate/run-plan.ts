@@ -61,6 +61,8 @@ export interface Script {
   mockOf(path: string, kind: string): Mock;
   readonly answers: readonly Answer[];
   readonly retries: readonly Retry[];
+  /** From the start of the run: a person cancels it. */
+  readonly cancelAfterMs?: number;
 }
 
 export interface SimulatedStep {
@@ -154,6 +156,8 @@ class Simulation {
       await this.#temporal.start(workflowType ?? pipeline, workflowIdOf(run), queueName('test', 'workflows'), [
         argument,
       ]);
+      const { cancelAfterMs } = this.#script;
+      if (cancelAfterMs !== undefined) this.#temporal.later(cancelAfterMs, () => this.#cancel());
       await this.#temporal.run(workflowIdOf(run));
       return {
         state: this.#stateNow(),
@@ -168,6 +172,11 @@ class Simulation {
     } finally {
       await this.#temporal.close();
     }
+  }
+
+  #cancel(): void {
+    const message = { by: 'script' };
+    this.#temporal.update(workflowIdOf(run), 'cancel', [message], (why) => this.#notices.push(why));
   }
 
   #histories(): Map<string, number> {
@@ -196,6 +205,7 @@ class Simulation {
       case 'close-run':
         this.#state = request.state as StepState;
         if (typeof request.error === 'string') this.#error = request.error;
+        if (this.#state !== 'done') for (const path of this.#steps.keys()) this.#stop(path);
         return {};
       case 'record-step':
         this.#record(request.change as unknown as Partial<SimulatedStep> & { path: string; kind: string });
@@ -291,17 +301,31 @@ class Simulation {
     this.#failures.set(step.path, left - failing);
     let ms = takesMs * Math.max(1, failing < most ? failing + 1 : failing);
     for (let i = 0; i < failing && i < most - 1; i++) ms += Math.min(initialMs * factor ** i, maxMs);
-    if (left < most) return this.#laterEnd(ms, succeed);
+    const cancelled = () => this.#stop(step.path);
+    if (left < most) return this.#laterEnd(ms, succeed, cancelled);
     const times = failing === 1 ? '' : ` (the last of ${failing} failures)`;
-    return { failure: ApplicationFailure.nonRetryable(`${fails!.message}${times}`, type), takesMs: ms };
+    return { failure: ApplicationFailure.nonRetryable(`${fails!.message}${times}`, type), takesMs: ms, cancelled };
+  }
+
+  /** What had not ended when it was cancelled, or when its run ended. */
+  #stop(path: string): void {
+    const step = this.#steps.get(path)!;
+    if (step.state === 'done' || step.state === 'skipped' || step.state === 'failed') return;
+    Object.assign(step, { state: 'cancelled', endedMs: step.endedMs ?? this.#temporal.now - startAt });
   }
 
   /** The record changes when the attempt ends, not when it begins. */
-  #laterEnd(ms: number, succeed: () => unknown): ActivityEnd {
-    const end: { result?: unknown; takesMs: number } = { takesMs: ms };
-    this.#temporal.later(ms, () => {
+  #laterEnd(ms: number, succeed: () => unknown, cancelled: () => void): ActivityEnd {
+    const callOff = this.#temporal.later(ms, () => {
       end.result = succeed();
     });
+    const end: { result?: unknown; takesMs: number; cancelled: () => void } = {
+      takesMs: ms,
+      cancelled: () => {
+        callOff();
+        cancelled();
+      },
+    };
     return end;
   }
 
@@ -363,7 +387,7 @@ class Simulation {
       given[output] = this.#default(type, step.path, output);
     Object.assign(given, outputs);
     for (const output of absent) delete given[output];
-    return { result: given, takesMs };
+    return { result: given, takesMs, cancelled: () => this.#stop(step.path) };
   }
 
   #openApproval({ path, now, form, expired, with: inputs }: ApprovalRequest) {

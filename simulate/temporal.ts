@@ -37,6 +37,8 @@ export interface ActivityEnd {
   readonly result?: unknown;
   readonly failure?: ApplicationFailure;
   readonly takesMs?: number;
+  /** Called where the workflow cancels it before its end. */
+  readonly cancelled?: () => void;
 }
 
 export type SimulatedActivity = (call: ActivityCall) => ActivityEnd;
@@ -59,6 +61,8 @@ interface Execution {
   readonly children: Map<number, Execution>;
   /** What it waits for by kind and number, with the way to call it off. */
   readonly pending: Map<string, () => void>;
+  /** Types of its activities, by number. */
+  readonly activities: Map<number, string>;
   /** Events so far, as Temporal's server counts them. */
   events: number;
   end: WorkflowEnd | null;
@@ -255,6 +259,7 @@ export class SimulatedTemporal {
       parent,
       children: new Map(),
       pending: new Map(),
+      activities: new Map(),
       events: 0,
       end: null,
     };
@@ -317,7 +322,12 @@ export class SimulatedTemporal {
       isPending();
       pending.delete(`activity ${seq}`);
       const failure = { message: 'Activity cancelled', canceledFailureInfo: {} };
-      tell({ resolveActivity: { seq, result: { cancelled: { failure: activityFailure('', failure) } } } });
+      tell({
+        resolveActivity: {
+          seq,
+          result: { cancelled: { failure: activityFailure(execution.activities.get(seq)!, failure) } },
+        },
+      });
     } else if (command.startChildWorkflowExecution) {
       await this.#startChild(execution, command.startChildWorkflowExecution);
     } else if (command.cancelChildWorkflowExecution) {
@@ -359,6 +369,7 @@ export class SimulatedTemporal {
     const name = command.activityType!;
     const args = (command.arguments ?? []).map(decoded);
     const call = { name, args, queue: command.taskQueue ?? '', at: this.now };
+    execution.activities.set(seq, name);
     const answer = this.#activity(call);
     const { failure, takesMs = 0 } = answer;
     const end = () => {
@@ -378,7 +389,11 @@ export class SimulatedTemporal {
             };
       execution.jobs.push({ resolveActivity: { seq, result: resolved } });
     };
-    execution.pending.set(`activity ${seq}`, this.later(takesMs, end));
+    const callOff = this.later(takesMs, end);
+    execution.pending.set(`activity ${seq}`, () => {
+      callOff();
+      answer.cancelled?.();
+    });
   }
 
   async #startChild(

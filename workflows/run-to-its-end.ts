@@ -57,10 +57,13 @@ export async function afterwards(
   cancelled: boolean,
   work: () => Promise<void>,
 ): Promise<void> {
-  await CancellationScope.nonCancellable(async () => {
+  const shielded = CancellationScope.nonCancellable(async () => {
     if (cancelled || around.consideredCancelled) await leaveUnattended(orders, path);
     else around.cancelRequested.catch(() => leaveUnattended(orders, path));
     await work();
+  });
+  await shielded.catch((error: unknown) => {
+    if (!around.consideredCancelled || !isStepFailure(error)) throw error;
   });
   if (around.consideredCancelled) throw new CancelledFailure('Cancelled while the steps of finally ran');
 }

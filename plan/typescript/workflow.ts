@@ -51,6 +51,8 @@ interface Place {
   readonly indent: string;
   /** Path of the scope, for names of types. */
   readonly path: readonly string[];
+  /** All that expressions of the file may read. */
+  readonly reads: string;
 }
 
 /** Names that the generated code has for things of its own. */
@@ -85,12 +87,9 @@ class Writer {
   /** Interfaces, by name. */
   readonly #types = new Map<string, readonly string[]>();
   #lines: string[] = [];
-  /** All that expressions of the plan may read. */
-  readonly #reads: string;
 
   constructor(source: WorkflowSource) {
     this.#source = source;
-    this.#reads = JSON.stringify(source.plan.root);
   }
 
   write(): WorkflowText {
@@ -161,7 +160,7 @@ class Writer {
 
   #main(root: PlannedScope): string[] {
     const none: Names = { steps: new Map(), others: new Map() };
-    const place: Place = { names: none, scope: 'steps', indent: '    ', path: [] };
+    const place: Place = { names: none, scope: 'steps', indent: '    ', path: [], reads: JSON.stringify(root) };
     this.#lines = [];
     const seen = this.#steps(root.steps, place);
     if (root.finally !== undefined) this.#atEnd(root.finally, seen, place);
@@ -169,7 +168,7 @@ class Writer {
   }
 
   /** The steps of `finally`, behind the others of their file. */
-  #atEnd(steps: readonly PlannedStep[], seen: Names, { scope, indent, path }: Place): void {
+  #atEnd(steps: readonly PlannedStep[], seen: Names, { scope, indent, path, reads }: Place): void {
     const run = record(
       new Map<string, ExpressionType>([
         ['state', stringType],
@@ -182,7 +181,7 @@ class Writer {
       `${indent}${usesRun(steps) ? 'const run = ' : ''}await ${scope}.over();`,
       `${indent}await ${scope}.atEnd(async (end) => {`,
     );
-    this.#steps(steps, { names: { ...seen, others }, scope: 'end', indent: `${indent}  `, path });
+    this.#steps(steps, { names: { ...seen, others }, scope: 'end', indent: `${indent}  `, path, reads });
     this.#lines.push(`${indent}  await end.ended();`, `${indent}});`);
   }
 
@@ -195,8 +194,8 @@ class Writer {
       const variable = this.#variable(step.id);
       const isRead =
         step.id === '' ||
-        this.#reads.includes(`steps.${step.id}`) ||
-        this.#reads.includes(`"gain":"${step.id}"`) ||
+        place.reads.includes(`steps.${step.id}`) ||
+        place.reads.includes(`"gain":"${step.id}"`) ||
         steps.some(({ needs }) => needs.includes(step.id));
       const names = { ...place.names, steps: inner };
       const after = step.needs.flatMap((id) => here.get(id) ?? []);
@@ -352,7 +351,8 @@ class Writer {
     });
     roundTypes.set('previous', record(firstGuess));
     others.set('round', nameOf('round', record(roundTypes)));
-    const own: Place = { names: { ...names, others }, scope: 'round', indent: deep, path: [...path, step.id] };
+    const inRound = { scope: 'round', indent: deep, path: [...path, step.id], reads: place.reads };
+    const own: Place = { names: { ...names, others }, ...inRound };
     const seen = this.#steps(step.scope.steps, own);
     if (step.gain !== undefined) {
       const gain = seen.steps.get(step.gain)!;
@@ -418,7 +418,7 @@ class Writer {
   /** Types of what a round hands on, found by writing its steps for nothing. */
   #nextTypes(step: RepeatStep, { names, path }: Pick<Place, 'names' | 'path'>): Map<string, ExpressionType> {
     const trial = new Writer(this.#source);
-    const seen = trial.#steps(step.scope.steps, { names, path, scope: 'round', indent: '' });
+    const seen = trial.#steps(step.scope.steps, { names, path, scope: 'round', indent: '', reads: '' });
     return new Map(Object.entries(step.next).map(([name, value]) => [name, trial.#typeOf(value, seen)]));
   }
 
@@ -457,7 +457,8 @@ class Writer {
       }
     }
     for (const [name, type] of seen) others.set(name, nameOf(name, type));
-    const own: Place = { names: { ...names, others }, scope: 'leg', indent: inner, path: [...path, step.id] };
+    const inLeg = { scope: 'leg', indent: inner, path: [...path, step.id], reads: place.reads };
+    const own: Place = { names: { ...names, others }, ...inLeg };
     const ended = this.#steps(step.scope.steps, own);
     this.#lines.push(`${inner}await leg.ended();`);
     let outputs: ReadonlyMap<string, ExpressionType>;
@@ -532,6 +533,7 @@ class Writer {
       scope: 'inner',
       indent: `${inner}  `,
       path: [...path, step.id],
+      reads: JSON.stringify([step.scope, step.outputs]),
     };
     const ended = this.#steps(step.scope.steps, own);
     const { finally: atEnd } = step.scope;

@@ -86,8 +86,87 @@ tests:
   - { name: "nested: no site is left", mocks: { steps: { survey: { outputs: { sites: [] } } } }, expect: { state: held } }
 `;
 
+/** Ends within ends: a part with a finally, in legs, in another part, and in the finally of the run. */
+const lease = `
+name: lease
+params:
+  dataset: { type: dataset }
+  rate: { type: number, default: 0.01 }
+  why: { type: string, default: none }
+steps:
+  model: { uses: train, onFailure: fail, with: { dataset: "\${{ params.dataset }}", learningRate: "\${{ params.rate }}" } }
+  check: { pipeline: checked.yaml, with: { model: "\${{ steps.model.model }}", dataset: "\${{ params.dataset }}" } }
+finally:
+  more:
+    repeat: { max: 2, carry: { model: "\${{ steps.model.model }}" } }
+    when: run.state == 'done'
+    steps:
+      again: { uses: train, with: { init: "\${{ carry.model }}", dataset: "\${{ params.dataset }}" } }
+    next: { model: "\${{ steps.again.model }}" }
+  ok:
+    approve:
+      message: "\${{ params.why }}: \${{ run.state }}"
+      form: { properties: { yes: { type: boolean } }, required: [yes] }
+      after: { expire: { in: 2d, then: hold } }
+  told:
+    activity: tell
+    queue: mail
+    needs: [ok]
+    with: { state: "\${{ run.state }}", error: "\${{ has(run.error) ? run.error : 'none' }}", ok: "\${{ has(steps.ok.yes) && steps.ok.yes }}" }
+outputs: { model: "\${{ steps.model.model }}", AP: "\${{ steps.model.AP }}" }
+`;
+const checked = `
+name: checked
+params: { model: { type: model }, dataset: { type: dataset } }
+steps:
+  table: { uses: evaluate, with: { models: ["\${{ params.model }}"], dataset: "\${{ params.dataset }}" } }
+finally:
+  files: { uses: export, onFailure: continue, with: { model: "\${{ params.model }}" } }
+`;
+const ends = `
+name: ends_within
+steps:
+  data: { uses: synthesize, with: { images: 12 } }
+  leased:
+    matrix: { rate: [0.01, 0.02] }
+    pipeline: lease.yaml
+    onFailure: continue
+    with: { dataset: "\${{ steps.data.dataset }}", rate: "\${{ matrix.rate }}", why: "rate \${{ matrix.rate }}" }
+  other: { pipeline: checked.yaml, when: size(steps.leased.all) > 0, with: { model: "\${{ steps.leased.all[0].model }}", dataset: "\${{ steps.data.dataset }}" } }
+finally:
+  gate:
+    onFailure: hold
+    uses: review-labels
+    with: { dataset: "\${{ steps.data.dataset }}", candidates: "\${{ steps.errors.candidates }}", after: { expire: { in: 1d, then: keep } } }
+  errors: { uses: mine, with: { model: "\${{ steps.leased.all[0].model }}", dataset: "\${{ steps.data.dataset }}" } }
+  last: { pipeline: lease.yaml, onFailure: hold, with: { dataset: "\${{ steps.data.dataset }}", why: "\${{ run.state }}" } }
+  kept: { uses: export, onFailure: hold, needs: [last], with: { dataset: "\${{ steps.data.dataset }}" } }
+  each:
+    forEach: steps.leased.all
+    needs: [kept]
+    steps: { told: { uses: export, with: { model: "\${{ item.model }}" } } }
+    outputs: { files: "\${{ steps.told.files }}" }
+`;
+const endsTests = `
+mocks: { kinds: { train: { takes: 3h } }, steps: { kept: { takes: 1h } } }
+answers: [{ gate: "leased[].ok", after: 1h, answer: { yes: true } }, { gate: last.ok, after: 1h, answer: { yes: true } }, { gate: gate, after: 1h, decide: all }]
+tests:
+  - { name: "ends: all is well", expect: { state: done } }
+  - { name: "ends: nobody answers, so that ends are held until the run is cancelled", answers: [], cancel: 80h, expect: { state: cancelled } }
+  - { name: "ends: a part fails, and its end runs", mocks: { steps: { "leased[rate=0.02].model": { fails: { message: Broken., type: BadData } } } }, expect: { state: done } }
+  - { name: "ends: the end of a part fails it", mocks: { steps: { "leased[rate=0.02].told": { fails: { message: Broken., type: BadData } } } }, expect: { state: done } }
+  - { name: "ends: both parts fail", mocks: { kinds: { train: { fails: { message: Broken., type: BadData } } } }, expect: { state: failed } }
+  - { name: "ends: cancelled while parts train", cancel: 1h, expect: { state: cancelled } }
+  - { name: "ends: cancelled in the loop of the end of a part", cancel: 5h, expect: { state: cancelled } }
+  - { name: "ends: cancelled while the end of a part asks", answers: [], cancel: 10h, expect: { state: cancelled } }
+  - { name: "ends: cancelled while the end of the run asks", answers: [{ gate: "leased[].ok", after: 1h, answer: { yes: true } }], cancel: 15h, expect: { state: cancelled } }
+  - { name: "ends: a step of the end is held, and goes on", mocks: { steps: { kept: { fails: { message: Full., times: 3 } } } }, retries: [{ step: kept, after: 5h }], expect: { state: done } }
+  - { name: "ends: cancelled while a step of the end is held", mocks: { steps: { kept: { fails: { message: Full., type: BadData } } } }, cancel: 40h, expect: { state: cancelled } }
+`;
+
 const cases = await compiledCases();
 cases.push(...(await casesOf(nested, nestedTests, cases.length)));
+cases.push(...(await casesOf(ends, endsTests, cases.length, { 'lease.yaml': lease, 'checked.yaml': checked })));
 const changed = {
   ...cases[0]!,
   workflowType: `case${cases.length}`,

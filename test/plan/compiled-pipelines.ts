@@ -43,12 +43,18 @@ export async function compiledCases(): Promise<CompiledCase[]> {
   return cases;
 }
 
-/** Of a pipeline that stands in a test. */
-export function casesOf(text: string, tests: string, number: number): Promise<CompiledCase[]> {
+/** Of a pipeline that stands in a test. `parts`: files that it imports, by their names. */
+export function casesOf(
+  text: string,
+  tests: string,
+  number: number,
+  parts: { readonly [name: string]: string } = {},
+): Promise<CompiledCase[]> {
   const folder = join(root, 'dist', 'compiled-sources');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${number}.yaml`);
   writeFileSync(file, text);
+  for (const [name, part] of Object.entries(parts)) writeFileSync(join(folder, name), part);
   return readTestFile({ file: file.replace(/yaml$/, 'test.yaml'), text: tests }).then(({ tests = [], diagnostics }) => {
     if (tests.length === 0) throw new Error(diagnostics.map(({ message }) => message).join(' '));
     return tests.map(({ name, plan, script }, i) => caseOf(number + i, name, plan, script));
