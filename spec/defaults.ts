@@ -49,7 +49,7 @@ function fillStep({ defaults, places, copyPlaces }: Filling, step: Fields, kind:
   const filled: { [key: string]: PlainValue } = { ...step };
   const own = isRecord(defaults[kind]) ? defaults[kind] : {};
   for (const key of policies) {
-    // What runs at the end of a run must not hold it, so `onFailure` of all steps is not meant there.
+    // What runs at the end of a run should not hold it, so `onFailure` of all steps is not meant there.
     if (step[key] !== undefined || (key === 'onFailure' && at.startsWith('/finally/'))) continue;
     const [from, value] =
       own[key] !== undefined

@@ -1,6 +1,6 @@
 /** Messages of the root to its children and to the run record, one after another, because handlers must not wait. */
 
-import { condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { Unsent } from './scope-messages.ts';
 
 interface Message {
@@ -17,7 +17,8 @@ export class Outbox {
   #delivered: Promise<void> = Promise.resolve();
 
   open(): void {
-    this.#delivered = this.#deliver().catch((error: unknown) => {
+    // Also in a cancelled workflow, whose steps of `finally` have children that hear from the root.
+    this.#delivered = CancellationScope.nonCancellable(() => this.#deliver()).catch((error: unknown) => {
       if (!isCancellation(error)) throw error;
     });
   }

@@ -102,9 +102,7 @@ after: { remind: soon, expire: { in: "\${{ params.patience }}", then: { epochs: 
   ]);
 });
 
-test('a gate is no step of a kind as well, and none of finally', () => {
+test('a gate is no step of a kind as well', () => {
   const both = 'steps: { a: { approve: {}, uses: synthesize, retry: 3 } }';
   expect(problemsOf(`{ name: a, ${both} }`)).toEqual(['1 UNKNOWN_KEY uses', '1 UNKNOWN_KEY retry']);
-  const last = 'steps: { a: { uses: synthesize } }, finally: { ok: { approve: {} } }';
-  expect(problemsOf(`{ name: a, ${last} }`)).toEqual(['1 INVALID_VALUE ok']);
 });

@@ -1,7 +1,7 @@
 /** What the compiler makes of `onFailure`, `retry` by type, `queue` and `finally`. */
 
 import { describe, expect, test } from 'vitest';
-import { planOf, problemsOf, stepOf } from './compile-text.ts';
+import { planOf, problemsOf, stepOf, warningsOf } from './compile-text.ts';
 
 test('a step has its queue, its way to fail and the types that are tried again', () => {
   const plan = planOf(`
@@ -49,22 +49,36 @@ ${steps}`;
     ]);
   });
 
-  test('is no place for loops, gates, waiting for a retry, or a name that is taken', () => {
+  test('takes all that steps can be, and what gives up in them has failed unless the file says otherwise', () => {
+    const plan = planOf(
+      pipeline(`
+  loop: { repeat: { max: 1 }, steps: { a: { uses: synthesize }, b: { uses: synthesize, onFailure: hold } } }
+  legs: { matrix: { n: [12, 24] }, uses: synthesize, with: { images: "\${{ matrix.n }}" } }
+  held: { matrix: { n: [12] }, uses: synthesize, onFailure: hold, with: { images: "\${{ matrix.n }}" } }
+  each: { forEach: [1], steps: { told: { activity: tell, queue: mail, with: { state: "\${{ run.state }}" } } } }
+  ok: { approve: { form: { properties: { yes: { type: boolean } } } } }
+  later: { approve: { after: { expire: { in: 1d, then: hold } } } }`),
+    );
+    const [loop, legs, held, each, ok, later] = plan.root.finally!;
+    expect(loop).toMatchObject({ onFailure: 'fail', scope: { steps: [{ onFailure: 'fail' }, { onFailure: 'hold' }] } });
+    expect(legs).toMatchObject({ onFailure: 'fail', scope: { steps: [{ onFailure: 'fail' }] } });
+    expect(held).toMatchObject({ onFailure: 'hold', scope: { steps: [{ onFailure: 'hold' }] } });
+    expect(each).toMatchObject({ onFailure: 'fail', scope: { steps: [{ onFailure: 'fail', reuse: false }] } });
+    expect([ok, later]).toMatchObject([{ onFailure: 'fail' }, { onFailure: 'hold' }]);
+  });
+
+  test('has no name that is one of the other steps', () => {
+    expect(problemsOf(pipeline('  data: { uses: synthesize }'))).toEqual(['6 INVALID_NAME data']);
+  });
+
+  test('warns of what is probably wrong in it', () => {
     expect(
-      problemsOf(
-        pipeline(`
-  loop: { repeat: { max: 1 }, steps: { a: { uses: synthesize } } }
-  gate: { uses: review-labels, with: { dataset: "\${{ steps.data.dataset }}", candidates: "\${{ steps.rounds.last }}" } }
-  hold: { uses: synthesize, onFailure: hold }
-  data: { uses: synthesize }`),
+      warningsOf(
+        pipeline(
+          '  loop: { repeat: { max: 50 }, steps: { a: { uses: train, with: { dataset: "${{ steps.data.dataset }}" } } } }',
+        ),
       ),
-    ).toEqual([
-      '7 INVALID_VALUE loop',
-      '8 INVALID_VALUE gate',
-      '8 WRONG_ARTIFACT steps.rounds.last',
-      '9 INVALID_VALUE hold',
-      '10 INVALID_NAME data',
-    ]);
+    ).toContain('6 UNBOUNDED_LOOP 50');
   });
 
   test('alone knows how the run ended', () => {

@@ -152,3 +152,44 @@ test('paths are relative to the file that names them', () => {
   expect(resolveImport('/p/main.yaml', '../../fit.yaml')).toBe('/../fit.yaml');
   expect(resolveImport('main.yaml', '/x/fit.yaml')).toBe('/x/fit.yaml');
 });
+
+describe('finally of the other file', () => {
+  const kept = (last: string, outputs = '{ model: "${{ steps.model.model }}" }') => `
+  name: kept
+  params: { dataset: { type: dataset } }
+  steps:
+    model: { uses: train, onFailure: fail, with: { dataset: "\${{ params.dataset }}" } }
+  finally:
+    ${last}
+  outputs: ${outputs}`;
+  const files = (last: string, outputs?: string): Files => ({
+    'p/main.yaml': main(`{ pipeline: parts/kept.yaml, with: { ${given} } }`),
+    'p/parts/kept.yaml': kept(last, outputs),
+    'p/parts/fit.yaml': fit,
+  });
+
+  test('is part of the step, and sees the params, the steps and how these ended', () => {
+    const last = 'files: { uses: export, when: "run.state == \'done\'", with: { model: "${{ steps.model.model }}" } }';
+    const { plan } = compile(files(last));
+    expect(findStep(plan!.root, 'fit')).toMatchObject({
+      scope: { steps: [{ id: 'model', onFailure: 'fail' }], finally: [{ id: 'files', onFailure: 'fail', needs: [] }] },
+    });
+    expect(findStep(plan!.root, 'fit.files')).toMatchObject({ kind: 'export', when: "run.state == 'done'" });
+  });
+
+  test('may import files itself, whose steps do not hold either, and see what they are given of the end', () => {
+    const last = 'more: { pipeline: fit.yaml, with: { dataset: "${{ params.dataset }}" } }';
+    const { plan } = compile(files(last));
+    expect(findStep(plan!.root, 'fit.more')).toMatchObject({ type: 'pipeline', onFailure: 'fail' });
+    expect(findStep(plan!.root, 'fit.more.train')).toMatchObject({ onFailure: 'fail' });
+  });
+
+  test('gives nothing to the outputs, and has its problems in its own file', () => {
+    const last = 'files: { uses: export, with: { model: "${{ steps.modle.model }}" } }';
+    expect(problemsOf(files(last, '{ files: "${{ steps.files.files }}" }'))).toEqual([
+      'p/parts/kept.yaml:6 UNKNOWN_STEP',
+      'p/parts/kept.yaml:7 UNKNOWN_STEP',
+    ]);
+    expect(problemsOf(files('model: { uses: synthesize }'))).toEqual(['p/parts/kept.yaml:6 INVALID_NAME']);
+  });
+});

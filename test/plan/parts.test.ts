@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { eventsMax } from '../../plan/limits.ts';
-import { plannedScope } from '../../plan/parts.ts';
+import { plannedScope, withFinally } from '../../plan/parts.ts';
 import { eventsOfStep, partsOfScope } from '../../plan/step-events.ts';
 import { activity, cel, fanOut, repeat } from '../small-plans.ts';
 
@@ -27,4 +27,15 @@ test('a scope with too many steps has parts, each after those it needs and none 
   expect(scope.parts).toEqual([0, 500, 1_000, 1_500]);
   expect(partsOfScope(scope).flat()).toEqual(steps);
   expect(plannedScope(steps.slice(0, 500)).parts).toBeUndefined();
+});
+
+test('the end of a scope has parts of its own where the workflow of the scope has no room for it', () => {
+  const steps = (count: number, name: string) =>
+    Array.from({ length: count }, (_, i) => activity(`${name}${i}`, 'note'));
+  expect(withFinally(plannedScope(steps(3, 's')), [])).toEqual({ steps: steps(3, 's') });
+  expect(withFinally(plannedScope(steps(300, 's')), steps(200, 'e')).finallyParts).toBeUndefined();
+  const both = withFinally(plannedScope(steps(300, 's')), steps(201, 'e'));
+  expect([both.parts, both.finallyParts]).toEqual([undefined, [0]]);
+  const large = withFinally(plannedScope(steps(2_000, 's')), steps(600, 'e'));
+  expect([large.parts!.length, large.finallyParts]).toEqual([4, [0, 500]]);
 });
