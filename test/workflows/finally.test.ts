@@ -169,10 +169,10 @@ describe('a cancelled run', () => {
     expect(await rig.states('late')).toEqual([
       'a: done',
       'kept: failed',
-      'last: done',
       'last.rounds: done',
       'last.rounds[1].ok: skipped',
       'last.told: done',
+      'last: done',
       'next: done',
     ]);
   });
