@@ -8,8 +8,10 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { packageVersion } from '../../activities/environment.ts';
 import { startTemporalDevServer } from '../../deploy/servers.ts';
 import { defaultBundlePath } from '../../deploy/worker.ts';
+import type { Answer } from '../../plan/form.ts';
+import { stepsOf } from '../../plan/paths.ts';
 import { queuesOf } from '../../plan/queues.ts';
-import type { Plan } from '../../plan/types.ts';
+import type { ApproveStep, Plan } from '../../plan/types.ts';
 import {
   answerName,
   decideName,
@@ -74,9 +76,9 @@ async function toItsEnd(handle: WorkflowHandle, plan: Plan): Promise<void> {
       };
       await handle.executeUpdate(decideName, { args: [message] }).catch(() => undefined);
     }
-    for (const { type, id } of plan.root.steps) {
-      if (type !== 'approve') continue;
-      const message = { gate: id, by: 'recorder', answer: { go: true, epochs: 2 } };
+    for (const step of stepsOf(plan.root)) {
+      if (step.type !== 'approve') continue;
+      const message = { gate: step.id, by: 'recorder', answer: yesTo(step) };
       await handle.executeUpdate(answerName, { args: [message] }).catch(() => undefined);
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -107,6 +109,15 @@ try {
   await native.close();
   await server.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Yes to all that is asked, and 2 where a number is. */
+function yesTo({ form }: ApproveStep): Answer {
+  const values = { boolean: true, integer: 2 } as const;
+  const fields = Object.entries(form.properties).flatMap(([name, { type }]) =>
+    type === 'boolean' || type === 'integer' ? [[name, values[type]] as const] : [],
+  );
+  return Object.fromEntries(fields);
 }
 
 async function keep(name: string, handle: WorkflowHandle): Promise<void> {
