@@ -25,6 +25,8 @@ export interface Renewed {
   running(): number;
   /** Whether people or Temporal want the run to end. */
   cancelled(): boolean;
+  /** Whether a step runs that a new history would end for good. */
+  mustStay(): boolean;
   /** Records what no record has yet of what people said. */
   keep(): Promise<void>;
   /** There is no new history after all. */
@@ -59,6 +61,11 @@ export class Renewal {
     return this.#begun;
   }
 
+  /** Whether people or Temporal want the run to end. */
+  get isCancelled(): boolean {
+    return this.#of.cancelled();
+  }
+
   /** Whether a message would come too late for this history. */
   get isOver(): boolean {
     return this.#over;
@@ -89,9 +96,9 @@ export class Renewal {
   }
 
   #isDue(renewAfter: number): boolean {
-    const { moved, running, cancelled } = this.#of;
+    const { moved, running, cancelled, mustStay } = this.#of;
     const { historyLength } = workflowInfo();
-    if (historyLength < renewAfter || this.#ending || cancelled() || moved() < movedMin) return false;
+    if (historyLength < renewAfter || this.#ending || cancelled() || moved() < movedMin || mustStay()) return false;
     return historyLength >= renewAfter * patience || running() === 0;
   }
 }

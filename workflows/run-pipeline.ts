@@ -2,7 +2,8 @@
 
 import { CancellationScope, ContinueAsNew, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
-import type { PlannedScope } from '../plan/types.ts';
+import { innerScope } from '../plan/paths.ts';
+import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
@@ -18,10 +19,13 @@ import { runToItsEnd } from './run-to-its-end.ts';
 import { openScopeState } from './scope-state.ts';
 import { noOrders } from './standing-orders.ts';
 
+const runPlanned = (scope: PlannedScope, context: ScopeContext, renewal: Renewal): Promise<unknown> =>
+  runToItsEnd(scope, context, { steps: {} }, renewal);
+
 /** `runSteps`: how a run of this plan goes on once it is open; compiled workflows have their own. */
 export async function runPipeline(
   { run, pipeline, planDigest, seed, ...given }: RunArguments,
-  runSteps: (scope: PlannedScope, context: ScopeContext) => Promise<unknown> = runToItsEnd,
+  runSteps: typeof runPlanned = runPlanned,
 ): Promise<RunSummary> {
   const work = new CancellationScope();
   const whole = CancellationScope.current();
@@ -36,7 +40,7 @@ export async function runPipeline(
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     const desk = new DecisionDesk(run, scope, mailbox, outbox);
     const approvals = new ApprovalDesk(run, scope, mailbox, outbox);
-    const facts = { run, planDigest, isCompiled: runSteps !== runToItsEnd };
+    const facts = { run, planDigest, isCompiled: runSteps !== runPlanned };
     const operations = new OperationsDesk(facts, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
     if (given.before !== undefined) {
@@ -56,6 +60,12 @@ export async function runPipeline(
       moved: () => desk.moved + approvals.moved + operations.taken - operationsBefore,
       running: () => state.running(),
       cancelled: () => operations.cancelled || whole.consideredCancelled,
+      // To end them would run the ends of their files, as where they are cancelled.
+      mustStay: () => {
+        const { steps } = mailbox.orders.plan ?? scope;
+        const runs = (id: string) => mailbox.orders.hasBegun(id) && !mailbox.orders.hasEnded(id);
+        return steps.some((step) => hasEnd(step) && runs(step.id));
+      },
       keep: async () => {
         for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
           await control('keep-early', { run, messages });
@@ -127,6 +137,12 @@ export async function runPipeline(
     if (cancelledHere()) return { state: 'cancelled' };
     throw error;
   }
+}
+
+/** Whether a file with a `finally` of its own is within the step. */
+function hasEnd(step: PlannedStep): boolean {
+  const inner = innerScope(step);
+  return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
 }
 
 function rootOf(desk: DecisionDesk, approvals: ApprovalDesk, operations: OperationsDesk): Root {

@@ -1,28 +1,35 @@
 /** Runs the steps of a run or of another file, and when they have ended, however that was, those of `finally`. */
 
-import { CancellationScope, CancelledFailure, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition, isCancellation } from '@temporalio/workflow';
 import type { PlannedScope } from '../plan/types.ts';
 import { isStepFailure, reasonOf, type ScopeContext } from './execute-step.ts';
 import { leaveUnattended } from './orders.ts';
+import type { Renewal } from './renewal.ts';
 import { runParts } from './run-parts.ts';
 import { runScope } from './run-scope.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 
-/** Answers what the steps left behind, and throws as they ended; where they were done, as those of `finally` did. */
+/**
+ * Answers what the steps left behind, and throws as they ended; where they were done, as those of `finally` did. Where
+ * they ended because the history has become long, the run goes on in a new one.
+ */
 export async function runToItsEnd(
   scope: PlannedScope,
   context: ScopeContext,
   outer: Bindings = { steps: {} },
+  renewal?: Renewal,
 ): Promise<Bindings> {
   const made: { [id: string]: Values } = {};
   // An upgrade may come before the first step begins, and until the last has ended.
   const planned = () => (context.path === '' ? (context.mailbox.orders.plan ?? scope) : scope);
   const around = CancellationScope.current();
+  // Also a new history is begun by a cancellation of all steps.
+  const isCancelled = () => (renewal === undefined ? around.consideredCancelled : renewal.isCancelled);
   const atEnd = async (run: Values) => {
     const { finally: steps, finallyParts: parts } = planned();
     if (steps === undefined) return;
     const bindings = { ...outer, steps: made, run };
-    await afterwards(context, around, run.state === 'cancelled', async () => {
+    await afterwards(context, isCancelled, run.state === 'cancelled', async () => {
       await (parts === undefined
         ? runScope({ steps }, context, bindings)
         : runParts({ steps, parts }, context, bindings, {}, '#end'));
@@ -32,7 +39,10 @@ export async function runToItsEnd(
   let ended: Bindings;
   try {
     ended = await runScope(planned(), context, outer, made);
+    renewal?.endsHere();
   } catch (error) {
+    if (isCancellation(error)) await renewal?.goOn();
+    else renewal?.endsHere();
     // The first failure is the one that people look for; a step of `finally` has its own in its record.
     await atEnd(endOf(error)).catch((atEndError: unknown) => {
       if (!isStepFailure(atEndError)) throw atEndError;
@@ -49,21 +59,26 @@ export const endOf = (error: unknown): { readonly state: string; readonly error?
 
 /**
  * Runs what a cancellation does not end; but once there was one, before or meanwhile, nobody is waited for. Throws as
- * cancelled where it came meanwhile. `around` is the scope that a cancellation ends.
+ * cancelled where it came meanwhile.
  */
 export async function afterwards(
   { path, mailbox: { orders } }: ScopeContext,
-  around: CancellationScope,
+  isCancelled: () => boolean,
   cancelled: boolean,
   work: () => Promise<void>,
 ): Promise<void> {
+  let isOver = false;
   const shielded = CancellationScope.nonCancellable(async () => {
-    if (cancelled || around.consideredCancelled) await leaveUnattended(orders, path);
-    else around.cancelRequested.catch(() => leaveUnattended(orders, path));
+    if (cancelled || isCancelled()) await leaveUnattended(orders, path);
+    else void condition(() => isOver || isCancelled()).then(() => (isOver ? undefined : leaveUnattended(orders, path)));
     await work();
   });
-  await shielded.catch((error: unknown) => {
-    if (!around.consideredCancelled || !isStepFailure(error)) throw error;
-  });
-  if (around.consideredCancelled) throw new CancelledFailure('Cancelled while the steps of finally ran');
+  try {
+    await shielded;
+  } catch (error) {
+    if (!isCancelled() || !isStepFailure(error)) throw error;
+  } finally {
+    isOver = true;
+  }
+  if (isCancelled()) throw new CancelledFailure('Cancelled while the steps of finally ran');
 }

@@ -233,7 +233,12 @@ export class FileSteps extends Steps {
   async atEnd(work: (steps: Steps) => Promise<void>): Promise<void> {
     const cancelled = this.#error !== null && isCancellation(this.#error);
     try {
-      await afterwards(this.context, this.#around, cancelled, () => work(new Steps(this.context)));
+      await afterwards(
+        this.context,
+        () => this.#around.consideredCancelled,
+        cancelled,
+        () => work(new Steps(this.context)),
+      );
     } catch (error) {
       // The first failure is the one that people look for; a step of the end has its own in its record.
       if (this.#error === null || !isStepFailure(error)) throw error;
