@@ -8,6 +8,7 @@ import { checkQueue } from './check-queue.ts';
 import type { AnyStepImplementation } from './context.ts';
 import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
+import { loadDecided } from './load-decided.ts';
 import { notifyWaiting } from './notify-waiting.ts';
 import { findPlan, recordUpgrade } from './record-upgrade.ts';
 import { reuseSteps } from './reuse-steps.ts';
@@ -59,6 +60,7 @@ export function createActivities(
     'record-operation': recordOperation,
     'keep-early': keepEarly,
     'load-early': loadEarly,
+    'load-decided': loadDecided,
     'record-upgrade': recordUpgrade,
     'reset-steps': resetSteps,
     'open-approval': openApproval,

@@ -1,7 +1,9 @@
 /** Starts the workflow of a run, with the orders that an earlier one of it left. */
 
 import type { WorkflowHandle } from '@temporalio/client';
+import { listApprovals } from '../artifacts/approval-record.ts';
 import { readEarlyMessages } from '../artifacts/early-messages.ts';
+import { listGates } from '../artifacts/gate-record.ts';
 import { addNotice, readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -48,6 +50,7 @@ export async function startWorkflow(
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
     ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),
+    ...((await hasAsked(store, header.run)) ? { decided: true as const } : {}),
     ...(reset === undefined ? {} : { reset }),
   };
   return await temporal.client.workflow.start(header.pipeline, {
@@ -58,6 +61,10 @@ export async function startWorkflow(
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
   });
 }
+
+/** Whether a gate of the run was ever open. */
+const hasAsked = async (store: Store, run: string): Promise<boolean> =>
+  (await listApprovals(store, run)).length > 0 || (await listGates(store, run)).length > 0;
 
 const forgottenWords = (at: string): string =>
   `The Temporal server knew nothing of this run any more (its database was removed, or is another one), so on ${at.slice(0, 19).replace('T', ' ')} UTC the run went on from its record: what was finished, decided or ordered by then counts, steps under way began again from their newest checkpoints.`;

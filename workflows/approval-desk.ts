@@ -1,6 +1,7 @@
 /** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
 
 import {
+  ApplicationFailure,
   defineSignal,
   defineUpdate,
   getExternalWorkflowHandle,
@@ -16,6 +17,7 @@ import { findStep } from '../plan/paths.ts';
 import type { ApproveStep, PlannedScope } from '../plan/types.ts';
 import { approvePaths } from './approve-paths.ts';
 import { control } from './control.ts';
+import type { Hindsight } from './hindsight.ts';
 import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
 import { isWithin, toLiving } from './orders.ts';
@@ -49,7 +51,10 @@ export class ApprovalDesk {
   /** Messages that people sent in this history, and gates that came to their end in it. */
   moved = 0;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
+  readonly #hindsight: Hindsight;
+
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, hindsight: Hindsight) {
+    this.#hindsight = hindsight;
     this.#run = run;
     this.#scope = scope;
     this.#mailbox = mailbox;
@@ -57,7 +62,8 @@ export class ApprovalDesk {
   }
 
   open(): void {
-    setHandler(answerUpdate, (message) => this.#take(message, 'update'), {
+    const take = (message: AnswerMessage) => this.#take(message, 'update');
+    setHandler(answerUpdate, (message) => (this.#hindsight.complete ? take(message) : this.#takeLater(message)), {
       validator: (message) => {
         const problem = this.#problemOf(message);
         if (problem !== null) throw new Error(problem);
@@ -158,6 +164,14 @@ export class ApprovalDesk {
       // A round or leg that is stopped just now begins again, and is told then.
       this.#outbox.push(() => toLiving(getExternalWorkflowHandle(holder).signal(formAnswerSignal, { path, given })));
     }
+  }
+
+  /** Checked again by what is known then. */
+  async #takeLater(message: AnswerMessage): Promise<AnswerReceipt> {
+    await this.#hindsight.wait();
+    const problem = this.#problemOf(message);
+    if (problem !== null) throw ApplicationFailure.nonRetryable(problem);
+    return this.#take(message, 'update');
   }
 
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {

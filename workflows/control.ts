@@ -4,6 +4,7 @@ import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporali
 import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts';
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
+import type { DecidedPage } from '../activities/load-decided.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
 import type { ReusedSteps, ReuseRequest } from '../activities/reuse-steps.ts';
@@ -25,6 +26,8 @@ export interface ControlActivities {
   /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
   'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
+  /** What people said to an earlier workflow of the run, page by page. */
+  'load-decided'(request: { run: string; from: number }): Promise<DecidedPage>;
   /** Null where the store has no such plan. */
   'find-plan'(request: { planDigest: string }): Promise<PlannedScope | null>;
   /** Answers the digest of the plan that the run follows from now on. */

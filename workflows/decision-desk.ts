@@ -9,6 +9,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { DecidedBatch } from '../activities/load-decided.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Decision } from '../detection/types.ts';
 import type { PlannedScope } from '../plan/types.ts';
@@ -22,6 +23,7 @@ import {
   problemOfMessage,
   subjectOf,
 } from './decision-check.ts';
+import type { Hindsight } from './hindsight.ts';
 import type { Mailbox, Root } from './mailbox.ts';
 import {
   type DecideAnswer,
@@ -93,16 +95,19 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #early: QueuedBatch[] = [];
   /** Messages that people sent in this history, and reports of the ledger. */
   moved = 0;
+  readonly #hindsight: Hindsight;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox) {
+  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, hindsight: Hindsight) {
     this.#outbox = outbox;
+    this.#hindsight = hindsight;
     this.#run = run;
     this.#scope = scope;
     this.#mailbox = mailbox;
   }
 
   open(): void {
-    setHandler(decideUpdate, (message) => this.#take(message, 'update'), {
+    const take = (message: DecideMessage) => this.#take(message, 'update');
+    setHandler(decideUpdate, (message) => (this.#hindsight.complete ? take(message) : this.#takeLater(message)), {
       validator: (message) => {
         const problem = this.#problemOf(message);
         if (problem !== null) throw new Error(problem);
@@ -213,6 +218,14 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     return `The run ${this.#run} has taken so many messages that one must now bring at least ${least} decisions, or all that are missing; this one brings ${decisions.length}. Gather them, or put them into a list in the store and send its digest as "reference".`;
   }
 
+  /** Checked again by what is known then. */
+  async #takeLater(message: DecideMessage): Promise<DecideAnswer> {
+    await this.#hindsight.wait();
+    const problem = this.#problemOf(message);
+    if (problem !== null) throw ApplicationFailure.nonRetryable(problem);
+    return this.#take(message, 'update');
+  }
+
   #take(message: DecideMessage, via: 'update' | 'signal'): DecideAnswer {
     const gate = this.#gateOf(message.gate);
     this.moved++;
@@ -255,6 +268,19 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     if (batch.reference !== undefined) gate.references.add(batch.reference);
     gate.unwritten.push(batch);
     this.#send(gate, batch);
+  }
+
+  /** What the ledger has: a decision that contradicts it is refused, and one that repeats it counts as that. */
+  recall({ gate: path, batch, by, decisions }: DecidedBatch): void {
+    const gate = this.#gateOf(path);
+    gate.taken = Math.max(gate.taken, Number.parseInt(batch, 10) || 0);
+    for (const { mark, ...decision } of decisions) {
+      gate.decided.set(subjectOf(decision, by, gate.asksSeveral), mark);
+    }
+  }
+
+  recallClosed(path: string): void {
+    this.#gateOf(path).closed = true;
   }
 
   /** Until its gate opens, a decision is in no ledger, and would be lost with the engine's memory. */

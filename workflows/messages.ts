@@ -21,6 +21,8 @@ export interface RunArguments {
   readonly orders?: StandingOrders;
   /** An earlier workflow of the run has left messages for gates that were not open yet. */
   readonly early?: true;
+  /** An earlier workflow of the run has asked people; what they said is in the run's record. */
+  readonly decided?: true;
   /** An ended run begins again with this. */
   readonly reset?: OperationRecord;
   /** From so many events on the run goes on in a new history. Absent: never, as in runs of earlier releases. */

@@ -8,6 +8,7 @@ import { ApprovalDesk } from './approval-desk.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
 import type { ScopeContext } from './execute-step.ts';
+import { Hindsight } from './hindsight.ts';
 import { inGroup } from './in-group.ts';
 import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
@@ -38,8 +39,9 @@ export async function runPipeline(
     const state = openScopeState((published) => control('record-run', { run, state: published }));
     receiveChildStates(state, mailbox);
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
-    const desk = new DecisionDesk(run, scope, mailbox, outbox);
-    const approvals = new ApprovalDesk(run, scope, mailbox, outbox);
+    const hindsight = new Hindsight(given.decided !== true);
+    const desk = new DecisionDesk(run, scope, mailbox, outbox, hindsight);
+    const approvals = new ApprovalDesk(run, scope, mailbox, outbox, hindsight);
     const facts = { run, planDigest, isCompiled: runSteps !== runPlanned };
     const operations = new OperationsDesk(facts, scope, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
@@ -106,6 +108,7 @@ export async function runPipeline(
       }
     }
     const environment = await control('open-run', { run, planDigest });
+    if (!hindsight.complete) await hindsight.gather(run, desk, approvals);
     if (given.early === true) {
       for (const message of await control('load-early', { run })) restore(message);
     }

@@ -135,7 +135,9 @@ export class UpgradeDesk {
 
   #problemOf({ recorded }: UpgradeMessage, after: PlannedScope): string | null {
     if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
-    if (this.#isCompiled) return `The run ${this.#run} has a compiled workflow, whose steps stand in its code.`;
+    if (this.#isCompiled) {
+      return `The run ${this.#run} has a compiled workflow, whose steps stand in its code. Compile the changed file and start a new run, which reuses what is unchanged.`;
+    }
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#scope;
     for (const [id, round] of Object.entries(recorded)) {

@@ -109,6 +109,9 @@ test('a run goes on from its record where the database of the engine was removed
 
   const second = start('run', 'questions.yaml', '--run', 'lost');
   await second.until(/second {2}waiting/);
+  // What was answered stays so.
+  const contradicting = await runCommand(folder, ['review', 'decide', 'lost', 'first', 'ok=false', '--by', 'eve']);
+  expect(contradicting).toMatchObject({ code: 1, stderr: expect.stringContaining('first was answered by cleo') });
   await answer('lost', 'second', 'cleo');
   expect((await second.outcome).code).toBe(0);
   const { steps, notices } = JSON.parse(await hardcase('status', 'lost', '--json'));

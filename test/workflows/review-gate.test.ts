@@ -12,6 +12,8 @@ import {
   decideName,
   type GatesAnswer,
   gatesName,
+  type RunArguments,
+  workflowIdOf,
 } from '../../workflows/messages.ts';
 import { openMailServer } from '../mail-server.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
@@ -81,6 +83,34 @@ async function reviewedBoxes(run: string, path = 'review'): Promise<string[]> {
 }
 
 describe('a gate', () => {
+  test('whose workflow begins again, with nothing but the record, refuses what contradicts it, and counts what repeats it', async () => {
+    const data = await dataset('forgotten');
+    const first = await rig.startRun('forgotten', { steps: [reviewOf(data)] });
+    await waiting('forgotten');
+    expect(await decide('forgotten', [accept('spurious-b')])).toEqual({ accepted: 1, repeated: 0 });
+    await eventually(async () => (await readBatches(rig.store, 'forgotten', 'review')).length === 1);
+    const { taskQueue, type } = await first.describe();
+    await first.terminate();
+
+    const input = await first.fetchHistory();
+    const [payload] = input.events![0]!.workflowExecutionStartedEventAttributes!.input!.payloads!;
+    const argument = JSON.parse(Buffer.from(payload!.data!).toString()) as RunArguments;
+    // Sent at once: it waits until the workflow knows what was decided.
+    const again = await rig.client.workflow.start(type, {
+      workflowId: workflowIdOf('forgotten'),
+      taskQueue,
+      args: [{ ...argument, decided: true }],
+    });
+    await expect(decide('forgotten', [reject('spurious-b')])).rejects.toMatchObject({
+      cause: { message: expect.stringContaining('was decided as "accept" before; "reject" contradicts that.') },
+    });
+    expect(await decide('forgotten', [accept('spurious-b')])).toEqual({ accepted: 0, repeated: 1 });
+    expect(await decide('forgotten', [reject('missing-60')])).toEqual({ accepted: 1, repeated: 0 });
+    expect(await again.result()).toEqual({ state: 'done' });
+    expect(await reviewedBoxes('forgotten')).toEqual(['at 0']);
+    expect((await readRun(rig.store, 'forgotten'))?.state.notices ?? []).toEqual([]);
+  });
+
   test('waits for every decision, then makes a label version of them', async () => {
     const data = await dataset('all');
     const handle = await rig.startRun('all', { steps: [reviewOf(data)] });
