@@ -50,7 +50,6 @@ export class ApprovalDesk {
   readonly #outbox: Outbox;
   /** Messages that people sent in this history, and gates that came to their end in it. */
   moved = 0;
-
   readonly #hindsight: Hindsight;
 
   constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, hindsight: Hindsight) {
