@@ -33,13 +33,16 @@ async function measure(service: Service, shape: Shape): Promise<{ readonly [cont
   // The first pair warms caches and is not counted.
   for (let pair = 0; pair <= pairs; pair++) {
     for (const { name, type } of [...contestants.slice(pair % 3), ...contestants.slice(0, pair % 3)]) {
-      const run = `${shape.name}-${name.replace(' ', '-')}-${pair}`;
+      const run = runName(shape, name, pair);
       const ms = await service.run(shape, type, run, seed++, { count: shape.steps / each, each });
       if (pair > 0) found[name]!.push(ms);
     }
   }
   return found;
 }
+
+const runName = (shape: Shape, contestant: string, pair: number) =>
+  `${shape.name}-${contestant.replace(' ', '-')}-${pair}`;
 
 const median = (numbers: readonly number[]): number => {
   const sorted = numbers.toSorted((a, b) => a - b);
@@ -50,10 +53,15 @@ const median = (numbers: readonly number[]): number => {
 const service = await openService(shapes);
 try {
   const rows: string[][] = [];
+  const counts: string[][] = [];
   for (const shape of shapes) {
     const found = await measure(service, shape);
     const ratioTo = (name: string) => median(found.interpreted!.map((ms, pair) => ms / found[name]![pair]!)).toFixed(2);
     const ms = (name: string) => `${Math.round(median(found[name]!)).toLocaleString('en')} ms`;
+    for (const name of Object.keys(found)) {
+      const { workflows, tasks, activities, events } = await service.counts(runName(shape, name, pairs));
+      counts.push([shape.about, name, `${workflows}`, `${tasks}`, `${activities}`, `${events}`]);
+    }
     rows.push([shape.about, ms('interpreted'), ms('compiled'), ms('by hand'), ratioTo('compiled'), ratioTo('by hand')]);
     console.log(rows.at(-1)!.join('  '));
   }
@@ -88,6 +96,7 @@ try {
       ],
       rows,
     ),
+    markdownTable(['the last run of each', 'as', 'workflows', 'workflow tasks', 'activities', 'events'], counts),
     markdownTable(['a second run of the same', 'time', 'steps a second'], reused),
   ].join('\n\n');
   console.log(`\n${text}`);

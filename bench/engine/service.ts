@@ -14,6 +14,7 @@ import { startWorker } from '../../deploy/worker.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
 import { writeWorkflow } from '../../plan/typescript/workflow.ts';
 import { queueName, type RunArguments, workflowIdOf } from '../../workflows/messages.ts';
+import { countsOf, type HistoryCounts } from './history-counts.ts';
 import type { Shape } from './shapes.ts';
 
 /** The sources, from `dist/` too: compiled workflows import those. */
@@ -35,6 +36,8 @@ const nothing: AnyStepImplementation = async () => ({ AP: 1 });
 export interface Service {
   /** Runs the shape with the given type of workflow; answers ms from the call to the result. */
   run(shape: Shape, workflowType: string, run: string, seed: number, more?: object): Promise<number>;
+  /** What the histories of an ended run hold. */
+  counts(run: string): Promise<HistoryCounts>;
   close(): Promise<void>;
 }
 
@@ -80,6 +83,7 @@ export async function openService(shapes: readonly Shape[]): Promise<Service> {
       });
       return performance.now() - began;
     },
+    counts: (run) => countsOf(client, workflowIdOf(run)),
     close: async () => {
       await worker.shutdown();
       await connection.close();
