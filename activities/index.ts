@@ -11,6 +11,7 @@ import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { loadDecided } from './load-decided.ts';
 import { notifyWaiting } from './notify-waiting.ts';
 import { findPlan, recordUpgrade } from './record-upgrade.ts';
+import { reuseRounds } from './reuse-rounds.ts';
 import { reuseSteps } from './reuse-steps.ts';
 import { appendBatches, applyDecisions, openGate } from './review-labels.ts';
 import {
@@ -71,6 +72,7 @@ export function createActivities(
     'count-waiting': countWaiting,
     'reuse-step': reuseStep,
     'reuse-steps': reuseSteps,
+    'reuse-rounds': reuseRounds,
     'finish-step': finishStep,
     'append-decisions': appendBatches,
     'notify-waiting': notifyWaiting,

@@ -41,7 +41,7 @@ export function eventsOfStep(step: PlannedStep): number {
       const rounds = roundsOf(step);
       const perBatch = step.perBatch ?? roundsPerBatch;
       if (rounds > (step.perBatch ?? roundsInline)) return recorded + Math.ceil(rounds / perBatch) * child;
-      return recorded + rounds * eventsOfRound(step);
+      return recorded + rounds * eventsOfChildRound(step);
     }
     case 'fan-out': {
       const { perBatch = legsPerBatch } = step;
@@ -59,8 +59,9 @@ function extras({ queue, group }: { readonly queue: string; readonly group?: Pla
   return looks + (group === undefined ? 0 : 2 * signalSent + signalReceived + 2 * activity + timer);
 }
 
-function eventsOfRound(step: RepeatStep): number {
-  return child + (step.endWhenEmpty === undefined ? 0 : activity);
+/** Of a round that is a child workflow. */
+export function eventsOfChildRound({ endWhenEmpty }: Pick<RepeatStep, 'endWhenEmpty'>): number {
+  return child + (endWhenEmpty === undefined ? 0 : activity);
 }
 
 /** As many as there may be, where only the run knows. */

@@ -233,6 +233,8 @@ class Simulation {
         return { result: 0 };
       case 'reuse-steps':
         return { result: {} };
+      case 'reuse-rounds':
+        return { result: [] };
       case 'reuse-step':
         this.#begin(request as unknown as StepRequest);
         return { result: null };

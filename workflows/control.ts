@@ -7,11 +7,13 @@ import type { GroupEntry } from '../activities/groups.ts';
 import type { DecidedPage } from '../activities/load-decided.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
+import type { ReuseRoundsRequest } from '../activities/reuse-rounds.ts';
 import type { ReusedSteps, ReuseRequest } from '../activities/reuse-steps.ts';
 import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts';
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
+import type { RoundResult } from '../plan/round-end.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
 import { type GroupTicket, queueName } from './messages.ts';
 import type { LiveState, QueuedBatch, Values } from './scope-messages.ts';
@@ -53,6 +55,8 @@ export interface ControlActivities {
   'reuse-step'(request: StepRequest): Promise<StepResult | null>;
   /** The results of steps of a scope, as far as they are there. */
   'reuse-steps'(request: ReuseRequest): Promise<ReusedSteps>;
+  /** What came of the next rounds of a loop, as far as all their steps are there. */
+  'reuse-rounds'(request: ReuseRoundsRequest): Promise<readonly RoundResult[]>;
   /** Records the result of a step that is more than one activity. */
   'finish-step'(request: { step: StepRequest; result: StepResult }): Promise<StepResult>;
   'open-gate'(request: StepRequest): Promise<OpenedGate>;

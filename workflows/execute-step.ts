@@ -52,12 +52,16 @@ export function stepRequest(
   return { run, path, kind, version, with: parameters, seed, environment, fresh, outputs };
 }
 
-/** One activity to its end. Where it read a damaged object, the steps that made that object run again first. */
-export async function callStep<Result = StepResult>(
+/**
+ * One activity to its end. Where it read a damaged object, the steps that made that object run again first. `isAll`: the
+ * step is this activity alone.
+ */
+export function callStep<Result = StepResult>(
   context: ScopeContext,
   path: string,
   call: ActivityCall,
   request: Json | StepRequest,
+  isAll = false,
 ): Promise<Result> {
   const { run, state } = context;
   const stopped = async () => {
@@ -65,17 +69,18 @@ export async function callStep<Result = StepResult>(
     state.set(path, 'paused');
   };
   const schedule = (one: ActivityCall, its: unknown) =>
-    context.mailbox.orders.call(() => scheduleStep(one, its), stopped);
-  for (let remakes = 0; ; remakes++) {
-    try {
-      return (await schedule(call, request)) as Result;
-    } catch (error) {
-      const remake = remakesOf(error);
-      if (remake.length === 0 || remakes === remakesMax) throw error;
-      for (const { activity, request: made, ...how } of remake)
-        await schedule({ ...how, activity, holds: remakes + 1 }, made);
+    context.mailbox.orders.call(() => scheduleStep(one, its), stopped, isAll ? path : null);
+  let remakes = 0;
+  const remake = async (error: unknown): Promise<unknown> => {
+    const made = remakesOf(error);
+    if (made.length === 0 || remakes === remakesMax) throw error;
+    for (const { activity, request: its, ...how } of made) {
+      await schedule({ ...how, activity, holds: remakes + 1 }, its);
     }
-  }
+    remakes++;
+    return schedule(call, request).catch(remake);
+  };
+  return schedule(call, request).catch(remake) as Promise<Result>;
 }
 
 function scheduleStep({ activity, queue, timeoutMs, heartbeatMs, retry, holds }: ActivityCall, request: unknown) {
@@ -99,14 +104,14 @@ function remakesOf(error: unknown): readonly Remake[] {
 }
 
 /**
- * Repeats `attempt` until it succeeds. Where it gives up, the step is held: other steps go on, and this one waits for
+ * Repeats `attempt`, which sees to it that a skip ends it, until it succeeds. Where it gives up, the step is held: other steps go on, and this one waits for
  * a person's `retry`. Other than `hold`, the step has failed, and its failure is thrown. Throws `StepSkipped` where people
  * do not want it.
  */
 export async function holdUntilDone<Result>(
   context: ScopeContext,
   step: { readonly path: string; readonly kind: string },
-  attempt: (holds: number) => Promise<Result>,
+  attempt: (holds: number) => Promise<Result> | Result,
   onFailure: OnFailure = 'hold',
 ): Promise<Result> {
   const { path, kind } = step;
@@ -114,9 +119,10 @@ export async function holdUntilDone<Result>(
   for (let holds = 0; ; holds++) {
     context.state.set(path, orders.paused ? 'paused' : 'running');
     try {
-      await orders.mayBegin(path);
+      if (orders.paused) await orders.mayBegin(path);
+      orders.refuse(path);
       context.state.set(path, 'running');
-      return await orders.attempt(path, () => attempt(holds));
+      return await attempt(holds);
     } catch (error) {
       if (isCancellation(error) || !isStepFailure(error)) throw error;
       // Trying a loop again does not help where a step within has ended it for good.

@@ -62,50 +62,65 @@ export class Orders {
     return this.#standing.changed[path];
   }
 
-  /** Resolves when the step may begin; at once where it is to be skipped, and where nobody is waited for. */
-  async mayBegin(path: string): Promise<void> {
-    const isFree = () => !this.paused || this.isUnattended(path) || this.whyNot(path) !== undefined;
-    if (!isFree()) await condition(isFree);
+  /** While the run is paused: resolves when the step may begin, or is to be skipped, or nobody is waited for. */
+  mayBegin(path: string): Promise<void> {
+    return condition(() => !this.paused || this.isUnattended(path) || this.whyNot(path) !== undefined);
   }
 
-  /** Runs a step as long as nobody has it skipped. Throws `StepSkipped` then. */
+  /** Throws `StepSkipped` where people do not want the step. */
+  refuse(path: string): void {
+    const why = this.whyNot(path);
+    if (why !== undefined) throw new StepSkipped(why);
+  }
+
+  /** Runs what a step does, as long as nobody has it skipped. Throws `StepSkipped` then. */
   async attempt<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
-    const refuse = () => {
-      const why = this.whyNot(path);
-      if (why !== undefined) throw new StepSkipped(why);
-    };
-    refuse();
+    this.refuse(path);
     const scope = new CancellationScope();
     this.#attempts.set(path, scope);
     try {
       return await scope.run(work);
     } catch (error) {
-      if (isCancellation(error) && !CancellationScope.current().consideredCancelled) refuse();
+      if (isCancellation(error) && !CancellationScope.current().consideredCancelled) this.refuse(path);
       throw error;
     } finally {
       this.#attempts.delete(path);
     }
   }
 
-  /** Runs an activity; where a pause stops it, it runs again after the pause. `stopped` is told of that. */
-  async call<Result>(work: () => Promise<Result>, stopped: () => Promise<void>): Promise<Result> {
+  /**
+   * Runs an activity; where a pause stops it, it runs again after the pause. `stopped` is told of that. `path`: of the step
+   * that does nothing else, and so needs no `attempt`; throws `StepSkipped` where people do not want it.
+   */
+  async call<Result>(
+    work: () => Promise<Result>,
+    stopped: () => Promise<void>,
+    path: string | null = null,
+  ): Promise<Result> {
+    const refuse = () => {
+      if (path !== null) this.refuse(path);
+    };
+    const pauseIsOver = async () => {
+      await stopped();
+      await condition(() => !this.paused || (path !== null && this.whyNot(path) !== undefined));
+    };
     for (;;) {
-      if (this.paused && this.#standing.pause?.now) {
-        await stopped();
-        await condition(() => !this.paused);
-      }
+      if (this.paused && this.#standing.pause?.now) await pauseIsOver();
+      refuse();
       const scope = new CancellationScope();
       this.#calls.add(scope);
+      if (path !== null) this.#attempts.set(path, scope);
       try {
         return await scope.run(work);
       } catch (error) {
-        const isPause = isCancellation(error) && scope.consideredCancelled;
-        if (!isPause || CancellationScope.current().consideredCancelled) throw error;
+        const isOrdered = isCancellation(error) && scope.consideredCancelled;
+        if (!isOrdered || CancellationScope.current().consideredCancelled) throw error;
       } finally {
         this.#calls.delete(scope);
+        if (path !== null) this.#attempts.delete(path);
       }
-      await stopped();
-      await condition(() => !this.paused);
+      refuse();
+      await pauseIsOver();
     }
   }
 

@@ -26,10 +26,12 @@ function attempt<Value>(bindings: Bindings, read: (visible: ExpressionScope) => 
     return { value: read(bindings) };
   } catch (error) {
     if (error instanceof AbsentValueError) return { absent: error.reference };
-    throw ApplicationFailure.create({
-      type: 'ExpressionFailed',
-      nonRetryable: true,
-      message: error instanceof Error ? error.message : String(error),
-    });
+    throw expressionFailure(error);
   }
+}
+
+/** The failure of a step whose expression failed. */
+export function expressionFailure(error: unknown): ApplicationFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  return ApplicationFailure.nonRetryable(message, 'ExpressionFailed');
 }

@@ -3,7 +3,7 @@
  * for each.
  */
 
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, patched } from '@temporalio/workflow';
 import { stepPath } from '../plan/paths.ts';
 import type { ActivityStep, PlannedScope, PlannedStep } from '../plan/types.ts';
 import { control } from './control.ts';
@@ -14,6 +14,7 @@ import { type Bindings, type Values, visibleTo } from './scope-messages.ts';
 const stepsMin = 3;
 /** So many that could begin at once are looked for before any of them begins: an activity more is nothing to them. */
 const widthMin = 20;
+const sampleSize = 20;
 /** A look takes seconds at most, and its arguments are far from what Temporal refuses. */
 const stepsMax = 500;
 const argumentLengthMax = 400_000;
@@ -38,14 +39,18 @@ export class ReuseChain {
     this.#bindings = bindings;
   }
 
-  /** Outputs of a step that was found; null where it must be run. */
-  async begin({ id }: PlannedStep): Promise<Values | null> {
+  /** The look that a step must wait for before it begins; null where there is none. */
+  look(): Promise<void> | null {
     if (this.#isFirst) {
       this.#isFirst = false;
       const wide = this.#scope.steps.filter((step) => step.needs.length === 0 && this.#isCandidate(step));
-      if (wide.length >= widthMin) await this.#lookFor(wide as ActivityStep[]);
+      if (wide.length >= widthMin) return this.#alone(() => this.#lookAround(wide as ActivityStep[]));
     }
-    if (this.#look !== null) await this.#look;
+    return this.#look;
+  }
+
+  /** Outputs of a step that was found; null where it must be run. */
+  begin({ id }: PlannedStep): Values | null {
     this.#begun.add(id);
     return this.#found.get(id) ?? null;
   }
@@ -73,13 +78,22 @@ export class ReuseChain {
   async reused(step: PlannedStep, outputs: Values): Promise<void> {
     const candidates = this.#scope.steps.filter((one) => this.#isCandidate(one)) as ActivityStep[];
     if (this.#look !== null || candidates.length < stepsMin) return;
-    await this.#lookFor(candidates, { [step.id]: outputs });
+    await this.#alone(() => this.#find(asMany(candidates), { [step.id]: outputs }));
   }
 
-  /** `ended`: outputs of steps that have just ended. */
-  async #lookFor(candidates: readonly ActivityStep[], ended: { readonly [id: string]: Values } = {}): Promise<void> {
+  /** Some of very many tell whether there is anything to find: a run that repeats none would look for each in vain. */
+  async #lookAround(wide: readonly ActivityStep[]): Promise<void> {
+    const some = wide.length > 2 * sampleSize ? spread(wide, sampleSize) : wide;
+    await this.#find(asMany(some));
+    const others = wide.filter((step) => !some.includes(step) && !this.#found.has(step.id));
+    // Earlier builds looked for all of them at once.
+    if (this.#found.size > 0 && others.length > 0 && patched('some-first')) await this.#find(asMany(others));
+  }
+
+  /** Steps that would begin meanwhile wait for the end of the look. */
+  async #alone(find: () => Promise<void>): Promise<void> {
     if (this.#isStopped) return;
-    const look = this.#find(asMany(candidates), ended);
+    const look = find();
     this.#look = look;
     try {
       await look;
@@ -102,7 +116,8 @@ export class ReuseChain {
     );
   }
 
-  async #find(candidates: readonly ActivityStep[], ended: { readonly [id: string]: Values }): Promise<void> {
+  /** `ended`: outputs of steps that have just ended. */
+  async #find(candidates: readonly ActivityStep[], ended: { readonly [id: string]: Values } = {}): Promise<void> {
     const { run, seed, environment, path } = this.#context;
     const resets = this.#resets;
     const seen = { ...this.#bindings, steps: { ...this.#bindings.steps, ...ended } };
@@ -114,6 +129,11 @@ export class ReuseChain {
     if (resets !== this.#resets) return;
     for (const [step, made] of Object.entries(found)) this.#found.set(step, made);
   }
+}
+
+/** `count` of them, evenly. */
+function spread<Item>(items: readonly Item[], count: number): readonly Item[] {
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
 }
 
 /** The first ones, as many as go into one look. */

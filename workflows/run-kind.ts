@@ -1,6 +1,6 @@
 /** Runs a step of a kind once its inputs are there: its activity, its gate, its trials, or another program. */
 
-import type { ActivityStep, GateStep, KindStep, SearchStep, StepResult } from '../plan/types.ts';
+import type { ActivityStep, GateStep, KindStep, PlannedStep, SearchStep, StepResult } from '../plan/types.ts';
 import { approveGate } from './approve-gate.ts';
 import { callStep, type ScopeContext, stepRequest } from './execute-step.ts';
 import { reviewGate } from './review-gate.ts';
@@ -9,8 +9,10 @@ import type { Values } from './scope-messages.ts';
 import { searchCapacity } from './search-capacity.ts';
 import { whileTellingUnserved } from './unserved-queue.ts';
 
+// No async functions from here to the activity: the SDK keeps the stack of each promise in a workflow, which takes some 50 us.
+
 /** `holds`: how often the step has been held before. */
-export async function resultOf(
+export function resultOf(
   step: KindStep,
   path: string,
   inputs: Values,
@@ -18,11 +20,13 @@ export async function resultOf(
   context: ScopeContext,
 ): Promise<StepResult> {
   if (step.type === 'foreign') return runForeign(step, path, inputs, context);
-  if (step.type === 'approve') return { outputs: await approveGate(step, path, inputs, context), reused: false };
+  if (step.type === 'approve') {
+    return approveGate(step, path, inputs, context).then((outputs) => ({ outputs, reused: false }));
+  }
   return runKind(step, path, inputs, holds, context);
 }
 
-async function runKind(
+function runKind(
   step: ActivityStep | GateStep | SearchStep,
   path: string,
   inputs: Values,
@@ -33,7 +37,7 @@ async function runKind(
   switch (step.type) {
     case 'activity':
       return whileTellingUnserved(context, { path, kind: step.kind, queue: step.queue }, () =>
-        callStep(context, path, callOf(step, holds), request),
+        callStep(context, path, callOf(step, holds), request, isOneCall(step)),
       );
     case 'gate':
       return reviewGate(callOf(step, holds), request, context);
@@ -41,6 +45,10 @@ async function runKind(
       return searchCapacity(step, request, context);
   }
 }
+
+/** Whether the step is one activity and nothing else, so that who stops the one stops the other. */
+export const isOneCall = (step: PlannedStep): step is ActivityStep =>
+  step.type === 'activity' && step.group === undefined;
 
 function callOf({ kind, queue, timeoutMs, heartbeatMs, retry }: ActivityStep | GateStep, holds: number) {
   return { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds };

@@ -2,31 +2,32 @@
 
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { ApplicationFailure, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
-import { roundsInline, roundsMax, roundsPerBatch, valuesBytesMax } from '../plan/limits.ts';
+import { roundsInline, roundsMax, roundsPerBatch } from '../plan/limits.ts';
 import { bodyOfRound, wallTime } from '../plan/loop-body.ts';
-import { plateauReason, standingAfter } from '../plan/plateau.ts';
+import { type LoopState, type RoundResult, roundValues, stateAfter } from '../plan/round-end.ts';
 import type { Json, RepeatStep } from '../plan/types.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
+import { inside } from './inside.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { workflowIdOf } from './messages.ts';
 import { toLiving } from './orders.ts';
+import { QuickRounds } from './quick-rounds.ts';
 import { resolveValues } from './resolve.ts';
+import { ReuseRounds } from './reuse-rounds.ts';
 import { inPlaceOf, runChild } from './run-child.ts';
+import { stepsOfRound } from './run-round.ts';
 import {
   type Bindings,
   handBackSignal,
   handedBackSignal,
   type Loop,
-  type LoopState,
-  type RoundResult,
   type RoundsArguments,
   type RoundsResult,
   type Values,
   visibleTo,
 } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
-import { bytesOf } from './values-size.ts';
 
 /** Outputs: `all` (the `next` values of every round), `last` and `best` (where there are), `rounds`, `ended`, `reason`. */
 export async function runLoop(
@@ -67,7 +68,12 @@ export async function runLoop(
     const part: RoundsResult = inline
       ? await runRounds({ ...own, owner: path }, context, () => planned() !== now)
       : await inPlaceOf(context, path, () =>
-          runChild<RoundsResult>(context, `${path}[${state.index}..${upTo}]`, { role: 'rounds', owner: path, ...own }),
+          runChild<RoundsResult>(context, `${path}[${state.index}..${upTo}]`, {
+            role: 'rounds',
+            owner: path,
+            joins: true,
+            ...own,
+          }),
         );
     // One by one: a call with thousands of arguments overflows the stack.
     for (const values of part.all) all.push(values);
@@ -88,7 +94,7 @@ export async function runLoop(
 
 /** A part of a long loop, as a child workflow of its own. */
 export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments): Promise<RoundsResult> {
-  const { owner, step, state: before, max, upTo, bindings, ...facts } = args;
+  const { owner, step, state: before, max, upTo, bindings, joins, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
@@ -105,28 +111,31 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
   try {
     state.set(owner, 'running');
-    return await runRounds({ owner, step, state: before, max, upTo, bindings }, context, () => handsBack);
+    return await runRounds({ owner, step, state: before, max, upTo, bindings, joins }, context, () => handsBack);
   } finally {
     state.close();
   }
 }
 
-type Rounds = Pick<RoundsArguments, 'owner' | 'step' | 'state' | 'max' | 'upTo' | 'bindings'>;
+type Rounds = Pick<RoundsArguments, 'owner' | 'step' | 'state' | 'max' | 'upTo' | 'bindings' | 'joins'>;
 
 /** Rounds from `state.index` to `upTo`, or until others are wanted; `end` is null where the loop goes on after that. */
 async function runRounds(
-  { owner, step, max, upTo, bindings, ...given }: Rounds,
+  { owner, step, max, upTo, bindings, joins, ...given }: Rounds,
   context: ScopeContext,
   handsBack: () => boolean,
 ): Promise<RoundsResult> {
   let state = given.state;
   const all: Values[] = [];
+  const reuse = new ReuseRounds({ owner, step, max, upTo, bindings }, context);
+  const quick = new QuickRounds(joins === true);
   for (;;) {
     const { index, carry } = state;
     if (handsBack()) return { all, state, end: null };
     if (index > max) return { all, state, end: { ended: 'max', reason: `All ${max} rounds were run.` } };
     if (index > upTo) return { all, state, end: null };
-    const { scope, next, until, plateau, budgetMs, gain, endWhenEmpty } = bodyOfRound(step, index);
+    const body = bodyOfRound(step, index);
+    const { scope, next, until, plateau, budgetMs, gain, endWhenEmpty } = body;
     if (budgetMs !== undefined && Date.now() - state.startedAtMs >= budgetMs) {
       return {
         all,
@@ -134,48 +143,37 @@ async function runRounds(
         end: { ended: 'budget', reason: `${wallTime(budgetMs)} were up before round ${index}.` },
       };
     }
-    if (endWhenEmpty !== undefined && (await isEmpty(carry[endWhenEmpty]))) {
+    const look = reuse.look(state);
+    if (look !== null) await look;
+    const found = reuse.take(index);
+    if (found === null && endWhenEmpty !== undefined && (await isEmpty(carry[endWhenEmpty]))) {
       const reason = `No image is left in "${endWhenEmpty}" before round ${index}.`;
       return { all, state, end: { ended: 'empty', reason } };
     }
-    // It may have come while the images were counted.
+    // It may have come meanwhile.
     if (handsBack()) return { all, state, end: null };
     context.mailbox.orders.roundBegan(owner, index);
-    const round = await inPlaceOf(context, owner, () =>
-      runChild<RoundResult>(context, `${owner}[${index}]`, {
-        role: 'round',
-        step: { scope, next, until, metric: plateau?.metric, gain, endWhenEmpty },
-        bindings: {
-          ...bindings,
-          carry,
-          round: { index, ...(state.previous === undefined ? {} : { previous: state.previous }) },
-        },
-      }),
-    );
+    const path = `${owner}[${index}]`;
+    const own = {
+      step: { scope, next, until, metric: plateau?.metric, gain, endWhenEmpty },
+      bindings: { ...bindings, carry, round: roundValues(state) },
+    };
+    const beganAtMs = Date.now();
+    const run = (): Promise<RoundResult> =>
+      quick.mayJoin(step, index, upTo)
+        ? inside(context, path, (within) => stepsOfRound(own, within))
+        : runChild<RoundResult>(context, path, { role: 'round', ...own });
+    const round = found ?? (await inPlaceOf(context, owner, run));
+    quick.ended(round, Date.now() - beganAtMs);
+    reuse.ended(round);
     if (round.emptied) {
       const reason = `Round ${index} found no image for "${endWhenEmpty}".`;
       return { all, state, end: { ended: 'empty', reason } };
     }
     all.push(round.next);
-    const ownBytes = bytesOf(round.next);
-    const bytes = (state.bytes ?? 0) + ownBytes;
-    state = {
-      ...state,
-      bytes,
-      carry: { ...carry, ...round.next },
-      index: index + 1,
-      previous: round.next,
-      ...(plateau === undefined ? {} : standingAfter(plateau, state, index, round.metric)),
-    };
-    if (round.ended) return { all, state, end: { ended: 'until', reason: `After round ${index}, "${until}" held.` } };
-    const flat = plateau === undefined ? null : plateauReason(plateau, state);
-    if (flat !== null) return { all, state, end: { ended: 'plateau', reason: flat } };
-    // While there is room for one more: what the rounds made must not be lost for being too much.
-    if (index < max && bytes + ownBytes > valuesBytesMax) {
-      const size = `${(bytes / 1e6).toFixed(1)} MB`;
-      const reason = `After round ${index} the values of all rounds are ${size} together; at most ${valuesBytesMax / 1e6} MB can be handed on.`;
-      return { all, state, end: { ended: 'size', reason } };
-    }
+    const after = stateAfter(body, state, round, max);
+    ({ state } = after);
+    if (after.end !== null) return { all, state, end: after.end };
   }
 }
 

@@ -1,14 +1,14 @@
 /** Runs the steps of one scope (the root, a round, a leg): each starts when the steps it needs have ended. */
 
 import { kindOf, stepPath } from '../plan/paths.ts';
-import type { PlannedScope, PlannedStep } from '../plan/types.ts';
+import type { PlannedScope, PlannedStep, StepResult } from '../plan/types.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
 import { ReuseChain } from './reuse-chain.ts';
 import { runFanOut } from './run-fan-out.ts';
 import { runImport } from './run-import.ts';
-import { resultOf } from './run-kind.ts';
+import { isOneCall, resultOf } from './run-kind.ts';
 import { runLoop } from './run-loop.ts';
 import { runParts } from './run-parts.ts';
 import type { Bindings, Values } from './scope-messages.ts';
@@ -18,13 +18,14 @@ import { StepGraph, type StepNode } from './step-graph.ts';
 
 /**
  * Answers what the steps left behind, beside what was visible from outside; inner names shadow outer ones. `made`
- * receives their outputs also where the scope fails.
+ * receives their outputs also where the scope fails, and `found` counts those that were there already.
  */
 export async function runScope(
   scope: PlannedScope,
   context: ScopeContext,
   outer: Bindings,
   made: { [id: string]: Values } = {},
+  found: { reused: number } = { reused: 0 },
 ): Promise<Bindings> {
   if (scope.parts !== undefined) return runParts(scope, context, outer, made);
   const steps: { [id: string]: Values } = { ...outer.steps };
@@ -40,7 +41,7 @@ export async function runScope(
       id,
       kind: kindOf(step),
       needs,
-      run: () => endOf(step, context, visible, chain),
+      run: () => endOf(step, context, visible, chain, found),
       keep: (outputs) => {
         chain.keep(id, outputs);
         for (const kept of [steps, made]) {
@@ -74,36 +75,56 @@ function followUpgrades(
 }
 
 /** One step: skipped, or tried until it is done. */
-async function endOf(
+function endOf(
   step: PlannedStep,
   context: ScopeContext,
   bindings: Bindings,
   chain: ReuseChain,
+  counts: { reused: number },
 ): Promise<StepEnd> {
   const path = stepPath(context.path, step.id);
   const kind = kindOf(step);
-  const attempt = async (holds: number): Promise<StepEnd> => {
-    const found = await chain.begin(step);
-    if (found !== null) return { outputs: found };
+  const begin = (holds: number): Promise<StepEnd> | StepEnd => {
+    const found = chain.begin(step);
+    if (found !== null) {
+      counts.reused++;
+      return { outputs: found };
+    }
     const wanted = step.when === undefined ? { value: true } : resolveCondition(step.when, bindings);
     if ('absent' in wanted) return { skipped: true, absent: wanted.absent };
     if (!wanted.value) return { skipped: true };
     const resolved = resolveInputs(step, bindings);
     if ('absent' in resolved) return { skipped: true, absent: resolved.absent };
-    if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
-    if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
-    if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
-    const inputs = merged(resolved.value, context.mailbox.orders.changesOf(path) ?? {});
-    const run = async () => {
-      const { outputs, reused } = await resultOf(step, path, inputs, holds, context);
-      if (reused) await chain.reused(step, outputs);
-      return outputs;
+    const { orders } = context.mailbox;
+    const inputs = merged(resolved.value, orders.changesOf(path) ?? {});
+    const keep = async ({ outputs, reused }: StepResult): Promise<StepEnd> => {
+      if (reused) {
+        counts.reused++;
+        await chain.reused(step, outputs);
+      }
+      return { outputs };
     };
-    if (!('group' in step) || step.group === undefined) return { outputs: await run() };
+    if (isOneCall(step)) {
+      return resultOf(step, path, inputs, holds, context).then((result) =>
+        result.reused ? keep(result) : { outputs: result.outputs },
+      );
+    }
+    const run = async (): Promise<StepEnd> => {
+      if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
+      if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
+      if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
+      return keep(await resultOf(step, path, inputs, holds, context));
+    };
+    if (!('group' in step) || step.group === undefined) return orders.attempt(path, run);
     const named = resolveValues({ group: step.group }, bindings);
     if ('absent' in named) return { skipped: true, absent: named.absent };
     const use = { group: String(named.value.group), cancelInProgress: false, step: { path, kind } };
-    return { outputs: await inGroup(context, use, run) };
+    return orders.attempt(path, () => inGroup(context, use, run));
+  };
+  // No more promises than there must be: the SDK keeps the stack of each in a workflow, which takes some 50 us.
+  const attempt = (holds: number): Promise<StepEnd> | StepEnd => {
+    const look = chain.look();
+    return look === null ? begin(holds) : look.then(() => begin(holds));
   };
   return tryUntilEnded({ path, kind, onFailure: step.onFailure }, context, attempt);
 }

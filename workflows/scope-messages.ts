@@ -4,7 +4,7 @@ import { defineSignal } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyBatch, EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Leg } from '../plan/legs.ts';
-import type { Standing } from '../plan/plateau.ts';
+import type { LoopEnd, LoopState, RoundEnd } from '../plan/round-end.ts';
 import type {
   FanOutStep,
   Json,
@@ -61,34 +61,8 @@ export interface RoundArguments extends RunFacts {
   readonly role: 'round';
   /** `rounds[2]`. */
   readonly path: string;
-  readonly step: Pick<RepeatStep, 'scope' | 'next' | 'until' | 'gain' | 'endWhenEmpty'> & {
-    /** CEL of the plateau's metric. */
-    readonly metric?: string;
-  };
+  readonly step: RoundEnd & Pick<RepeatStep, 'scope'>;
   readonly bindings: Bindings;
-}
-
-export interface RoundResult {
-  /** Values of `carry` in the next round, and the round's entry in `all`. */
-  readonly next: Values;
-  /** Whether `until` holds. */
-  readonly ended: boolean;
-  /** Of the plateau; absent where the round has none. */
-  readonly metric?: number;
-  /** Whether the round found nothing for the selection of the next: then it made no model, and does not count. */
-  readonly emptied: boolean;
-}
-
-/** What a loop knows between two rounds. */
-export interface LoopState extends Standing {
-  readonly carry: Values;
-  /** The round that comes next. */
-  readonly index: number;
-  /** What the round before handed on. */
-  readonly previous?: Values;
-  readonly startedAtMs: number;
-  /** Of all rounds' values so far, as JSON. */
-  readonly bytes?: number;
 }
 
 /** What rounds need of their loop. */
@@ -107,6 +81,8 @@ export interface RoundsArguments extends RunFacts {
   /** The last round of this part. */
   readonly upTo: number;
   readonly bindings: Bindings;
+  /** Whether quick rounds run in this very workflow. Histories of earlier builds do not have it. */
+  readonly joins?: true;
 }
 
 export interface RoundsResult {
@@ -114,7 +90,7 @@ export interface RoundsResult {
   readonly all: readonly Values[];
   readonly state: LoopState;
   /** Null where the loop goes on. */
-  readonly end: { readonly ended: string; readonly reason: string } | null;
+  readonly end: LoopEnd | null;
 }
 
 /** Up to 100 legs of a fan-out. */

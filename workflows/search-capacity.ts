@@ -72,7 +72,13 @@ export async function runTrials(args: SearchArguments): Promise<SearchResult> {
     const request = stepRequest(facts, { ...step, path: partPath, kind, with: values });
     const { queue, timeoutMs, heartbeatMs, retry, onFailure } = step;
     const train = (holds: number) =>
-      callStep<StepResult>(context, partPath, { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds }, request);
+      callStep<StepResult>(
+        context,
+        partPath,
+        { activity: kind, queue, timeoutMs, heartbeatMs, retry, holds },
+        request,
+        true,
+      );
     return holdUntilDone(context, { path: partPath, kind }, train, onFailure);
   };
   try {

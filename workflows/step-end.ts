@@ -18,26 +18,23 @@ export type StepEnd =
   | { readonly failed: ApplicationFailure; readonly behind?: string };
 
 /** One step: skipped, or tried until it is done. */
-export async function tryUntilEnded(
-  step: { readonly path: string; readonly kind: string; readonly onFailure?: OnFailure },
+export function tryUntilEnded(
+  { onFailure, ...step }: { readonly path: string; readonly kind: string; readonly onFailure?: OnFailure },
   context: ScopeContext,
-  attempt: (holds: number) => Promise<StepEnd>,
+  attempt: (holds: number) => Promise<StepEnd> | StepEnd,
 ): Promise<StepEnd> {
-  const { path, kind, onFailure } = step;
-  let end: StepEnd;
-  try {
-    end = await holdUntilDone(context, { path, kind }, attempt, onFailure);
-  } catch (error) {
-    if (error instanceof StepSkipped) end = { skipped: true, why: error.message };
-    else if (isCancellation(error) || !isStepFailure(error)) throw error;
-    else {
-      const failed = scopeFailure(path, error);
-      return onFailure === 'continue' ? { failed } : { failed, behind: path };
-    }
-  }
-  if ('skipped' in end) {
+  const skipped = async (end: Extract<StepEnd, { skipped: true }>): Promise<StepEnd> => {
     const error = end.absent === undefined ? undefined : `It reads ${end.absent}, which is not there.`;
-    await control('record-step', { run: context.run, change: { path, kind, state: 'skipped', error, note: end.why } });
-  }
-  return end;
+    await control('record-step', { run: context.run, change: { ...step, state: 'skipped', error, note: end.why } });
+    return end;
+  };
+  return holdUntilDone(context, step, attempt, onFailure).then(
+    (end) => ('skipped' in end ? skipped(end) : end),
+    (error: unknown) => {
+      if (error instanceof StepSkipped) return skipped({ skipped: true, why: error.message });
+      if (isCancellation(error) || !isStepFailure(error)) throw error;
+      const failed = scopeFailure(step.path, error);
+      return onFailure === 'continue' ? { failed } : { failed, behind: step.path };
+    },
+  );
 }

@@ -77,39 +77,38 @@ export class StepGraph {
   }
 
   #begin(step: StepNode): void {
-    const own = new CancellationScope({ cancellable: true, parent: this.#scope });
-    this.#begun.set(step.id, own);
     const turn = {};
     this.#turns.set(step.id, turn);
     const isItsTurn = () => this.#turns.get(step.id) === turn;
-    this.#ends.set(
-      step.id,
-      own.run(() => this.#run(step, isItsTurn)),
-    );
+    const run = () => this.#run(step, isItsTurn);
+    if (!this.#isRoot) {
+      // Nothing cancels single steps but a reset.
+      this.#ends.set(step.id, run());
+      return;
+    }
+    const own = new CancellationScope({ cancellable: true, parent: this.#scope });
+    this.#begun.set(step.id, own);
+    this.#ends.set(step.id, own.run(run));
   }
 
   async #run(step: StepNode, isItsTurn: () => boolean): Promise<StepEnd> {
-    try {
-      return await this.#runInTurn(step, isItsTurn);
-    } finally {
-      if (this.#isRoot && isItsTurn()) this.#context.mailbox.orders.stepEnded(step.id);
-    }
-  }
-
-  async #runInTurn(step: StepNode, isItsTurn: () => boolean): Promise<StepEnd> {
     const { orders } = this.#context.mailbox;
-    let behind: string | undefined;
-    for (const id of step.needs) {
-      const needed = await this.#ends.get(id);
-      if (needed !== undefined && 'behind' in needed) behind ??= needed.behind;
+    try {
+      let behind: string | undefined;
+      for (const id of step.needs) {
+        const needed = await this.#ends.get(id);
+        if (needed !== undefined && 'behind' in needed) behind ??= needed.behind;
+      }
+      if (this.#isRoot && orders.paused) await this.#pauseIsOver(step, isItsTurn);
+      // Nobody waits for the end of a step that was replaced.
+      if (!isItsTurn()) return { skipped: true };
+      if (this.#isRoot) orders.stepBegan(step.id);
+      const end = await (behind === undefined ? step.run() : this.#passBy(step, behind));
+      if ('outputs' in end) step.keep(end.outputs);
+      return end;
+    } finally {
+      if (this.#isRoot && isItsTurn()) orders.stepEnded(step.id);
     }
-    if (this.#isRoot && orders.paused) await this.#pauseIsOver(step, isItsTurn);
-    // Nobody waits for the end of a step that was replaced.
-    if (!isItsTurn()) return { skipped: true };
-    if (this.#isRoot) orders.stepBegan(step.id);
-    const end = behind === undefined ? await step.run() : await this.#passBy(step, behind);
-    if ('outputs' in end) step.keep(end.outputs);
-    return end;
   }
 
   /** Here, because an upgrade may replace a step that waits for the end of a pause. */

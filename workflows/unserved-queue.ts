@@ -18,13 +18,21 @@ interface QueuedStep {
   readonly foreign?: boolean;
 }
 
-export async function whileTellingUnserved<Result>(
+export function whileTellingUnserved<Result>(
   context: ScopeContext,
   { path, kind, queue, foreign = false }: QueuedStep,
   work: () => Promise<Result>,
 ): Promise<Result> {
   // The queues of every run: that no worker is there at all is told by the command.
   if (!foreign && (queue === 'cpu' || queue === 'train')) return work();
+  return whileLooking(context, { path, kind, queue, foreign }, work);
+}
+
+async function whileLooking<Result>(
+  context: ScopeContext,
+  { path, kind, queue, foreign }: QueuedStep,
+  work: () => Promise<Result>,
+): Promise<Result> {
   const looking = new CancellationScope();
   const look = async () => {
     const request = { run: context.run, path, kind, queue: foreign ? queue : siblingQueue(queue) };

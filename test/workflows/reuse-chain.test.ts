@@ -84,3 +84,20 @@ test('many steps side by side are looked for before they begin, and run where th
   expect(again.called).toEqual(['open-run', 'reuse-steps', 'close-run']);
   expect(again.states).toHaveLength(24);
 }, 60_000);
+
+test('of very many side by side a few are looked for first, and the others only where one of them is there', async () => {
+  const wide = (by: (index: number) => number = () => 1) => ({
+    steps: Array.from({ length: 60 }, (_, i) => activity(`w${i + 1}`, 'add', { with: { value: 1_000, by: by(i) } })),
+  });
+  const first = await runToEnd('wider', wide());
+  expect(first.ran).toHaveLength(60);
+  expect(first.called.filter((name) => name !== 'add')).toEqual(['open-run', 'reuse-steps', 'close-run']);
+  const again = await runToEnd('wider-again', wide());
+  expect(again.called).toEqual(['open-run', 'reuse-steps', 'reuse-steps', 'close-run']);
+  expect(again.states.filter((state) => state.endsWith('done (reused)'))).toHaveLength(60);
+  const half = await runToEnd(
+    'wider-half',
+    wide((i) => (i < 30 ? 1 : 2)),
+  );
+  expect(half.ran.sort()).toEqual(Array.from({ length: 30 }, (_, i) => `w${i + 31}`).sort());
+}, 60_000);

@@ -3,8 +3,9 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Plan } from '../../plan/types.ts';
+import { bytesOf } from '../../plan/value-bytes.ts';
 import { simulatePlan } from '../../simulate/run-plan.ts';
-import { bytesOf, checkedSize } from '../../workflows/values-size.ts';
+import { checkedSize } from '../../workflows/values-size.ts';
 import { activity, cel, fanOut, repeat } from '../small-plans.ts';
 
 const bundle = join(import.meta.dirname, '../../dist/workflow-bundle.js');

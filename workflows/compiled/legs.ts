@@ -5,9 +5,9 @@ import { type Leg, legsOf } from '../../plan/legs.ts';
 import type { FanOutStep, Json } from '../../plan/types.ts';
 import { AbsentValueError } from '../../spec/expression.ts';
 import { control } from '../control.ts';
+import { inside } from '../inside.ts';
 import { inPlaceOf } from '../run-child.ts';
 import type { Values } from '../scope-messages.ts';
-import { inside } from './inside.ts';
 import { type Skip, Steps } from './steps.ts';
 import { plain, plainValues, present, truth } from './values.ts';
 

@@ -7,14 +7,14 @@ import { AbsentValueError } from '../../spec/expression.ts';
 import { control } from '../control.ts';
 import { isStepFailure, type ScopeContext } from '../execute-step.ts';
 import { inGroup } from '../in-group.ts';
+import { inside } from '../inside.ts';
 import { inPlaceOf } from '../run-child.ts';
-import { resultOf } from '../run-kind.ts';
+import { isOneCall, resultOf } from '../run-kind.ts';
 import { afterwards, endOf as endOfSteps } from '../run-to-its-end.ts';
 import type { Values } from '../scope-messages.ts';
 import { merged } from '../standing-orders.ts';
 import { type StepEnd, tryUntilEnded } from '../step-end.ts';
 import { StepGraph } from '../step-graph.ts';
-import { inside } from './inside.ts';
 import type { Kind } from './kinds.ts';
 import { type LegContext, type Legs, type LegsKind, type LegsOptions, plannedLegs, runLegs } from './legs.ts';
 import { Loop, type LoopOutputs } from './loop.ts';
@@ -76,13 +76,16 @@ export class Steps {
       const given = inputs();
       if (given === skip) return { skipped: true };
       const values = merged(plainValues(given as object), this.context.mailbox.orders.changesOf(path) ?? {});
-      const work = { ...planned, with: values } as KindStep;
-      const run = async () => (await resultOf(work, path, values, holds, this.context)).outputs;
-      const { group } = options;
-      if (group === undefined) return { outputs: await run() };
-      const name = typeof group === 'string' ? group : group();
-      const use = { group: name, cancelInProgress: false, step: { path, kind: planned.kind } };
-      return { outputs: await inGroup(this.context, use, run) };
+      const group = typeof options.group === 'function' ? options.group() : options.group;
+      const work = { ...planned, with: values, group } as KindStep;
+      const { orders } = this.context.mailbox;
+      const run = async (): Promise<StepEnd> => {
+        const { outputs } = await resultOf(work, path, values, holds, this.context);
+        return { outputs };
+      };
+      if (group === undefined) return isOneCall(work) ? run() : orders.attempt(path, run);
+      const use = { group, cancelInProgress: false, step: { path, kind: planned.kind } };
+      return orders.attempt(path, () => inGroup(this.context, use, run));
     });
   }
 
@@ -93,7 +96,7 @@ export class Steps {
     work: (loop: Loop<Carry, Next>) => Promise<Values | Skip>,
   ): Step<LoopOutputs<Next>> {
     const path = stepPath(this.context.path, id);
-    return this.#add(id, 'repeat', options, async () => endOf(await work(new Loop(path, this.context, this.leg))));
+    return this.#addWhole(id, 'repeat', options, async () => endOf(await work(new Loop(path, this.context, this.leg))));
   }
 
   /** Steps that run once for each combination, side by side. */
@@ -124,7 +127,7 @@ export class Steps {
     work: (steps: Steps, seen: Seen) => Promise<object | null>,
   ): Step<Outputs> {
     const path = stepPath(this.context.path, id);
-    return this.#add(id, kind, options, async () => {
+    return this.#addWhole(id, kind, options, async () => {
       const given = legs();
       if (given === skip) return { skipped: true };
       return { outputs: await runLegs({ path, kind }, plannedLegs(kind, given, path), options, this, work) };
@@ -140,7 +143,7 @@ export class Steps {
   ): Step<Outputs> {
     const path = stepPath(this.context.path, id);
     const { run } = this.context;
-    return this.#add(id, 'pipeline', options, async () => {
+    return this.#addWhole(id, 'pipeline', options, async () => {
       const given = params();
       if (given === skip) return { skipped: true };
       const values = plainValues(given);
@@ -158,6 +161,12 @@ export class Steps {
   /** Resolves when every step has ended; throws as the first that failed for good. */
   async ended(): Promise<void> {
     await this.#graph.ended();
+  }
+
+  /** A step of which a skip ends all that it does. */
+  #addWhole<Outputs>(id: string, kind: string, options: StepOptions, work: () => Promise<StepEnd>): Step<Outputs> {
+    const path = stepPath(this.context.path, id);
+    return this.#add(id, kind, options, () => this.context.mailbox.orders.attempt(path, work));
   }
 
   #add<Outputs>(

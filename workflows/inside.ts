@@ -1,7 +1,7 @@
-/** A part of a step of a compiled workflow (a round, a leg, another file) that is no child workflow. */
+/** A part of a step that is no child workflow: a quick round, and in a compiled workflow also a leg and another file. */
 
-import type { ScopeContext } from '../execute-step.ts';
-import { openScopeState } from '../scope-state.ts';
+import type { ScopeContext } from './execute-step.ts';
+import { openScopeState } from './scope-state.ts';
 
 /** Does work under a path of its own; in the eyes of what is around, the part is what its steps are together. */
 export async function inside<Result>(
