@@ -18,7 +18,8 @@ const eventsMax = 2_800;
 
 export class QuickRounds {
   readonly #joins: boolean;
-  #isQuick = false;
+  // A batch begins with its first round: that one has a beginning of its own already.
+  #isQuick = true;
 
   /** `joins`: whether the workflow may run rounds itself. */
   constructor(joins: boolean) {
