@@ -47,6 +47,8 @@ const directions: { readonly [folder: string]: Directions } = {
       'plan/limits.ts',
       'plan/step-events.ts',
       'plan/plateau.ts',
+      'plan/round-end.ts',
+      'plan/value-bytes.ts',
       'plan/canonical.ts',
       'spec/expression.ts',
       'detection/decisions.ts',
