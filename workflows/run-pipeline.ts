@@ -86,6 +86,7 @@ export async function runPipeline(
           seed,
           orders: mailbox.orders.standing,
           early: true,
+          decided: true,
           before: {
             operations: operations.taken,
             forms: approvals.handOver(),

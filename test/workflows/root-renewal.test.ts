@@ -29,8 +29,9 @@ const steps = {
 const form = { properties: { epochs: { type: 'integer' as const } }, required: ['epochs'] };
 const candidatesCount = 14;
 
-async function reviewed(): Promise<{ readonly [name: string]: Json }> {
-  const digest = await rig.store.putObject(Buffer.from('image'));
+/** `image`: its bytes. Nobody is asked twice about one image, so each gate has one of its own. */
+async function reviewed(image: string): Promise<{ readonly [name: string]: Json }> {
+  const digest = await rig.store.putObject(Buffer.from(image));
   const annotations = Array.from({ length: candidatesCount }, (_, i): Annotation => {
     return { id: `b${i}`, imageId: 1, categoryId: 1, box: [i * 30, 10, i * 30 + 20, 30] };
   });
@@ -95,7 +96,7 @@ test('loses no answer, no decision and no operation over its new histories', asy
           { max: rounds, needs: ['first'] },
         ),
         fanOut('legs', [approve('', form)], { legs: { forEach: Array.from({ length: legs }, (_, i) => i) } }),
-        gate('review', { with: await reviewed() }),
+        gate('review', { with: await reviewed('one') }),
         activity('last', 'note', { needs: ['rounds', 'legs', 'review'] }),
       ],
     },
@@ -157,7 +158,7 @@ test('loses no answer, no decision and no operation over its new histories', asy
   await eventually(async () => (await histories('renewed')) > 1);
 }, 240_000);
 
-test('stays paused in its new history, refuses what was answered, and can be cancelled there', async () => {
+test('stays paused in its new history, refuses what was answered or decided otherwise, and can be cancelled there', async () => {
   const handle = await rig.startRun(
     'paused',
     {
@@ -166,6 +167,7 @@ test('stays paused in its new history, refuses what was answered, and can be can
         activity('next', 'note', { needs: ['ok'] }),
         approve('more', form),
         approve('held', form, { needs: ['next'] }),
+        gate('look', { with: await reviewed('another') }),
       ],
     },
     { renewAfter: 40 },
@@ -173,6 +175,14 @@ test('stays paused in its new history, refuses what was answered, and can be can
   const waits = (path: string) => eventually(async () => (await rig.step('paused', path))?.state === 'waiting');
   await waits('ok');
   await waits('more');
+  await waits('look');
+  const decide = (verdict: string) => ({
+    gate: 'look',
+    batch: `c0-${verdict}`,
+    decisions: [{ candidateId: 'c0', verdict }],
+  });
+  await surely(handle, decideName, decide('accept'));
+  await eventually(async () => (await readDecisions(rig.store, 'paused', 'look')).length === 1);
   const first = (await handle.describe()).runId;
   for (let i = 0; i < 6; i++) {
     await surely(handle, 'pause');
@@ -184,6 +194,9 @@ test('stays paused in its new history, refuses what was answered, and can be can
   await eventually(async () => (await readRun(rig.store, 'paused'))?.state.state === 'paused');
   expect(began.get('next')).toBeUndefined();
   await expect(asked(handle, answerName, { gate: 'ok', answer: { epochs: 4 } })).rejects.toThrow();
+  await expect(asked(handle, decideName, decide('reject'))).rejects.toMatchObject({
+    cause: { message: expect.stringContaining('contradicts that. The first decision counts.') },
+  });
   await surely(handle, 'resume');
   await waits('held');
   expect(began.get('next')).toBe(1);
