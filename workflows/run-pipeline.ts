@@ -64,6 +64,8 @@ export async function runPipeline(
       cancelled: () => operations.cancelled || whole.consideredCancelled,
       // To end them would run the ends of their files, as where they are cancelled.
       mustStay: () => {
+        // People's messages wait for what was decided before, and a new history for the messages.
+        if (!hindsight.complete) return true;
         const { steps } = mailbox.orders.plan ?? scope;
         const runs = (id: string) => mailbox.orders.hasBegun(id) && !mailbox.orders.hasEnded(id);
         return steps.some((step) => hasEnd(step) && runs(step.id));
