@@ -14,7 +14,9 @@ import { decodeCheckpoint } from '../detection/model/checkpoint.ts';
 import { brokenLink, digestState } from '../detection/model/training-chain.ts';
 import { Standings } from '../detection/standings.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import { findStep } from '../plan/paths.ts';
+import { followFork } from '../plan/follow-fork.ts';
+import { forkScope } from '../plan/fork.ts';
+import { findStep, parsePath } from '../plan/paths.ts';
 import {
   isArtifactRef,
   type Json,
@@ -31,12 +33,13 @@ import { Checking, type Verification } from './verification.ts';
 
 export async function verifyRun(
   store: Store,
-  { header, state: { state, upgrades } }: RunRecord,
+  { header, state: { state, upgrades = [] } }: RunRecord,
 ): Promise<Verification> {
   const records = await readStepRecords(store, header.run);
   const plan = new Checking('plan', 'the plan, the pipeline file and the params');
   const parsed = await checkPlan(store, header, plan);
-  await checkUpgrades(store, header.run, upgrades ?? [], plan);
+  await checkFork(store, header, upgrades[0]?.before ?? header.planDigest, plan);
+  await checkUpgrades(store, header, upgrades, plan);
   const checks = [
     plan,
     ...(parsed === null ? [] : [await checkSteps(store, parsed, records), checkInputs(parsed, records)]),
@@ -50,7 +53,7 @@ export async function verifyRun(
     state,
     ok: checks.every(({ problems }) => problems.length === 0),
     checks: checks.map(({ result }) => result),
-    remarks: [...remarksOn(state, records), ...(await remarksOnLedgers(store, header.run))],
+    remarks: [...remarksOn(header, state, records), ...(await remarksOnLedgers(store, header.run))],
   };
 }
 
@@ -73,20 +76,40 @@ async function checkPlan(store: Store, header: RunHeader, check: Checking): Prom
   return plan;
 }
 
+/** The plan that a fork began with follows from that of the earlier run and that of the file. */
+async function checkFork(store: Store, { fork, forkPlans }: RunHeader, first: string, check: Checking): Promise<void> {
+  if (fork === undefined || forkPlans === undefined) return;
+  const [plan, before, file] = await readPlans(store, [first, forkPlans.before, forkPlans.file]);
+  const place = parsePath(fork.from);
+  const where = `the fork of ${fork.run}`;
+  check.expect(
+    !!plan && !!before && !!file,
+    where,
+    `one of its plans ${first}, ${forkPlans.before}, ${forkPlans.file} is missing or damaged`,
+  );
+  if (!plan || !before || !file || place === null) return;
+  const root = forkScope(before.root, file.root, place, forkPlans.salt);
+  check.expect(
+    canonicalJson({ ...file, root }) === canonicalJson({ ...plan }),
+    where,
+    `its plan ${first} is not what follows from that of ${fork.run}, ${forkPlans.before}, and that of the file, ${forkPlans.file}, from ${fork.from} on`,
+  );
+}
+
 /** Each plan that the run followed follows from the one before: what had begun by then is the same in both. */
 async function checkUpgrades(
   store: Store,
-  run: string,
+  header: RunHeader,
   upgrades: readonly PlanUpgrade[],
   check: Checking,
 ): Promise<void> {
-  const operations = await readOperations(store, run);
-  for (const [index, { at, before, plan, filePlan, begun }] of upgrades.entries()) {
+  const operations = await readOperations(store, header.run);
+  for (const [index, upgrade] of upgrades.entries()) {
+    const { at, before, plan, filePlan, begun } = upgrade;
     const record = `the upgrade of ${at}`;
     const follows = index === 0 ? before : upgrades[index - 1]!.plan;
     check.expect(before === follows, record, `it changed the plan ${before}, but the run followed ${follows}`);
-    const texts = await Promise.all([before, plan, filePlan].map((digest) => readText(store, digest)));
-    const [was, is, file] = texts.map((text) => (text === null ? null : (JSON.parse(text) as Plan)));
+    const [was, is, file] = await readPlans(store, [before, plan, filePlan]);
     check.expect(
       !!was && !!is && !!file,
       record,
@@ -101,7 +124,35 @@ async function checkUpgrades(
       record,
       `its plan ${plan} is not what follows from the one before and that of the file, ${filePlan}`,
     );
+    if (header.fork !== undefined) await checkEdit(store, header, upgrade, upgrades[index - 1], { was, file }, check);
   }
+}
+
+/** What a fork followed is its own plan with what changed in the file, from one plan of the file to the next. */
+async function checkEdit(
+  store: Store,
+  { fork, forkPlans }: RunHeader,
+  { at, before, filePlan, edit }: PlanUpgrade,
+  earlier: PlanUpgrade | undefined,
+  own: { readonly was: Plan; readonly file: Plan },
+  check: Checking,
+): Promise<void> {
+  const record = `the upgrade of ${at}`;
+  const place = parsePath(fork!.from);
+  const known = earlier?.edit?.is ?? forkPlans?.file;
+  const [was, is] = await readPlans(store, [edit?.was ?? '', edit?.is ?? '']);
+  check.expect(
+    edit !== undefined && edit.was === known && !!was && !!is,
+    record,
+    `the plans of the file before and after it, ${edit?.was} (which was ${known}) and ${edit?.is}, are missing, damaged or others`,
+  );
+  if (!was || !is || forkPlans === undefined || place === null) return;
+  const root = followFork(own.was.root, { was: was.root, is: is.root }, { from: place, salt: forkPlans.salt });
+  check.expect(
+    canonicalJson({ ...is, root }) === canonicalJson({ ...own.file }),
+    record,
+    `the plan ${filePlan} is not the fork's own, ${before}, with what changed in its file`,
+  );
 }
 
 /** The fingerprint of each finished step, computed again, and its outputs against the result of that fingerprint. */
@@ -332,8 +383,13 @@ function checkEnd(records: readonly StepRecord[]): Checking {
   return check;
 }
 
-function remarksOn(state: StepState, records: readonly StepRecord[]): string[] {
+function remarksOn({ fork, forkPlans }: RunHeader, state: StepState, records: readonly StepRecord[]): string[] {
   const remarks = state === 'done' ? [] : [`The run is ${state}: what is there so far was checked.`];
+  if (fork !== undefined && forkPlans === undefined) {
+    remarks.push(
+      `It was forked from ${fork.run} by an earlier release: how its plan follows from that of ${fork.run} is not recorded.`,
+    );
+  }
   for (const { path, attempts, outputs } of records) {
     const inexact = attempts?.some(({ exact }) => exact === false) ?? false;
     if (inexact) {
@@ -357,6 +413,12 @@ async function remarksOnLedgers(store: Store, run: string): Promise<string[]> {
     remarks.push(`The decisions of ${path} are no chain: they were recorded by an earlier release.`);
   }
   return remarks;
+}
+
+/** Null for each that is missing or damaged. */
+async function readPlans(store: Store, digests: readonly string[]): Promise<(Plan | null)[]> {
+  const texts = await Promise.all(digests.map((digest) => (digest === '' ? null : readText(store, digest))));
+  return texts.map((text) => (text === null ? null : (JSON.parse(text) as Plan)));
 }
 
 async function readText(store: Store, digest: string): Promise<string | null> {

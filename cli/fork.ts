@@ -66,7 +66,7 @@ export async function runFork(settings: Settings, name: string, options: ForkOpt
     else print(forecastText(forecasts));
     return exitCodes.done;
   }
-  await store.putObject(Buffer.from(canonicalJson(plan)));
+  for (const each of [plan, now]) await store.putObject(Buffer.from(canonicalJson(each)));
   const { startOrJoin } = await import('./run.ts');
   const { source, imports, file, given } = header;
   const loaded = {
@@ -77,6 +77,7 @@ export async function runFork(settings: Settings, name: string, options: ForkOpt
     imports,
     given: [...new Set([...(given ?? []), ...Object.keys(changed)])],
     fork: { run: header.run, from, params: changed },
+    forkPlans: { before: header.planDigest, file: digestPlan(now), salt },
   };
   const { run, wait, json } = options;
   return await startOrJoin(settings, loaded, file, { params: [], run, forceNew: run === undefined, wait, json });

@@ -25,6 +25,7 @@ export interface LoadedPlan {
   readonly given: readonly string[];
   /** Of a fork: what it was forked from. */
   readonly fork?: RunHeader['fork'];
+  readonly forkPlans?: RunHeader['forkPlans'];
   /** Absent for a fork, whose plan is in no file. */
   readonly lineOf?: LineOf;
 }
@@ -38,8 +39,11 @@ export async function loadForRun(
   file: string,
   params: readonly string[],
   run?: string,
+  {
+    asInFile = false,
+  }: { /** Also where the run is a fork, which has a plan of its own. */ readonly asInFile?: boolean } = {},
 ): Promise<LoadedPlan | null> {
-  const forked = run === undefined ? null : await loadFork(settings, run, params);
+  const forked = run === undefined || asInFile ? null : await loadFork(settings, run, params);
   if (forked !== null) return forked;
   // First with a stand-in for every folder: a mistake in the file must not be told only after gigabytes were read.
   const check = (paramsRequired: boolean, known?: GivenParams) =>
@@ -75,7 +79,7 @@ export async function loadForRun(
 }
 
 /** The plan of a fork, as it was put together when it was forked: no file alone says it. Null for any other run. */
-async function loadFork(settings: Settings, run: string, params: readonly string[]): Promise<LoadedPlan | null> {
+export async function loadFork(settings: Settings, run: string, params: readonly string[]): Promise<LoadedPlan | null> {
   // A store that is away must be told: taken for one without the run, it would have the file of the fork compiled instead.
   const store = await openExistingStore(settings);
   const header = RUN_ID_PATTERN.test(run) ? (await readRun(store, run))?.header : undefined;

@@ -1,45 +1,67 @@
 /** What differs between two plans, in the words of the pipeline file. */
 
-import type { Json, Plan } from '../plan/types.ts';
+import { kindOf } from '../plan/paths.ts';
+import type { Json, Plan, PlannedStep } from '../plan/types.ts';
 import type { LineOf } from './file-lines.ts';
 
-/** One line a difference, `steps.train.with.epochs: 10 -> 20 (line 12)`; at most `max` of them. */
+/** One line a difference, `steps.train.with.epochs: 10 -> 20 (line 12)`; one for a step added or removed; at most `max` of them. */
 export function planDiff(before: Plan, after: Plan, max = 12, lineOf: LineOf = () => undefined): string[] {
-  const old = flatten(before as unknown as Json);
-  const now = flatten(after as unknown as Json);
+  const [was, is] = [before, after].map((plan) => flatten(plan as unknown as Json));
+  const [old, now] = [linesOf(was!, is!), linesOf(is!, was!)];
   const lines: string[] = [];
   for (const place of new Set([...old.keys(), ...now.keys()])) {
-    const was = old.get(place);
-    const is = now.get(place);
-    if (was === is) continue;
-    if (was === undefined) lines.push(`${place}: added, ${is}`);
-    else if (is === undefined) lines.push(`${place}: removed, was ${was}`);
-    else lines.push(`${place}: ${was} -> ${is}`);
-    const line = is === undefined ? undefined : lineOf(place);
+    const [from, to] = [old.get(place), now.get(place)];
+    if (from === to) continue;
+    if (from === undefined) lines.push(`${place}: added, ${to}`);
+    else if (to === undefined) lines.push(`${place}: removed, was ${from}`);
+    else lines.push(`${place}: ${from} -> ${to}`);
+    const line = to === undefined ? undefined : lineOf(place);
     if (line !== undefined) lines.push(`${lines.pop()} (line ${line})`);
   }
   return lines.length > max ? [...lines.slice(0, max), `and ${lines.length - max} more differences`] : lines;
 }
 
-/** Every leaf by its place. Steps go by their id, because their position changes with every step added. */
-function flatten(value: Json, place = '', leaves = new Map<string, string>()): Map<string, string> {
+interface Flat {
+  /** Every leaf by its place. */
+  readonly leaves: Map<string, string>;
+  /** What each step is, by its place. */
+  readonly steps: Map<string, string>;
+}
+
+/** The leaves; but one line for all of a step that the other plan does not have. */
+function linesOf({ leaves, steps }: Flat, other: Flat): Map<string, string> {
+  const own = [...steps.keys()].filter((place) => !other.steps.has(place));
+  if (own.length === 0) return leaves;
+  const lines = new Map<string, string>();
+  for (const [place, text] of leaves) {
+    const step = own.find((each) => place.startsWith(`${each}.`));
+    if (step === undefined) lines.set(place, text);
+    else lines.set(step, steps.get(step)!);
+  }
+  return lines;
+}
+
+/** Steps go by their id, because their position changes with every step added. */
+function flatten(value: Json, place = '', flat: Flat = { leaves: new Map(), steps: new Map() }): Flat {
   const at = (name: string) => (place === '' ? name : `${place}.${name}`);
   if (Array.isArray(value)) {
     const isSteps = value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
     value.forEach((item: Json, index) => {
-      flatten(item, isSteps ? at((item as { id: string }).id) : `${place}[${index}]`, leaves);
+      const own = isSteps ? at((item as { id: string }).id) : `${place}[${index}]`;
+      if (isSteps) flat.steps.set(own, kindOf(item as unknown as PlannedStep));
+      flatten(item, own, flat);
     });
   } else if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value);
     if (entries.length === 1 && (entries[0]![0] === '$' || entries[0]![0] === '$text')) {
-      leaves.set(place, JSON.stringify(entries[0]![1]));
-      return leaves;
+      flat.leaves.set(place, JSON.stringify(entries[0]![1]));
+      return flat;
     }
     for (const [name, item] of entries) {
       // `root.steps.train` and `scope.steps.train` read as in the file.
-      if (name === 'root' || name === 'scope') flatten(item, place, leaves);
-      else flatten(item, at(name), leaves);
+      if (name === 'root' || name === 'scope') flatten(item, place, flat);
+      else flatten(item, at(name), flat);
     }
-  } else leaves.set(place, JSON.stringify(value));
-  return leaves;
+  } else flat.leaves.set(place, JSON.stringify(value));
+  return flat;
 }

@@ -14,7 +14,7 @@ import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choo
 import { connectTemporal, openExistingStore, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
-import { type LoadedPlan, loadForRun } from './load-for-run.ts';
+import { type LoadedPlan, loadFork, loadForRun } from './load-for-run.ts';
 import { pauseOf } from './operations.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
@@ -49,11 +49,13 @@ export async function runRun(settings: Settings, file: string, options: RunOptio
   }
   const run =
     who === undefined ? options.run : (options.run ?? (await runToUpgrade(await openExistingStore(settings), file)));
-  const loaded = await loadForRun(settings, file, options.params, run);
+  let loaded = await loadForRun(settings, file, options.params, run, { asInFile: who !== undefined });
   if (loaded === null) return exitCodes.input;
   const upgrade = who === undefined ? null : await planUpgrade(loaded.store, run!, file, loaded, who);
-  if (who !== undefined && upgrade === null)
+  if (who !== undefined && upgrade === null) {
     note(`Run ${run} follows ${file} as it is, so there is nothing to upgrade.`);
+    loaded = (await loadFork(settings, run!, [])) ?? loaded;
+  }
   return await startOrJoin(settings, loaded, file, { ...options, run }, upgrade);
 }
 
@@ -65,7 +67,7 @@ export async function startOrJoin(
   options: RunOptions,
   upgrade: Upgrade | null = null,
 ): Promise<ExitCode> {
-  const { store, plan, planDigest, source, imports, given, fork, lineOf } = loaded;
+  const { store, plan, planDigest, source, imports, given, fork, forkPlans, lineOf } = loaded;
   const wish = { run: options.run, forceNew: options.forceNew, lineOf };
   const earlier: ChosenRun | null =
     upgrade === null ? await findEarlierRun(store, wish, plan, planDigest) : { header: upgrade.header, how: 'joined' };
@@ -82,7 +84,7 @@ export async function startOrJoin(
   const choose = async () => {
     if (earlier !== null) return earlier;
     await store.putObject(Buffer.from(canonicalJson(plan)));
-    return await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork });
+    return await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork, forkPlans });
   };
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say, upgrade);
   if (run === null) {

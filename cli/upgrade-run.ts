@@ -5,6 +5,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { listRuns, type RunRecord, readOperations, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import { followFork } from '../plan/follow-fork.ts';
+import { parsePath } from '../plan/paths.ts';
+import { digestPlan } from '../plan/plan-digest.ts';
 import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
 import { problemsOfUpgrade, type RunSoFar } from '../plan/upgrade.ts';
 import {
@@ -52,7 +55,7 @@ export async function planUpgrade(
   store: Store,
   run: string,
   file: string,
-  { plan, planDigest, source, imports, given, lineOf }: LoadedPlan,
+  { plan: inFile, planDigest, source, imports, given, lineOf }: LoadedPlan,
   who: OperateMessage,
 ): Promise<Upgrade | null> {
   const record = await readRun(store, run);
@@ -60,10 +63,13 @@ export async function planUpgrade(
     throw new CommandError(`--upgrade: there is no run "${run}" in ${store.url}.`, exitCodes.usage);
   }
   const { header } = record;
-  if (isOf(header, planDigest) && header.fork === undefined) return null;
+  if (isOf(header, planDigest)) return null;
   const before = await readPlan(store, header.planDigest);
-  const problem = await problemOfRun(store, record, before, plan);
+  const problem = await problemOfRun(store, record, before, inFile);
   if (problem !== null) throw new CommandError(`--upgrade: ${problem}`, exitCodes.input);
+  const fork = header.fork === undefined ? null : await planOfFork(store, record, before!, inFile);
+  if (fork !== null && fork.edit.was === fork.edit.is) return null;
+  const plan = fork?.plan ?? inFile;
   const records = await readStepRecords(store, run);
   const problems = problemsOfUpgrade(before!.root, plan.root, soFarOf(records));
   if (problems.length > 0) {
@@ -82,21 +88,32 @@ export async function planUpgrade(
   }
   const changes = planDiff(before!, plan, changesMax, lineOf);
   const all = [...new Set([...(header.given ?? Object.keys(header.params)), ...given])];
-  const facts: RunFile = { file, source, params: plan.params, given: all, ...(imports && { imports }) };
+  const facts: RunFile = {
+    file,
+    source,
+    params: plan.params,
+    given: all,
+    ...(imports && { imports }),
+    ...(fork && { edit: fork.edit }),
+  };
   const fits = Buffer.byteLength(canonicalJson(plan.root)) <= scopeBytesMax;
   await store.putObject(Buffer.from(canonicalJson(plan)));
   const recorded = recordedIn(records);
-  const message = { ...who, planDigest, file: facts, changes, recorded, ...(fits ? { scope: plan.root } : {}) };
+  const message = {
+    ...who,
+    planDigest: digestPlan(plan),
+    file: facts,
+    changes,
+    recorded,
+    ...(fits ? { scope: plan.root } : {}),
+  };
   return { header, before: before!, message };
 }
 
 async function problemOfRun(store: Store, { header, state }: RunRecord, before: Plan | null, plan: Plan) {
-  const { run, fork } = header;
+  const { run } = header;
   const anew = 'A new run reuses what is unchanged.';
   if (isFinal(state.state)) return `the run ${run} is ${state.state}, and has no future to change. ${anew}`;
-  if (fork !== undefined) {
-    return `the run ${run} is a fork of ${fork.run}, whose plan is in no file. Fork again, with -p: ${ownCommand('fork', run, '--from', 'STEP')}`;
-  }
   if (before === null) return `the plan ${header.planDigest} of the run ${run} is not in ${store.url}.`;
   if (before.pipeline !== plan.pipeline) {
     return `the run ${run} is one of the pipeline "${before.pipeline}", and the file's is named "${plan.pipeline}" now. ${anew}`;
@@ -105,6 +122,23 @@ async function problemOfRun(store: Store, { header, state }: RunRecord, before: 
     return `the seed changed (${before.seed} -> ${plan.seed}), and with it every step of the run ${run}. ${anew}`;
   }
   return null;
+}
+
+/** What the fork follows then, and the plans of its file before and after. */
+async function planOfFork(store: Store, { header, state }: RunRecord, before: Plan, inFile: Plan) {
+  const { run, fork, forkPlans } = header;
+  const was = state.upgrades?.at(-1)?.edit?.is ?? forkPlans?.file;
+  const planWas = was === undefined ? null : await readPlan(store, was);
+  if (forkPlans === undefined || planWas === null) {
+    throw new CommandError(
+      `--upgrade: the fork ${run} was begun by an earlier release, which did not record what its plan was put together from. Fork again: ${ownCommand('fork', run, '--from', fork!.from)}`,
+      exitCodes.input,
+    );
+  }
+  const place = { from: parsePath(fork!.from)!, salt: forkPlans.salt };
+  const root = followFork(before.root, { was: planWas.root, is: inFile.root }, place);
+  await store.putObject(Buffer.from(canonicalJson(inFile)));
+  return { plan: { ...inFile, root }, edit: { was: was!, is: digestPlan(inFile) } };
 }
 
 /** By the record, which also knows what ran under an engine that has forgotten the run. */

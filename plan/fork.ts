@@ -1,5 +1,6 @@
 /** The plan of a fork: everything before a step as an earlier run planned it, the step and what depends on it anew. */
 
+import { bodyOfRound } from './loop-body.ts';
 import type { PathPart } from './paths.ts';
 import { innerScope, isLegName, stepsOf } from './paths.ts';
 import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
@@ -71,7 +72,8 @@ function forkInside(
     return forkLoop(before, now, Number(leg), rest, salt);
   }
   if (before.type === 'fan-out' && now.type === 'fan-out' && leg !== null) {
-    return { ...before, forked: { leg, scope: forkScope(before.scope, now.scope, rest, salt) } };
+    const was = before.forked?.leg === leg ? before.forked.scope : before.scope;
+    return { ...before, forked: { leg, scope: forkScope(was, now.scope, rest, salt) } };
   }
   const [inner, outer] = [innerScope(now), innerScope(before)];
   if (inner === null || outer === null) throw new Error(`Internal error: ${now.id} has no steps inside.`);
@@ -87,11 +89,14 @@ function forkLoop(
   salt: string,
 ): RepeatStep {
   const body = bodyOf(now);
+  // The earlier run may have been a fork itself, or have followed a changed file.
+  const stay = before.bodies?.filter(({ from }) => from < index) ?? [];
   return {
     ...before,
     max: now.max,
     bodies: [
-      { ...body, from: index, scope: forkScope(before.scope, now.scope, rest, salt) },
+      ...stay,
+      { ...body, from: index, scope: forkScope(bodyOfRound(before, index).scope, now.scope, rest, salt) },
       { ...body, from: index + 1, scope: freshScope(now.scope, salt) },
     ],
   };
@@ -109,12 +114,12 @@ function bodyOf({ scope, next, until, plateau, budgetMs, gain, endWhenEmpty }: R
   };
 }
 
-function freshScope(scope: PlannedScope, salt: string): PlannedScope {
+export function freshScope(scope: PlannedScope, salt: string): PlannedScope {
   const fresh = (steps: readonly PlannedStep[]) => steps.map((step) => freshStep(step, salt));
   return { ...scope, steps: fresh(scope.steps), ...(scope.finally && { finally: fresh(scope.finally) }) };
 }
 
-function freshStep(step: PlannedStep, salt: string): PlannedStep {
+export function freshStep(step: PlannedStep, salt: string): PlannedStep {
   const inner = innerScope(step);
   if (inner !== null) return { ...step, scope: freshScope(inner, salt) } as PlannedStep;
   return { ...step, fresh: salt } as PlannedStep;

@@ -396,6 +396,15 @@ export interface RunHeader {
     readonly from: string;
     readonly params: { readonly [name: string]: Json };
   };
+  /** Of a fork: from what its plan was put together. Absent in those of earlier releases. */
+  readonly forkPlans?: {
+    /** Digest of the plan that the earlier run followed. */
+    readonly before: string;
+    /** Of the file's, with the params of the fork. */
+    readonly file: string;
+    /** What marks the steps that run anew. */
+    readonly salt: string;
+  };
   readonly createdAt: string;
 }
 
@@ -422,13 +431,19 @@ export interface RunState {
 }
 
 /** What a header says of the file that a run belongs to. */
-export type RunFile = Pick<RunHeader, 'file' | 'source' | 'imports' | 'params' | 'given'>;
+export interface RunFile extends Pick<RunHeader, 'file' | 'source' | 'imports' | 'params' | 'given'> {
+  /** Of a fork, whose plan is in no file: digests of the file's plans whose differences it follows. */
+  readonly edit?: { readonly was: string; readonly is: string };
+}
 
 /** A change of the plan while the run went on. */
 export interface PlanUpgrade extends RunFile {
   /** Of its operation. */
   readonly at: string;
-  /** Digests of the plan that the run followed before, of the one that it follows since, and of the changed file's. */
+  /**
+   * Digests of the plan that the run followed before, of the one that it follows since, and of the changed file's (of a fork:
+   * of its own with what changed in the file).
+   */
   readonly before: string;
   readonly plan: string;
   readonly filePlan: string;

@@ -83,7 +83,7 @@ export function upgradedScope(
     const next = { ...was, max, needs, ...(perBatch === undefined ? {} : { perBatch }) };
     const first = from[is.id];
     if (first === undefined || !changesRounds(was, is)) return next;
-    return { ...next, bodies: [...(was.bodies ?? []), { ...ownBody(is), from: first }] };
+    return { ...next, bodies: [...(was.bodies ?? []), ...bodiesFrom(is, first)] };
   };
   const atEnd = after.finally?.map(follow);
   return { ...after, steps: after.steps.map(follow), ...(atEnd === undefined ? {} : { finally: atEnd }) };
@@ -111,16 +111,21 @@ export function changedSteps(before: PlannedScope, after: PlannedScope): string[
 const stepOf = (scope: PlannedScope, id: string): PlannedStep | undefined =>
   stepsOf(scope).find((step) => step.id === id);
 
-const changesRounds = (was: RepeatStep, is: RepeatStep): boolean =>
-  !same(bodyOfRound(was, Number.POSITIVE_INFINITY), ownBody(is), ['from']);
+const changesRounds = (was: RepeatStep, is: RepeatStep): boolean => !same(newestBody(was), newestBody(is), ['from']);
 
-const ownBody = (step: RepeatStep): LoopBody => bodyOfRound({ ...step, bodies: undefined }, 1);
+const newestBody = (step: RepeatStep): LoopBody => bodyOfRound(step, Number.POSITIVE_INFINITY);
+
+/** What a loop does from a round on. The plan of a file has one body for all; that of a fork has others behind. */
+const bodiesFrom = (step: RepeatStep, first: number): LoopBody[] => [
+  { ...bodyOfRound(step, first), from: first },
+  ...(step.bodies?.filter(({ from }) => from > first) ?? []),
+];
 
 /** A loop as its newest body has it: what a file says knows nothing of rounds before. */
 function presentOf(step: PlannedStep): object {
   if (step.type !== 'repeat') return step;
   const { bodies: _, ...plain } = step;
-  const { from: __, ...body } = bodyOfRound(step, Number.POSITIVE_INFINITY);
+  const { from: __, ...body } = newestBody(step);
   return { ...plain, ...body };
 }
 

@@ -51,3 +51,11 @@ test('a long list of differences is cut, and says how many are left', () => {
     'and 17 more differences',
   ]);
 });
+
+test('a step that was added or removed is one difference', () => {
+  const [a, b, c] = [step('a', { epochs: 1 }), step('b', { epochs: 1 }), step('c', { focal: { gamma: 2 } })];
+  expect(planDiff(plan([a, b]), plan([a, c]), 12, (place) => (place === 'steps.c' ? 7 : undefined))).toEqual([
+    'steps.b: removed, was train',
+    'steps.c: added, train (line 7)',
+  ]);
+});

@@ -2,11 +2,15 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
-import { readOperations, readRun } from '../../artifacts/run-record.ts';
+import { verifyRun } from '../../activities/verify-run.ts';
+import { type RunRecord, readOperations, readRun } from '../../artifacts/run-record.ts';
 import { problemOfReplay } from '../../deploy/move-runs.ts';
 import { problemOfUpgradeIn } from '../../deploy/prove-upgrade.ts';
 import type { RunningWorker } from '../../deploy/worker.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
+import { followFork } from '../../plan/follow-fork.ts';
+import { forkScope } from '../../plan/fork.ts';
+import { parsePath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../../plan/types.ts';
 import { type OperateAnswer, queueName, type UpgradeMessage, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
@@ -234,6 +238,59 @@ describe('an upgrade', () => {
     expect(ranIn('twice')).toEqual(['a 1', 'b 4', 'last 3']);
     const { upgrades = [] } = (await readRun(rig.store, 'twice'))!.state;
     expect(upgrades.map(({ before }) => before).slice(1)).toEqual(upgrades.map(({ plan }) => plan).slice(0, 1));
+  });
+
+  test('reaches the later rounds of a fork, with what it runs anew, and the whole chain of plans can be verified', async () => {
+    only = 'fork';
+    const file = (value: number, add = 0): PlannedScope => ({
+      steps: [
+        note('a', 1),
+        repeat('rounds', [note('x', cel(`carry.value + ${add}`)), slow('y', value, ['x'])], {
+          needs: ['a'],
+          max: 3,
+          carry: { value: cel('steps.a.value') },
+          next: { value: cel('steps.y.value') },
+        }),
+      ],
+    });
+    for (const round of [1, 2, 3]) released.add(`fork-of rounds[${round}].y`);
+    await (await rig.startRun('fork-of', file(1))).result();
+    const place = { from: parsePath('rounds[2].y')!, salt: 'salt' };
+    const own = forkScope(file(1), file(2), place.from, place.salt);
+    const handle = await rig.startRun('fork', own);
+    const { header: begun } = (await readRun(rig.store, 'fork'))!;
+    const digestOf = async (scope: PlannedScope) => (await messageOf(scope)).planDigest;
+    const forkPlans = { before: await digestOf(file(1)), file: await digestOf(file(2)), salt: 'salt' };
+    const fork = { run: 'fork-of', from: 'rounds[2].y', params: {} };
+    await rig.store.writeRecord('runs/fork/run.json', Buffer.from(canonicalJson({ ...begun, fork, forkPlans })));
+
+    await hasRun('fork', 'rounds[2].y 2');
+    const followed = followFork(own, { was: file(2), is: file(3, 10) }, place);
+    const edit = { was: forkPlans.file, is: await digestOf(file(3, 10)) };
+    expect(await proof('fork', followed)).toBeNull();
+    const { file: facts } = await messageOf(followed);
+    await upgrade('fork', followed, { file: { ...facts, edit } });
+    for (const round of [2, 3]) released.add(`fork rounds[${round}].y`);
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('fork')).toEqual(['rounds[2].y 2', 'rounds[3].x 12', 'rounds[3].y 3']);
+    await replays('fork');
+
+    const record = (await readRun(rig.store, 'fork'))!;
+    const plans = async (changed: RunRecord) =>
+      (await verifyRun(rig.store, changed)).checks
+        .find(({ name }) => name === 'plan')!
+        .problems.map(({ what }) => what);
+    expect(await plans(record)).toEqual([]);
+    const other = { ...record.header, forkPlans: { ...forkPlans, salt: 'other' } };
+    expect(await plans({ ...record, header: other })).toEqual([
+      expect.stringContaining('is not what follows from that of fork-of'),
+      expect.stringContaining("is not the fork's own"),
+    ]);
+    const [last] = record.state.upgrades!;
+    const upgrades = [{ ...last!, edit: { ...edit, was: forkPlans.before } }];
+    expect(await plans({ ...record, state: { ...record.state, upgrades } })).toEqual([
+      expect.stringMatching(/^the plans of the file before and after it, .* are missing, damaged or others$/),
+    ]);
   });
 
   test('is refused where its message is none, or the run is in parts', async () => {
