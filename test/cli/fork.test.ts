@@ -1,15 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
-import { createRun, writeStepRecord } from '../../artifacts/run-record.ts';
+import { createRun, readRun, writeStepRecord } from '../../artifacts/run-record.ts';
 import { runFork } from '../../cli/fork.ts';
 import { loadForRun } from '../../cli/load-for-run.ts';
 import { readRunView } from '../../cli/run-view.ts';
 import { loadSettings } from '../../cli/settings.ts';
 import { statusText } from '../../cli/status.ts';
+import { planUpgrade } from '../../cli/upgrade-run.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
+import { forkScope } from '../../plan/fork.ts';
 import { digestPlan } from '../../plan/plan-digest.ts';
 import { compileText, dedent } from '../plan/compile-text.ts';
 import { captureOutput } from './capture.ts';
@@ -85,4 +87,28 @@ test('status tells where a fork comes from, and going on with one takes its own 
   await expect(loadForRun(settings(), 'gone.yaml', ['epochs=3'], 'child')).rejects.toThrow(
     /child is a fork of origin.*-p has no place here/,
   );
+});
+
+test('a fork that is to follow its file takes what was changed in the file, and must know what it was put together from', async () => {
+  const store = await openFolderStore(join(folder, '.hardcase', 'store'));
+  const file = join(folder, 'forked.yaml');
+  const { header } = (await readRun(store, 'child'))!;
+  const plan = compileText(yaml).plan!;
+  const own = { ...plan, root: forkScope(plan.root, plan.root, [{ id: 'model', leg: null }], 'salt') };
+  const planDigest = await store.putObject(Buffer.from(canonicalJson(own)));
+  const upgrade = async (text: string, run: string) => {
+    writeFileSync(file, dedent(text));
+    const loaded = (await loadForRun(settings(), file, [], run, { asInFile: true }))!;
+    return planUpgrade(store, run, file, loaded, { by: 'ada' });
+  };
+  await createRun(store, { ...header, run: 'older', planDigest });
+  await expect(upgrade(yaml, 'older')).rejects.toThrow(
+    /^--upgrade: the fork older was begun by an earlier release, .* Fork again: .* fork older --from model$/,
+  );
+  const forkPlans = { before: header.planDigest, file: header.planDigest, salt: 'salt' };
+  await createRun(store, { ...header, run: 'known', planDigest, forkPlans });
+  expect(await upgrade(yaml, 'known')).toBeNull();
+  const { message } = (await upgrade(yaml.replace('repeat: { max: 2', 'repeat: { max: 3'), 'known'))!;
+  expect(message.changes).toEqual(['steps.loop.max: 2 -> 3 (line 6)']);
+  expect(message.file.edit).toMatchObject({ was: header.planDigest });
 });
