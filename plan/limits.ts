@@ -19,6 +19,10 @@ export const roundsMax = 10_000;
 export const roundsInline = 20;
 export const roundsPerBatch = 100;
 
+/** Activities of steps, and those that keep the run's record, that one workflow has under way: below 500 together, as Temporal advises. */
+export const stepCallsAtOnce = 400;
+export const recordCallsAtOnce = 90;
+
 /** Trials of a capacity search that Temporal is asked for at once: a few workers keep the others waiting anyway. */
 export const trialsAtOnce = 100;
 /** From so many events on a search begins nothing any more, and goes on in a new history once the rest has ended. */

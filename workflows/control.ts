@@ -13,10 +13,12 @@ import type { AppendedBatches, OpenedGate } from '../activities/review-labels.ts
 import type { StepChange } from '../activities/run-control.ts';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
+import { recordCallsAtOnce } from '../plan/limits.ts';
 import type { RoundResult } from '../plan/round-end.ts';
 import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
 import { type GroupTicket, queueName } from './messages.ts';
 import type { LiveState, QueuedBatch, Values } from './scope-messages.ts';
+import { Window } from './window.ts';
 
 /** Activities for the interpreter's own use, by name. */
 export interface ControlActivities {
@@ -72,14 +74,24 @@ const options: ActivityOptions = {
   retry: { initialInterval: 1_000, backoffCoefficient: 2, maximumInterval: 30_000 },
 };
 
+// Of this workflow: each has modules of its own.
+const calls = new Window(recordCallsAtOnce);
+
 export async function control<Name extends keyof ControlActivities>(
   name: Name,
   request: Parameters<ControlActivities[Name]>[0],
 ): Promise<Awaited<ReturnType<ControlActivities[Name]>>> {
-  return scheduleActivity<Awaited<ReturnType<ControlActivities[Name]>>>(name, [request], {
-    ...options,
-    taskQueue: siblingQueue('cpu'),
-  });
+  const room = calls.room();
+  if (room !== null) await room;
+  calls.enter();
+  try {
+    return await scheduleActivity<Awaited<ReturnType<ControlActivities[Name]>>>(name, [request], {
+      ...options,
+      taskQueue: siblingQueue('cpu'),
+    });
+  } finally {
+    calls.leave();
+  }
 }
 
 /** A queue of the same prefix as the workflow's own: `hardcase-workflows` and `cpu` give `hardcase-cpu`. */

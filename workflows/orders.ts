@@ -8,9 +8,11 @@ import {
   isCancellation,
   setHandler,
 } from '@temporalio/workflow';
+import { stepCallsAtOnce } from '../plan/limits.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { type OrdersMessage, ordersSignal, unattendedSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
+import { Window } from './window.ts';
 
 /** Thrown in place of running a step that people do not want. */
 export class StepSkipped extends Error {
@@ -28,6 +30,7 @@ export class Orders {
   readonly #attempts = new Map<string, CancellationScope>();
   /** Activities under way: a pause "now" ends them, and they begin again afterwards. */
   readonly #calls = new Set<CancellationScope>();
+  readonly #window = new Window(stepCallsAtOnce);
 
   /** Steps of the scope that have begun, and that have ended. */
   readonly #begun = new Set<string>();
@@ -100,14 +103,22 @@ export class Orders {
     const refuse = () => {
       if (path !== null) this.refuse(path);
     };
+    const isStopped = () => this.paused && this.#standing.pause?.now === true;
+    const isSkipped = () => path !== null && this.whyNot(path) !== undefined;
     const pauseIsOver = async () => {
       await stopped();
-      await condition(() => !this.paused || (path !== null && this.whyNot(path) !== undefined));
+      await condition(() => !this.paused || isSkipped());
     };
     for (;;) {
-      if (this.paused && this.#standing.pause?.now) await pauseIsOver();
+      if (isStopped()) await pauseIsOver();
+      const room = this.#window.room(isSkipped);
+      if (room !== null) {
+        await room;
+        if (isStopped()) continue;
+      }
       refuse();
       const scope = new CancellationScope();
+      this.#window.enter();
       this.#calls.add(scope);
       if (path !== null) this.#attempts.set(path, scope);
       try {
@@ -116,6 +127,7 @@ export class Orders {
         const isOrdered = isCancellation(error) && scope.consideredCancelled;
         if (!isOrdered || CancellationScope.current().consideredCancelled) throw error;
       } finally {
+        this.#window.leave();
         this.#calls.delete(scope);
         if (path !== null) this.#attempts.delete(path);
       }

@@ -30,6 +30,20 @@ test('steps side by side take as long as the longest, and days pass at once', as
   expect(Date.now() - began).toBeLessThan(20_000);
 });
 
+test('a workflow has a window of activities under way, and a step begins as soon as another has ended', async () => {
+  const steps = Array.from({ length: 402 }, (_, i) => activity(`s${i + 1}`, 'train', { needs: ['first'] }));
+  const mocks = Object.fromEntries(steps.map(({ id }, i) => [id, { takesMs: (i === 7 ? 1 : 10) * hour }]));
+  const ended = await run(
+    { steps: [activity('first', 'train'), ...steps] },
+    { ...mocks, s401: { takesMs: 2 * hour }, s402: { takesMs: hour } },
+  );
+  // s401 takes the place of s8, and s402 that of s401.
+  expect(ended).toMatchObject({ state: 'done', tookMs: 10 * hour });
+  const begun = new Map(ended.steps.map(({ path, startedMs }) => [path, startedMs / hour]));
+  expect(steps.slice(0, 400).filter(({ id }) => begun.get(id) !== 0)).toEqual([]);
+  expect([begun.get('s401'), begun.get('s402')]).toEqual([1, 3]);
+});
+
 test('rounds are children that hand their values on, and artifacts are known by what made them', async () => {
   const train = activity('train', 'train', { with: { init: cel('carry.model') } });
   const loop = repeat('loop', [train], {

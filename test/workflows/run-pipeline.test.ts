@@ -102,6 +102,20 @@ describe('a scope', () => {
     expect((await rig.step('skips', 'reader'))?.error).toBe('It reads steps.off, which is not there.');
     expect((await rig.step('skips', 'guarded'))?.outputs?.value).toBe(4);
   });
+
+  test('asks for a window of records at a time, however many steps end at once', async () => {
+    const steps = Array.from({ length: 120 }, (_, i) => activity(`s${i + 1}`, 'note', { when: 'false' }));
+    const handle = await rig.startRun('many-skipped', { steps });
+    await handle.result();
+    expect((await rig.states('many-skipped')).filter((state) => state.endsWith('skipped'))).toHaveLength(120);
+    let open = 0;
+    const numbers = ((await handle.fetchHistory()).events ?? []).map((event) => {
+      if (event.activityTaskScheduledEventAttributes) open++;
+      if (event.activityTaskCompletedEventAttributes) open--;
+      return open;
+    });
+    expect(Math.max(...numbers)).toBe(90);
+  });
 });
 
 test('a scope that is too large to be sent is fetched from the store', async () => {
