@@ -1,12 +1,11 @@
 /** `hardcase dataset check|convert|stats`: looks at a dataset folder, or writes it in another format. */
 
-import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type DatasetStats, datasetStats, type Quantiles } from '../detection/dataset-stats.ts';
 import { DATASET_FORMATS, readDataset, UnknownFormatError, writeDataset } from '../detection/formats/index.ts';
 import type { Coercion, DatasetFormat, Problem, ReadDataset } from '../detection/formats/types.ts';
 import { FolderFiles, problemLine, refuseProblems, shown, showWarnings } from './dataset-folder.ts';
+import { expectNewFolder, makeFolder } from './new-folder.ts';
 import { CommandError, type ExitCode, exitCodes, print, printJson, table } from './output.ts';
 
 export interface DatasetOptions {
@@ -62,13 +61,7 @@ export async function runDatasetConvert(path: string, options: ConvertOptions): 
   if (onInvalid !== 'error' && onInvalid !== 'drop') {
     throw new CommandError(`--on-invalid is "${onInvalid}", expected error or drop.`, exitCodes.usage);
   }
-  const occupied = await readdir(out).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? [] : null));
-  if (occupied === null || occupied.length > 0) {
-    throw new CommandError(
-      `${out} ${occupied === null ? 'is no folder' : 'is not empty'}. Name a new folder, so that nothing is overwritten.`,
-      exitCodes.usage,
-    );
-  }
+  await expectNewFolder(out);
   const { dataset } = await read(path, options, { whole: false });
   if (onInvalid === 'error') {
     refuseProblems(
@@ -81,20 +74,10 @@ export async function runDatasetConvert(path: string, options: ConvertOptions): 
   const written = writeDataset(dataset, to);
   const coercions = [...dataset.coercions, ...written.coercions];
 
-  // a folder beside the target that is renamed when it is whole
-  const target = resolve(out);
-  const temporary = join(dirname(target), `.hardcase-convert-${randomUUID()}`);
-  try {
-    for (const { name, text } of written.files) await writeInto(join(temporary, name), (file) => writeFile(file, text));
-    for (const { from, to: name } of written.images) {
-      await writeInto(join(temporary, name), (file) => copyFile(join(path, from), file));
-    }
-    await mkdir(temporary, { recursive: true });
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await makeFolder(out, async (folder) => {
+    for (const { name, text } of written.files) await folder.put(name, text);
+    for (const { from, to: name } of written.images) await folder.copy(name, join(path, from));
+  });
 
   const dropped = onInvalid === 'drop' ? dataset.problems.filter(({ severity }) => severity === 'error') : [];
   if (options.json) {
@@ -170,11 +153,6 @@ function findDuplicates(dataset: ReadDataset, digests: ReadonlyMap<string, strin
         message: `Same bytes as ${names}. ${isAcross ? 'An image in two splits spoils the test: keep one.' : 'Keep one.'}`,
       };
     });
-}
-
-async function writeInto(file: string, write: (file: string) => Promise<void>): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  await write(file);
 }
 
 function isFormat(word: string): word is DatasetFormat {

@@ -1,9 +1,6 @@
 /** `hardcase labels log|diff|blame|merge|export`: the versions of labels, and who changed what. */
 
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
 import colours from 'picocolors';
 import { loadDataset, loadLabels, readBytes, saveDataset } from '../artifacts/codecs.ts';
 import { correctionsOf, keepVersion, type LabelVersion, listVersions } from '../artifacts/label-versions.ts';
@@ -14,6 +11,7 @@ import { diffLabels, type LabelDifference, mergeLabels } from '../detection/labe
 import type { Annotation, Box, Labels } from '../detection/types.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
+import { expectNewFolder, makeFolder } from './new-folder.ts';
 import {
   CommandError,
   type ExitCode,
@@ -305,36 +303,19 @@ export async function runLabelsExport(
   if (!(DATASET_FORMATS as readonly string[]).includes(format)) {
     throw new CommandError(`--format is "${format}", expected ${DATASET_FORMATS.join(', ')}.`, exitCodes.usage);
   }
-  const occupied = await readdir(out).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? [] : null));
-  if (occupied === null || occupied.length > 0) {
-    throw new CommandError(
-      `${out} ${occupied === null ? 'is no folder' : 'is not empty'}. Name a new folder, so that nothing is overwritten.`,
-      exitCodes.usage,
-    );
-  }
+  await expectNewFolder(out);
   const store = await openExistingStore(settings);
   const version = await findVersion(store, name);
   const { categories, images } = await loadDataset(store, version.dataset);
   const { annotations } = await labelsOf(store, version.labels);
   const written = writeDataset({ categories, images, annotations }, format as DatasetFormat);
   const digests = new Map(images.map(({ fileName, digest }) => [fileName, digest]));
-  // A folder beside the target that is renamed when it is whole.
-  const target = resolve(out);
-  const temporary = join(dirname(target), `.hardcase-labels-${randomUUID()}`);
-  const put = async (file: string, content: Uint8Array | string): Promise<void> => {
-    await mkdir(dirname(join(temporary, file)), { recursive: true });
-    await writeFile(join(temporary, file), content);
-  };
-  try {
-    await mkdir(temporary, { recursive: true });
-    for (const { name: file, text } of written.files) await put(file, text);
-    for (const { from, to } of written.images)
-      await put(to, await readBytes(store, `image ${from}`, digests.get(from)!));
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await makeFolder(out, async (folder) => {
+    for (const { name: file, text } of written.files) await folder.put(file, text);
+    for (const { from, to } of written.images) {
+      await folder.put(to, await readBytes(store, `image ${from}`, digests.get(from)!));
+    }
+  });
   if (options.json) {
     printJson({
       version: version.labels,

@@ -1,9 +1,8 @@
 /** `hardcase review export|import`: a gate's candidates as files for an annotation tool, and the corrected files as decisions. */
 
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { loadDataset, readBytes } from '../artifacts/codecs.ts';
 import { readGate } from '../artifacts/gate-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -17,6 +16,7 @@ import { problemOfOpinion } from '../detection/verdicts.ts';
 import { type GateView, readGateView } from '../review/gate-view.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
+import { expectNewFolder, makeFolder } from './new-folder.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand, print, printJson } from './output.ts';
 import type { Settings } from './settings.ts';
 
@@ -44,13 +44,7 @@ export async function runReviewExport(
   if (!isFormat(format)) {
     throw new CommandError(`--format is "${format}", expected ${formats.join(', ')}.`, exitCodes.usage);
   }
-  const occupied = await readdir(out).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? [] : null));
-  if (occupied === null || occupied.length > 0) {
-    throw new CommandError(
-      `${out} ${occupied === null ? 'is no folder' : 'is not empty'}. Name a new folder, so that nothing is overwritten.`,
-      exitCodes.usage,
-    );
-  }
+  await expectNewFolder(out);
   const store = await openExistingStore(settings);
   const { run } = (await findRun(store, runName)).header;
   const { asked, view } = await gateOf(store, run, gatePath);
@@ -67,25 +61,13 @@ export async function runReviewExport(
           },
         ]
       : [{ name: fileOf[format], text: textOf(format, images, categories, `${run} ${gatePath}`) }];
-  // A folder beside the target that is renamed when it is whole.
-  const target = resolve(out);
-  const temporary = join(dirname(target), `.hardcase-review-${randomUUID()}`);
-  const put = async (name: string, content: Uint8Array | string): Promise<void> => {
-    await mkdir(dirname(join(temporary, name)), { recursive: true });
-    await writeFile(join(temporary, name), content);
-  };
   const digests = new Map(asked.images.map(({ fileName, digest }) => [fileName, digest]));
-  try {
-    await mkdir(temporary, { recursive: true });
-    for (const { name, text } of files) await put(name, text);
+  await makeFolder(out, async (folder) => {
+    for (const { name, text } of files) await folder.put(name, text);
     for (const { fileName } of images) {
-      await put(`images/${fileName}`, await readBytes(store, `image ${fileName}`, digests.get(fileName)!));
+      await folder.put(`images/${fileName}`, await readBytes(store, `image ${fileName}`, digests.get(fileName)!));
     }
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  });
   const boxes = images.reduce((sum, image) => sum + image.boxes.length, 0);
   if (options.json) printJson({ run, gate: gatePath, format, out, images: images.length, boxes, leftOut });
   else {

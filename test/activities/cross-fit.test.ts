@@ -1,8 +1,7 @@
 /** Folds: what a training leaves out, and mining with models that have not seen the image. */
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { mine } from '../../activities/mine.ts';
-import { enterTfProcess } from '../../activities/tf-process.ts';
 import { selectedImages } from '../../activities/training-images.ts';
 import { loadJson, saveJson, saveModel } from '../../artifacts/codecs.ts';
 import { recordDetections } from '../../artifacts/stored-detections.ts';
@@ -10,18 +9,9 @@ import { detectionsFromRows } from '../../detection/detections.ts';
 import { type Fold, foldOf, foldUnseen } from '../../detection/folds.ts';
 import type { Box, Dataset } from '../../detection/types.ts';
 import { modelThatSees, storeDataset } from './hand-made.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { rigOfEachTest, stepContext } from './step-rig.ts';
 
-let rig: StepRig;
-
-beforeEach(async () => {
-  enterTfProcess();
-  rig = await openRig();
-});
-
-afterEach(async () => {
-  await rig.close();
-});
+const rig = rigOfEachTest();
 
 const a: Box = [10, 10, 30, 30];
 const b: Box = [50, 50, 80, 80];

@@ -1,27 +1,17 @@
 /** The table of AP, and what is compared with what, on detections made by hand. */
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Trial } from '../../activities/capacity-trial.ts';
 import { chooseTrial } from '../../activities/choose-capacity.ts';
 import { compareModels } from '../../activities/compare-models.ts';
 import { evaluate } from '../../activities/evaluate.ts';
-import { enterTfProcess } from '../../activities/tf-process.ts';
 import { loadJson, saveJson, saveLabels } from '../../artifacts/codecs.ts';
 import type { Box } from '../../detection/types.ts';
 import type { ArtifactRef } from '../../plan/types.ts';
 import { modelThatSees, storeDataset } from './hand-made.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { rigOfEachTest, stepContext } from './step-rig.ts';
 
-let rig: StepRig;
-
-beforeEach(async () => {
-  enterTfProcess();
-  rig = await openRig();
-});
-
-afterEach(async () => {
-  await rig.close();
-});
+const rig = rigOfEachTest();
 
 const a: Box = [10, 10, 30, 30];
 const b: Box = [50, 50, 80, 80];

@@ -1,25 +1,14 @@
 /** Mining with detections made by hand: they are found in the store, so no network runs. */
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { detect } from '../../activities/detect.ts';
 import { mine } from '../../activities/mine.ts';
-import { enterTfProcess } from '../../activities/tf-process.ts';
 import { loadDetections, loadJson, saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import type { Box } from '../../detection/types.ts';
 import { modelThatSees, storeDataset } from './hand-made.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { rigOfEachTest, stepContext } from './step-rig.ts';
 
-let rig: StepRig;
-
-beforeEach(async () => {
-  // Nothing here needs TensorFlow, so nothing needs a process of its own.
-  enterTfProcess();
-  rig = await openRig();
-});
-
-afterEach(async () => {
-  await rig.close();
-});
+const rig = rigOfEachTest();
 
 const a: Box = [10, 10, 30, 30];
 const b: Box = [50, 50, 80, 80];

@@ -1,22 +1,12 @@
 /** The gate between an old model and a new one, with detections made by hand. */
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { judgePromotion, promote } from '../../activities/promote.ts';
-import { enterTfProcess } from '../../activities/tf-process.ts';
 import type { Box } from '../../detection/types.ts';
 import { type HandMadeImage, modelThatSees, storeDataset } from './hand-made.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { rigOfEachTest, stepContext } from './step-rig.ts';
 
-let rig: StepRig;
-
-beforeEach(async () => {
-  enterTfProcess();
-  rig = await openRig();
-});
-
-afterEach(async () => {
-  await rig.close();
-});
+const rig = rigOfEachTest();
 
 const a: Box = [10, 10, 30, 30];
 const b: Box = [50, 50, 80, 80];

@@ -4,8 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { afterEach, beforeEach } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { describeCpu } from '../../activities/environment.ts';
+import { enterTfProcess } from '../../activities/tf-process.ts';
 import { saveDataset } from '../../artifacts/codecs.ts';
 import { openStore } from '../../artifacts/open-store.ts';
 import type { Store } from '../../artifacts/store.ts';
@@ -23,6 +25,21 @@ export async function openRig(): Promise<StepRig> {
   const folder = await mkdtemp(join(tmpdir(), 'hardcase-test-'));
   const store = await openStore(join(folder, 'store'));
   return { folder, store, close: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** A new store for each test of the file, whose steps find detections there, and so need no process with TensorFlow. */
+export function rigOfEachTest(): Pick<StepRig, 'store'> {
+  let rig: StepRig;
+  beforeEach(async () => {
+    enterTfProcess();
+    rig = await openRig();
+  });
+  afterEach(() => rig.close());
+  return {
+    get store() {
+      return rig.store;
+    },
+  };
 }
 
 export const testEnvironment: RunEnvironment = {

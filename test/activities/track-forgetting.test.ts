@@ -1,23 +1,13 @@
 /** The ledger of what a chain of models found, with detections made by hand. */
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { enterTfProcess } from '../../activities/tf-process.ts';
+import { expect, test } from 'vitest';
 import { trackForgetting } from '../../activities/track-forgetting.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
 import type { Box } from '../../detection/types.ts';
 import { modelThatSees, storeDataset } from './hand-made.ts';
-import { openRig, type StepRig, stepContext } from './step-rig.ts';
+import { rigOfEachTest, stepContext } from './step-rig.ts';
 
-let rig: StepRig;
-
-beforeEach(async () => {
-  enterTfProcess();
-  rig = await openRig();
-});
-
-afterEach(async () => {
-  await rig.close();
-});
+const rig = rigOfEachTest();
 
 const a: Box = [10, 10, 30, 30];
 const b: Box = [50, 50, 80, 80];

@@ -1,31 +1,13 @@
 /** Open runs of another build go on with this one where their histories replay. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
 import { buildOf, moveOpenRuns } from '../../deploy/move-runs.ts';
-import { changedBundle } from '../changed-bundle.ts';
-import { eventually, installRuntimeOnce, openRig, type Rig } from '../rig.ts';
+import { presentAndNextBundle } from '../changed-bundle.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity } from '../small-plans.ts';
-import { bundleWorkflows } from '../workflow-bundle.ts';
 
-let folder: string;
-let bundlePath: string;
-let changedPath: string;
-
-beforeAll(async () => {
-  installRuntimeOnce();
-  folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
-  bundlePath = await bundleWorkflows(folder);
-  // As if a run's first activity had another name in the next release.
-  changedPath = changedBundle(bundlePath, 'open-run', 'begin-run');
-});
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const bundles = presentAndNextBundle();
 
 describe('an open run of another build', () => {
   let rig: Rig;
@@ -49,15 +31,15 @@ describe('an open run of another build', () => {
     await createRun(rig.store, { ...(await readRun(rig.store, 'open'))!.header, run: 'gone' });
     await writeRunState(rig.store, 'gone', { build: begun });
 
-    const changed = await buildOf(changedPath);
-    expect(await moveOpenRuns(rig.client, rig.store, changedPath, changed)).toMatchObject([
+    const changed = await buildOf(bundles.changedPath);
+    expect(await moveOpenRuns(rig.client, rig.store, bundles.changedPath, changed)).toMatchObject([
       { run: 'open', build: begun, why: expect.stringContaining('begin-run') },
     ]);
     expect((await readRun(rig.store, 'open'))?.state.build).toEqual(begun);
 
-    const own = await buildOf(bundlePath);
+    const own = await buildOf(bundles.bundlePath);
     expect(own.id).not.toBe(changed.id);
-    expect(await moveOpenRuns(rig.client, rig.store, bundlePath, own)).toEqual([]);
+    expect(await moveOpenRuns(rig.client, rig.store, bundles.bundlePath, own)).toEqual([]);
     expect((await readRun(rig.store, 'open'))?.state.build).toEqual(own);
     expect(await readNotices(rig.store, 'open')).toEqual([
       expect.stringMatching(/^The run was begun by hardcase 0\.0\.9 \(build aaaaaaaaaaaa\) and goes on with hardcase /),

@@ -1,30 +1,11 @@
 /** Recorded histories still replay, so that open runs of an earlier build go on; and a change that breaks them is found. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { problemOfReplay } from '../../deploy/move-runs.ts';
-import { changedBundle } from '../changed-bundle.ts';
-import { installRuntimeOnce } from '../rig.ts';
-import { bundleWorkflows } from '../workflow-bundle.ts';
+import { presentAndNextBundle } from '../changed-bundle.ts';
 import { readHistories, shippedPlans } from './recorded-histories.ts';
 
-let folder: string;
-let bundlePath: string;
-let changedPath: string;
-
-beforeAll(async () => {
-  installRuntimeOnce();
-  folder = mkdtempSync(join(tmpdir(), 'hardcase-replay-'));
-  bundlePath = await bundleWorkflows(folder);
-  // As if a run's first activity had another name in the next release.
-  changedPath = changedBundle(bundlePath, 'open-run', 'begin-run');
-});
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const bundles = presentAndNextBundle();
 
 describe('recorded histories', () => {
   const recorded = readHistories();
@@ -37,11 +18,11 @@ describe('recorded histories', () => {
   // If the change of the workflows is meant, and no release has runs like these: record them anew, as recorded-histories.ts
   // says. If one has, the old way must stay beside the new one (`patched` of @temporalio/workflow).
   test.each(recorded)('of $name replay', async ({ histories }) => {
-    expect(await problemOfReplay(bundlePath, histories)).toBeNull();
+    expect(await problemOfReplay(bundles.bundlePath, histories)).toBeNull();
   });
 
   test('do not replay with workflows that call another activity', async () => {
     const { histories } = recorded.find(({ name }) => name.endsWith('repeat'))!;
-    expect(await problemOfReplay(changedPath, histories)).toMatch(/^hardcase:repeat: .*begin-run/);
+    expect(await problemOfReplay(bundles.changedPath, histories)).toMatch(/^hardcase:repeat: .*begin-run/);
   });
 });
