@@ -1,7 +1,7 @@
 /** What people said to a run so far, from its record, for a root that begins again: it then refuses what contradicts that. */
 
 import { type GivenAnswer, listApprovals } from '../artifacts/approval-record.ts';
-import { type GateRecord, listGates, readBatches } from '../artifacts/gate-record.ts';
+import { batchesFrom, listGates } from '../artifacts/gate-record.ts';
 import { readStepRecord } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { markOf } from '../detection/decisions.ts';
@@ -10,11 +10,18 @@ import type { ActivityDeps } from './attempt.ts';
 /** A part of it, because Temporal refuses payloads of 2 MiB. */
 export interface DecidedPage {
   readonly batches: readonly DecidedBatch[];
+  /** With the last page, as far as there is room. */
   readonly answers: readonly { readonly gate: string; readonly given: GivenAnswer }[];
   /** Gates whose decisions have been applied; with the first page. */
   readonly closed: readonly string[];
   /** Where the next page begins; null after the last. */
-  readonly next: number | null;
+  readonly next: DecidedPlace | null;
+}
+
+/** A page begins so many decisions behind the beginning of a batch, by the key of its record; or of the list of answers. */
+export interface DecidedPlace {
+  readonly batch: string | null;
+  readonly behind: number;
 }
 
 /** Decisions of one batch in a gate's ledger, or some of them. */
@@ -28,43 +35,43 @@ export interface DecidedBatch {
 /** Of some hundred bytes each. */
 const itemsPerPage = 5_000;
 
-/** `from`: decisions and answers of the pages before. */
+/** `from`: null for the first page. Reads no more of the ledgers than the page has. */
 export async function loadDecided(
   { store }: ActivityDeps,
-  { run, from }: { run: string; from: number },
+  { run, from }: { run: string; from: DecidedPlace | null },
 ): Promise<DecidedPage> {
-  const gates = await listGates(store, run);
+  const closed = from === null ? await appliedGates(store, run) : [];
   const batches: DecidedBatch[] = [];
-  let passed = 0;
-  /** Of items that come next, those within the page. */
-  const take = <Item>(items: readonly Item[]): Item[] => {
-    const begin = Math.max(0, from - passed);
-    const end = Math.max(0, from + itemsPerPage - passed);
-    passed += items.length;
-    return items.slice(begin, end);
+  let room = itemsPerPage;
+  const page = (next: DecidedPlace | null, answers: DecidedPage['answers'] = []): DecidedPage => {
+    return { batches, answers, closed, next };
   };
-  for (const { path } of gates) {
-    const stored = (await readBatches(store, run, path)).sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (const { batch } of stored) {
-      const decisions = take(batch.decisions).map((decision) => ({
+  if (from === null || from.batch !== null) {
+    for await (const { gate, key, batch } of batchesFrom(store, run, from?.batch ?? null)) {
+      const behind = key === from?.batch ? from.behind : 0;
+      if (room === 0) return page({ batch: key, behind });
+      const decisions = batch.decisions.slice(behind, behind + room).map((decision) => ({
         candidateId: decision.candidateId,
         ...(decision.settles === true ? { settles: true as const } : {}),
         mark: markOf(decision),
       }));
-      if (decisions.length > 0) batches.push({ gate: path, batch: batch.batch, by: batch.by, decisions });
+      room -= decisions.length;
+      if (decisions.length > 0) batches.push({ gate, batch: batch.batch, by: batch.by, decisions });
+      const upTo = behind + decisions.length;
+      if (upTo < batch.decisions.length) return page({ batch: key, behind: upTo });
     }
   }
-  const given = (await listApprovals(store, run)).flatMap(({ path, given }) =>
-    given === undefined || given.via === 'timeout' ? [] : [{ gate: path, given }],
+  const behind = from?.batch === null ? from.behind : 0;
+  const given = (await listApprovals(store, run)).flatMap(({ path, given: answer }) =>
+    answer === undefined || answer.via === 'timeout' ? [] : [{ gate: path, given: answer }],
   );
-  const answers = take(given);
-  const closed = from === 0 ? await appliedGates(store, run, gates) : [];
-  return { batches, answers, closed, next: passed > from + itemsPerPage ? from + itemsPerPage : null };
+  const upTo = behind + room;
+  return page(upTo < given.length ? { batch: null, behind: upTo } : null, given.slice(behind, upTo));
 }
 
-async function appliedGates(store: Store, run: string, gates: readonly GateRecord[]): Promise<string[]> {
+async function appliedGates(store: Store, run: string): Promise<string[]> {
   const applied: string[] = [];
-  for (const { path, state } of gates) {
+  for (const { path, state } of await listGates(store, run)) {
     if (state === 'closed' && (await readStepRecord(store, run, path))?.state === 'done') applied.push(path);
   }
   return applied;

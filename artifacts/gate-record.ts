@@ -13,6 +13,9 @@ import { type ChainTip, type StoredBatch, tipOf } from './decision-chain.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
+const decisionsFolder = '/decisions/';
+const readAhead = 8;
+
 export interface GateRecord {
   /** Path of the `review-labels` step. */
   readonly path: string;
@@ -119,11 +122,35 @@ export async function readKnown(store: Store, { known }: GateRecord): Promise<re
 /** The batches of a gate as they are stored, in any order. */
 export async function readBatches(store: Store, run: string, gatePath: string): Promise<StoredBatch[]> {
   const keys = await store.listRecords(ledgerPrefix(run, gatePath));
-  const batches = await mapInParallel(keys, async (key): Promise<StoredBatch | null> => {
-    const bytes = await store.readRecord(key);
-    return bytes === null ? null : { key, bytes, batch: JSON.parse(bytes.toString()) as DecisionBatch };
-  });
+  const batches = await mapInParallel(keys, (key) => readBatch(store, key));
   return batches.filter((stored) => stored !== null);
+}
+
+async function readBatch(store: Store, key: string): Promise<StoredBatch | null> {
+  const bytes = await store.readRecord(key);
+  return bytes === null ? null : { key, bytes, batch: JSON.parse(bytes.toString()) as DecisionBatch };
+}
+
+/**
+ * The batches of all gates of a run, gate by gate, from the one with this key on, or from the first. What lies before it is
+ * not read.
+ */
+export async function* batchesFrom(
+  store: Store,
+  run: string,
+  from: string | null,
+): AsyncGenerator<{ readonly gate: string; readonly key: string; readonly batch: DecisionBatch }> {
+  const prefix = `runs/${run}/gates/`;
+  const keys = (await store.listRecords(prefix)).filter((key) => key.includes(decisionsFolder) && key >= (from ?? ''));
+  // A few ahead, because each is a request where the store is remote.
+  for (let at = 0; at < keys.length; at += readAhead) {
+    const stored = await mapInParallel(keys.slice(at, at + readAhead), (key) => readBatch(store, key));
+    for (const one of stored) {
+      if (one === null) continue;
+      const gate = one.key.slice(prefix.length, one.key.lastIndexOf(decisionsFolder));
+      yield { gate, key: one.key, batch: one.batch };
+    }
+  }
 }
 
 /** How far the ledger of a gate goes. */
@@ -132,7 +159,7 @@ export async function readTip(store: Store, run: string, gatePath: string): Prom
 }
 
 function ledgerPrefix(run: string, gatePath: string): string {
-  return `runs/${run}/gates/${gatePath}/decisions/`;
+  return `runs/${run}/gates/${gatePath}${decisionsFolder}`;
 }
 
 /** All decisions of a gate, oldest batch first. Also those that came before it opened. */

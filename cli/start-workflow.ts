@@ -50,7 +50,8 @@ export async function startWorkflow(
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
     ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),
-    ...((await hasAsked(store, header.run)) ? { decided: true as const } : {}),
+    // Gates open once the run's record is.
+    ...(record?.state.startedAt !== undefined && (await hasAsked(store, header.run)) ? { decided: true as const } : {}),
     ...(reset === undefined ? {} : { reset }),
   };
   return await temporal.client.workflow.start(header.pipeline, {

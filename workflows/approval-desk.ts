@@ -1,7 +1,6 @@
 /** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
 
 import {
-  ApplicationFailure,
   defineSignal,
   defineUpdate,
   getExternalWorkflowHandle,
@@ -14,10 +13,10 @@ import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { type Answer, completeAnswer, problemOfAnswer } from '../plan/form.ts';
 import { findStep } from '../plan/paths.ts';
-import type { ApproveStep, PlannedScope } from '../plan/types.ts';
+import type { ApproveStep } from '../plan/types.ts';
 import { approvePaths } from './approve-paths.ts';
+import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
-import type { Hindsight } from './hindsight.ts';
 import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
 import { isWithin, toLiving } from './orders.ts';
@@ -44,31 +43,26 @@ const answersPerMessage = 500;
 
 export class ApprovalDesk {
   readonly #run: string;
-  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #forms = new Map<string, Form>();
   readonly #outbox: Outbox;
   /** Messages that people sent in this history, and gates that came to their end in it. */
   moved = 0;
-  readonly #hindsight: Hindsight;
+  readonly #briefing: Briefing;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, hindsight: Hindsight) {
-    this.#hindsight = hindsight;
+  constructor(run: string, briefing: Briefing, mailbox: Mailbox, outbox: Outbox) {
+    this.#briefing = briefing;
     this.#run = run;
-    this.#scope = scope;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
   }
 
   open(): void {
-    const take = (message: AnswerMessage) => this.#take(message, 'update');
-    setHandler(answerUpdate, (message) => (this.#hindsight.complete ? take(message) : this.#takeLater(message)), {
-      validator: (message) => {
-        const problem = this.#problemOf(message);
-        if (problem !== null) throw new Error(problem);
-      },
+    this.#briefing.update(answerUpdate, {
+      refusalOf: (message) => refusalFor(this.#problemOf(message)),
+      take: (message) => this.#take(message, 'update'),
     });
-    setHandler(answerSignal, (message) => {
+    this.#briefing.signal(answerSignal, (message) => {
       const problem = this.#problemOf(message);
       if (problem === null) this.#take(message, 'signal');
       else this.#note(`An answer signal was refused. ${problem}`);
@@ -107,8 +101,7 @@ export class ApprovalDesk {
     this.#tell(path, form);
   }
 
-  planChanged(scope: PlannedScope): void {
-    this.#scope = scope;
+  planChanged(): void {
     // An answer to a gate that is not open yet, whose form is another one now, answers another question.
     for (const [path, form] of this.#forms) {
       const step = this.#stepAt(path);
@@ -165,14 +158,6 @@ export class ApprovalDesk {
     }
   }
 
-  /** Checked again by what is known then. */
-  async #takeLater(message: AnswerMessage): Promise<AnswerReceipt> {
-    await this.#hindsight.wait();
-    const problem = this.#problemOf(message);
-    if (problem !== null) throw ApplicationFailure.nonRetryable(problem);
-    return this.#take(message, 'update');
-  }
-
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {
     const form = this.#formOf(gate);
     this.moved++;
@@ -207,7 +192,7 @@ export class ApprovalDesk {
   }
 
   #stepAt(path: string): ApproveStep | null {
-    const step = findStep(this.#scope, path);
+    const step = findStep(this.#briefing.scope, path);
     return step?.type === 'approve' ? step : null;
   }
 
@@ -221,7 +206,7 @@ export class ApprovalDesk {
     if (reason !== undefined && typeof reason !== 'string') return '"reason" is no text.';
     const step = typeof gate === 'string' ? this.#stepAt(gate) : null;
     if (step === null) {
-      const known = approvePaths(this.#scope).join(', ') || 'none';
+      const known = approvePaths(this.#briefing.scope).join(', ') || 'none';
       return `The run ${this.#run} has no approve step ${JSON.stringify(gate) ?? 'without a name'}. Its approve steps: ${known}.`;
     }
     const problem = problemOfAnswer(step.form, answer);

@@ -4,7 +4,7 @@ import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporali
 import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts';
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
-import type { DecidedPage } from '../activities/load-decided.ts';
+import type { DecidedPage, DecidedPlace } from '../activities/load-decided.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
 import type { ReuseRoundsRequest } from '../activities/reuse-rounds.ts';
@@ -31,7 +31,7 @@ export interface ControlActivities {
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
   'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
   /** What people said to an earlier workflow of the run, page by page. */
-  'load-decided'(request: { run: string; from: number }): Promise<DecidedPage>;
+  'load-decided'(request: { run: string; from: DecidedPlace | null }): Promise<DecidedPage>;
   /** Null where the store has no such plan. */
   'find-plan'(request: { planDigest: string }): Promise<PlannedScope | null>;
   /** Answers the digest of the plan that the run follows from now on. */

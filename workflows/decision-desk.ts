@@ -1,7 +1,6 @@
 /** The root's desk for decisions: takes them from people, and passes them on to the workflow that waits for them. */
 
 import {
-  ApplicationFailure,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -12,7 +11,7 @@ import {
 import type { DecidedBatch } from '../activities/load-decided.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Decision } from '../detection/types.ts';
-import type { PlannedScope } from '../plan/types.ts';
+import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import {
   asksSeveral,
@@ -23,7 +22,6 @@ import {
   problemOfMessage,
   subjectOf,
 } from './decision-check.ts';
-import type { Hindsight } from './hindsight.ts';
 import type { Mailbox, Root } from './mailbox.ts';
 import {
   type DecideAnswer,
@@ -85,7 +83,6 @@ const listsShownMax = 100;
 
 export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 'gateClosing'> {
   readonly #run: string;
-  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #gates = new Map<string, Gate>();
   readonly #refused: RefusedDecision[] = [];
@@ -95,27 +92,21 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   readonly #early: QueuedBatch[] = [];
   /** Messages that people sent in this history, and reports of the ledger. */
   moved = 0;
-  readonly #hindsight: Hindsight;
+  readonly #briefing: Briefing;
 
-  constructor(run: string, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, hindsight: Hindsight) {
+  constructor(run: string, briefing: Briefing, mailbox: Mailbox, outbox: Outbox) {
     this.#outbox = outbox;
-    this.#hindsight = hindsight;
+    this.#briefing = briefing;
     this.#run = run;
-    this.#scope = scope;
     this.#mailbox = mailbox;
   }
 
   open(): void {
-    const take = (message: DecideMessage) => this.#take(message, 'update');
-    setHandler(decideUpdate, (message) => (this.#hindsight.complete ? take(message) : this.#takeLater(message)), {
-      validator: (message) => {
-        const problem = this.#problemOf(message);
-        if (problem !== null) throw new Error(problem);
-        const few = this.#tooFew(message);
-        if (few !== null) throw ApplicationFailure.nonRetryable(few, gatherMore);
-      },
+    this.#briefing.update(decideUpdate, {
+      refusalOf: (message) => refusalFor(this.#problemOf(message)) ?? refusalFor(this.#tooFew(message), gatherMore),
+      take: (message) => this.#take(message, 'update'),
     });
-    setHandler(decideSignal, (message) => {
+    this.#briefing.signal(decideSignal, (message) => {
       const problem = this.#problemOf(message);
       if (problem === null) this.#take(message, 'signal');
       else this.#note(`A decide signal was refused. ${problem}`);
@@ -167,10 +158,6 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     this.#lists.push(...lists);
   }
 
-  planChanged(scope: PlannedScope): void {
-    this.#scope = scope;
-  }
-
   // What steps of the root's own scope tell it.
 
   async gateOpened(gate: string, undecided: number): Promise<void> {
@@ -190,8 +177,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   #problemOf(message: DecideMessage): string | null {
     const problem = problemOfMessage(message);
     if (problem !== null) return problem;
-    if (!isGatePath(this.#scope, message.gate)) {
-      const known = gatePaths(this.#scope).join(', ') || 'none';
+    if (!isGatePath(this.#briefing.scope, message.gate)) {
+      const known = gatePaths(this.#briefing.scope).join(', ') || 'none';
       return `The run ${this.#run} has no review gate "${message.gate}". Its gates: ${known}.`;
     }
     const gate = this.#gates.get(message.gate);
@@ -216,14 +203,6 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     const least = leastDecisions(workflowInfo().historyLength, undecided);
     if (decisions.length >= Math.min(least, undecided)) return null;
     return `The run ${this.#run} has taken so many messages that one must now bring at least ${least} decisions, or all that are missing; this one brings ${decisions.length}. Gather them, or put them into a list in the store and send its digest as "reference".`;
-  }
-
-  /** Checked again by what is known then. */
-  async #takeLater(message: DecideMessage): Promise<DecideAnswer> {
-    await this.#hindsight.wait();
-    const problem = this.#problemOf(message);
-    if (problem !== null) throw ApplicationFailure.nonRetryable(problem);
-    return this.#take(message, 'update');
   }
 
   #take(message: DecideMessage, via: 'update' | 'signal'): DecideAnswer {
@@ -302,7 +281,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     let gate = this.#gates.get(path);
     if (gate === undefined) {
       gate = {
-        asksSeveral: asksSeveral(this.#scope, path),
+        asksSeveral: asksSeveral(this.#briefing.scope, path),
         holder: null,
         closed: false,
         undecided: 0,

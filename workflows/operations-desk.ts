@@ -1,7 +1,8 @@
 /** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
 
 import { type CancellationScope, defineUpdate, setHandler } from '@temporalio/workflow';
-import type { OperationRecord, PlannedScope } from '../plan/types.ts';
+import type { OperationRecord } from '../plan/types.ts';
+import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import { sendRetry } from './holds.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -32,13 +33,16 @@ interface Gates {
   /** A held gate opens again. */
   stepRetried?(path: string): void;
   /** The run follows another plan from now on. */
-  planChanged(scope: PlannedScope): void;
+  planChanged?(): void;
 }
+
+/** Whatever the plan, and whatever was decided: they are taken at once. */
+const concernsAll: readonly string[] = ['pause', 'resume', 'cancel'];
 
 export class OperationsDesk {
   readonly #run: string;
+  readonly #briefing: Briefing;
   readonly #upgrades: UpgradeDesk;
-  #scope: PlannedScope;
   readonly #mailbox: Mailbox;
   readonly #outbox: Outbox;
   readonly #gates: readonly Gates[];
@@ -50,19 +54,18 @@ export class OperationsDesk {
   #beginsAgain = () => false;
   #cancelled = false;
 
-  constructor(facts: RunOfPlan, scope: PlannedScope, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
+  constructor(facts: RunOfPlan, briefing: Briefing, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
     this.#run = facts.run;
-    this.#scope = scope;
+    this.#briefing = briefing;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
     this.#gates = gates;
-    this.#upgrades = new UpgradeDesk(facts, scope, mailbox.orders, outbox, {
+    this.#upgrades = new UpgradeDesk(facts, briefing, mailbox.orders, outbox, {
       begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
       cancelled: () => this.#cancelled,
       beginsAgain: () => this.#beginsAgain(),
-      changed: (changed) => {
-        this.#scope = changed;
-        for (const desk of gates) desk.planChanged(changed);
+      changed: () => {
+        for (const desk of gates) desk.planChanged?.();
       },
     });
   }
@@ -71,22 +74,30 @@ export class OperationsDesk {
   open(work: CancellationScope, renewal: Pick<Renewal, 'hasBegun' | 'isOver'>): void {
     this.#work = work;
     this.#beginsAgain = () => renewal.hasBegun;
+    const briefing = this.#briefing;
+    const problemOf = (name: (typeof operationNames)[number], message: OperateMessage) =>
+      problemOfOperation(name, message, {
+        run: this.#run,
+        // Asked for only where an operation names a step.
+        get scope() {
+          return briefing.scope;
+        },
+        orders: this.#mailbox.orders.standing,
+        held: [...this.#held],
+        cancelled: this.#cancelled,
+        beginsAgain: name === 'reset' ? renewal.hasBegun : renewal.isOver,
+        hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
+      });
     // Updates, because the sender wants to know whether they were taken, and by what they were refused.
     for (const name of operationNames) {
-      setHandler(defineUpdate<OperateAnswer, [OperateMessage]>(name), (message) => this.#take(name, message), {
-        validator: (message) => {
-          const problem = problemOfOperation(name, message, {
-            run: this.#run,
-            scope: this.#scope,
-            orders: this.#mailbox.orders.standing,
-            held: [...this.#held],
-            cancelled: this.#cancelled,
-            beginsAgain: name === 'reset' ? renewal.hasBegun : renewal.isOver,
-            hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
-          });
-          if (problem !== null) throw new Error(problem);
+      briefing.update(
+        defineUpdate<OperateAnswer, [OperateMessage]>(name),
+        {
+          refusalOf: (message) => refusalFor(problemOf(name, message)),
+          take: (message) => this.#take(name, message),
         },
-      });
+        !concernsAll.includes(name),
+      );
     }
     this.#upgrades.open();
     setHandler(stepsHeldSignal, ({ paths, workflowId }) => {
@@ -99,7 +110,7 @@ export class OperationsDesk {
   async beginWith(reset: OperationRecord): Promise<void> {
     const [path = ''] = reset.steps ?? [];
     await control('record-operation', { run: this.#run, operation: reset });
-    const ids = [...dependentsOf(this.#scope, rootStepOf(path))];
+    const ids = [...dependentsOf(this.#briefing.scope, rootStepOf(path))];
     await control('reset-steps', { run: this.#run, to: path, ids });
   }
 
@@ -175,7 +186,7 @@ export class OperationsDesk {
   }
 
   #reset(operation: OperationRecord, { path, set }: ResetMessage): OperateAnswer {
-    const ids = dependentsOf(this.#scope, rootStepOf(path));
+    const ids = dependentsOf(this.#briefing.scope, rootStepOf(path));
     for (const held of this.#held) if (ids.has(rootStepOf(held))) this.#held.delete(held);
     for (const gates of this.#gates) gates.stepsReset(ids);
     const answer = this.#order({ ...operation, steps: [path], set }, path);

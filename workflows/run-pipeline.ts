@@ -1,14 +1,13 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
 import { CancellationScope, ContinueAsNew, isCancellation, workflowInfo } from '@temporalio/workflow';
-import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { innerScope } from '../plan/paths.ts';
 import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
+import { Briefing } from './briefing.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
 import type { ScopeContext } from './execute-step.ts';
-import { Hindsight } from './hindsight.ts';
 import { inGroup } from './in-group.ts';
 import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
@@ -38,22 +37,13 @@ export async function runPipeline(
     const mailbox = new Mailbox(new Orders(orders));
     const state = openScopeState((published) => control('record-run', { run, state: published }));
     receiveChildStates(state, mailbox);
-    const scope = given.scope ?? (await control('load-plan', { planDigest }));
-    const hindsight = new Hindsight(given.decided !== true);
-    const desk = new DecisionDesk(run, scope, mailbox, outbox, hindsight);
-    const approvals = new ApprovalDesk(run, scope, mailbox, outbox, hindsight);
+    const briefing = new Briefing(given.scope ?? null);
+    const desk = new DecisionDesk(run, briefing, mailbox, outbox);
+    const approvals = new ApprovalDesk(run, briefing, mailbox, outbox);
     const facts = { run, planDigest, isCompiled: runSteps !== runPlanned };
-    const operations = new OperationsDesk(facts, scope, mailbox, outbox, [desk, approvals]);
+    const operations = new OperationsDesk(facts, briefing, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
-    if (given.before !== undefined) {
-      desk.takeOver(given.before);
-      approvals.takeOver(given.before.forms);
-      operations.takeOver(given.before.operations);
-    }
-    const restore = (message: EarlyMessage) => {
-      if ('batch' in message) desk.restore(message.batch);
-      else approvals.restore(message.gate, message.given);
-    };
+    if (given.before !== undefined) operations.takeOver(given.before.operations);
     const operationsBefore = operations.taken;
     const renewal = new Renewal({
       renewAfter: facts.isCompiled ? undefined : given.renewAfter,
@@ -65,10 +55,9 @@ export async function runPipeline(
       // To end them would run the ends of their files, as where they are cancelled.
       mustStay: () => {
         // People's messages wait for what was decided before, and a new history for the messages.
-        if (!hindsight.complete) return true;
-        const { steps } = mailbox.orders.plan ?? scope;
+        if (!briefing.isComplete) return true;
         const runs = (id: string) => mailbox.orders.hasBegun(id) && !mailbox.orders.hasEnded(id);
-        return steps.some((step) => hasEnd(step) && runs(step.id));
+        return briefing.scope.steps.some((step) => hasEnd(step) && runs(step.id));
       },
       keep: async () => {
         for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
@@ -102,19 +91,24 @@ export async function runPipeline(
     approvals.open();
     operations.open(work, renewal);
     renewal.open();
+    const scope = given.scope ?? (await control('load-plan', { planDigest }));
+    briefing.planIs(scope);
+    if (given.before !== undefined) {
+      desk.takeOver(given.before);
+      approvals.takeOver(given.before.forms);
+    }
     for (const unsent of given.before?.unsent ?? []) {
       if ('operation' in unsent) operations.record(unsent.operation);
       else if ('notice' in unsent) outbox.push(() => control('record-notice', { run, message: unsent.notice }), unsent);
       else {
-        restore(unsent.early);
+        briefing.restore(unsent.early, desk, approvals);
         outbox.push(() => control('keep-early', { run, messages: [unsent.early] }), unsent);
       }
     }
+    const before = { decided: given.decided === true, early: given.early === true };
+    if (!before.decided && !before.early) briefing.complete();
     const environment = await control('open-run', { run, planDigest });
-    if (!hindsight.complete) await hindsight.gather(run, desk, approvals);
-    if (given.early === true) {
-      for (const message of await control('load-early', { run })) restore(message);
-    }
+    if (!briefing.isComplete) await briefing.gather(run, before, desk, approvals);
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
     const root = rootOf(desk, approvals, operations);

@@ -10,6 +10,7 @@ import {
 import { stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
 import { changedLoops, changedSteps, problemsOfUpgrade, upgradedScope } from '../plan/upgrade.ts';
+import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import { beginsAgain, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';
@@ -22,7 +23,7 @@ interface Operations {
   cancelled(): boolean;
   /** The steps of this history end, and the run goes on in a new one. */
   beginsAgain(): boolean;
-  changed(scope: PlannedScope): void;
+  changed(): void;
 }
 
 /** Type of the failure of an update that was refused after its plan had been fetched. */
@@ -41,15 +42,14 @@ export class UpgradeDesk {
   readonly #orders: Orders;
   readonly #outbox: Outbox;
   readonly #operations: Operations;
-  /** What the run follows. */
-  #scope: PlannedScope;
+  readonly #briefing: Briefing;
   #planDigest: string;
   /** The first round that a child which ran rounds has left to others, by loop. */
   readonly #handedBack = new Map<string, number>();
 
   constructor(
     { run, planDigest, isCompiled }: RunOfPlan,
-    scope: PlannedScope,
+    briefing: Briefing,
     orders: Orders,
     outbox: Outbox,
     operations: Operations,
@@ -57,7 +57,7 @@ export class UpgradeDesk {
     this.#run = run;
     this.#planDigest = planDigest;
     this.#isCompiled = isCompiled;
-    this.#scope = scope;
+    this.#briefing = briefing;
     this.#orders = orders;
     this.#outbox = outbox;
     this.#operations = operations;
@@ -69,16 +69,13 @@ export class UpgradeDesk {
   }
 
   open(): void {
-    setHandler(
-      defineUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName),
-      (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
-      {
-        validator: (message) => {
-          const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message, message.scope));
-          if (problem) throw new Error(problem);
-        },
+    this.#briefing.update(defineUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName), {
+      refusalOf: (message) => {
+        const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message, message.scope));
+        return refusalFor(problem ?? null);
       },
-    );
+      take: (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
+    });
     setHandler(handedBackSignal, ({ loop, from }) => void this.#handedBack.set(loop, from));
   }
 
@@ -96,24 +93,25 @@ export class UpgradeDesk {
     if (problem !== null && message.proof) throw new Error(problem);
     if (problem !== null) throw ApplicationFailure.nonRetryable(problem, refusedFailure);
     const { by, reason, changes } = message;
-    const before = this.#scope;
+    const before = this.#briefing.scope;
     const steps = changedSteps(before, after);
     const begun = stepsOf(before).flatMap(({ id }) => (this.#orders.hasBegun(id) ? [id] : []));
     const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, steps, changes } as const;
     const loops = changedLoops(before, after, this.#orders);
     const from = Object.fromEntries(loops.map((loop) => [loop, this.#orders.nextRound(loop)]));
     const follow = (rounds: typeof from) => {
-      this.#scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
-      this.#operations.changed(this.#scope);
-      this.#orders.upgrade(this.#scope);
+      const scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
+      this.#briefing.planIs(scope);
+      this.#operations.changed();
+      this.#orders.upgrade(scope);
     };
     const holders = loops.flatMap((loop) => this.#orders.childrenOf(loop).map((child) => ({ loop, child })));
     follow(from);
-    const followed = this.#scope;
+    const followed = this.#briefing.scope;
     this.#outbox.push(async () => {
       for (const { loop, child } of holders) from[loop] = await this.#handBack(loop, child);
       // Only now it is known from which round on; a reset would begin with the first.
-      if (holders.length > 0 && this.#scope === followed) follow(from);
+      if (holders.length > 0 && this.#briefing.scope === followed) follow(from);
       await this.#record(message, { ...operation, ...(loops.length === 0 ? {} : { from }) }, begun);
     }, 'needed');
     return { at: operation.at, steps };
@@ -139,7 +137,7 @@ export class UpgradeDesk {
       return `The run ${this.#run} has a compiled workflow, whose steps stand in its code. Compile the changed file and start a new run, which reuses what is unchanged.`;
     }
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
-    const before = this.#scope;
+    const before = this.#briefing.scope;
     for (const [id, round] of Object.entries(recorded)) {
       const isThere = this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round;
       if (!isThere && stepsOf(before).some((step) => step.id === id)) return `${beginsAgain} ${id} has not begun.`;

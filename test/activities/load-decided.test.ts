@@ -1,0 +1,99 @@
+/** What people said to a run, page by page: everything once, and each page reads its own part of the ledgers. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { ActivityDeps } from '../../activities/attempt.ts';
+import { type DecidedPage, loadDecided } from '../../activities/load-decided.ts';
+import { writeApproval } from '../../artifacts/approval-record.ts';
+import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { appendDecisions, writeGate } from '../../artifacts/gate-record.ts';
+import type { Store } from '../../artifacts/store.ts';
+
+let folder: string;
+let store: Store;
+/** Keys of records that were read. */
+let read: string[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'hardcase-decided-'));
+  store = await openFolderStore(folder);
+  const readRecord = store.readRecord.bind(store);
+  vi.spyOn(store, 'readRecord').mockImplementation((key) => {
+    read.push(key);
+    return readRecord(key);
+  });
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const artifact = (kind: string) => ({ artifact: kind, digest: '0'.repeat(64) }) as never;
+
+async function openGate(path: string): Promise<void> {
+  const record = { candidates: artifact('candidates'), dataset: artifact('dataset'), carriedOver: 0 };
+  await writeGate(store, 'r', { path, state: 'open', openedAt: '2026-01-01T00:00:00Z', ...record });
+}
+
+/** `from` is the number of the first candidate. */
+async function say(gate: string, batch: string, from: number, count: number): Promise<void> {
+  const decisions = Array.from({ length: count }, (_, i) => {
+    return { candidateId: `c${from + i}`, verdict: 'accept' as const };
+  });
+  await appendDecisions(store, 'r', gate, { batch, by: 'ann', at: '2026-01-01T00:00:00Z', decisions });
+}
+
+async function pages(): Promise<{ page: DecidedPage; read: string[] }[]> {
+  const all: { page: DecidedPage; read: string[] }[] = [];
+  let from: DecidedPage['next'] = null;
+  do {
+    read = [];
+    const page: DecidedPage = await loadDecided({ store } as ActivityDeps, { run: 'r', from });
+    all.push({ page, read });
+    from = page.next;
+  } while (from !== null);
+  return all;
+}
+
+const itemsIn = ({ batches, answers }: DecidedPage) =>
+  batches.reduce((sum, { decisions }) => sum + decisions.length, 0) + answers.length;
+
+test('a page holds what follows the one before, also from the midst of a long list', async () => {
+  const gates = ['look[a]', 'rounds[1].review'];
+  for (const gate of gates) await openGate(gate);
+  await say(gates[0]!, '000001-x', 0, 4_000);
+  await say(gates[0]!, '000002-list', 4_000, 12_000);
+  await say(gates[1]!, '000001-x', 0, 3_900);
+  for (let i = 0; i < 200; i++) {
+    const given = { answer: { epochs: i }, by: 'ben', at: '2026-01-01T00:00:00Z', via: 'update' as const };
+    const asked = { message: '', form: { properties: {} }, shown: '' };
+    const path = `ok[${i}]`;
+    await writeApproval(store, 'r', { path, state: 'answered', openedAt: '2026-01-01T00:00:00Z', ...asked, given });
+  }
+  const all = await pages();
+  expect(all.map(({ page }) => itemsIn(page))).toEqual([5_000, 5_000, 5_000, 5_000, 100]);
+  const decided = all.flatMap(({ page }) =>
+    page.batches.flatMap(({ gate, decisions }) => decisions.map(({ candidateId }) => `${gate} ${candidateId}`)),
+  );
+  expect(decided).toHaveLength(19_900);
+  expect(new Set(decided).size).toBe(19_900);
+  expect(decided[16_000]).toBe('rounds[1].review c0');
+  const answers = all.flatMap(({ page }) => page.answers);
+  expect(new Set(answers.map(({ gate }) => gate)).size).toBe(200);
+  expect(all[0]!.page.batches[0]).toMatchObject({ batch: '000001-x', by: 'ann' });
+});
+
+test('a ledger of many batches is read once, not once a page', async () => {
+  await openGate('review');
+  const batches = 60;
+  for (let i = 0; i < batches; i++) await say('review', `${String(i + 1).padStart(6, '0')}-x`, 250 * i, 250);
+  const all = await pages();
+  expect(all.map(({ page }) => itemsIn(page))).toEqual([5_000, 5_000, 5_000]);
+  // A few more are fetched ahead.
+  for (const page of all) expect(page.read.filter((key) => key.includes('/decisions/')).length).toBeLessThan(20 + 10);
+  expect(all.at(-1)!.page.next).toBeNull();
+});
+
+test('a run that nobody was asked in has one empty page', async () => {
+  expect((await pages()).map(({ page }) => page)).toEqual([{ batches: [], answers: [], closed: [], next: null }]);
+});
