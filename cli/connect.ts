@@ -3,7 +3,7 @@
 import type { Client, Connection, TLSConfig } from '@temporalio/client';
 import type { Store } from '../artifacts/store.ts';
 import type { AttachedEngine } from '../deploy/embedded.ts';
-import { CommandError, exitCodes } from './output.ts';
+import { CommandError, exitCodes, note, ownCommand } from './output.ts';
 import type { Settings } from './settings.ts';
 
 export interface TemporalTarget {
@@ -77,6 +77,7 @@ export async function connectTemporal(settings: Settings): Promise<TemporalConne
   if (target !== null) return await connectTo(target, null);
   const { attachEngine, engineLingerS } = await import('../deploy/embedded.ts');
   const engine = await attachEngine(settings.folder, lingerS(process.env) ?? engineLingerS);
+  if (engine.setAside !== null) note(setAsideWords(engine.setAside));
   try {
     return await connectTo({ options: { address: engine.address }, namespace: 'default' }, engine);
   } catch (error) {
@@ -84,6 +85,9 @@ export async function connectTemporal(settings: Settings): Promise<TemporalConne
     throw error;
   }
 }
+
+const setAsideWords = (path: string): string =>
+  `The database of the embedded engine was damaged. It is set aside as ${path}, and a new one takes its place: open runs go on from their records when they are run again ("${ownCommand('runs')}" names them).`;
 
 /** How long an embedded server outlives its last command when that is killed, in seconds; null: as ever. */
 export function lingerS(environment: NodeJS.ProcessEnv): number | null {

@@ -9,7 +9,9 @@
  *    either has a server that stays, or starts one.
  * 4. A database on which no server has ever come up (a full disk, a power cut at the very first start) holds nothing
  *    but would stop every later start; `temporal.db.new` stands beside it until one has.
- * 5. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
+ * 5. A database that SQLite cannot read any more (cut off, overwritten) is set aside under another name, and a new one
+ *    takes its place: runs go on from their records.
+ * 6. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
  */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -42,6 +44,8 @@ export interface AttachedEngine {
   readonly address: string;
   /** Whether this process started it, joined other commands, or found it without any. */
   readonly how: 'started' | 'joined' | 'adopted';
+  /** Where the database lies that was damaged, so that a new one took its place; null where it was whole. */
+  readonly setAside: string | null;
   /** Null while another living process runs the worker. */
   claimWorker(): (() => void) | null;
   /** Stops the server when no other command uses it; harmless when called again. */
@@ -78,9 +82,10 @@ export async function attachEngine(folder: string, lingerS: number = engineLinge
       const running = await findRunning(folder);
       if (running !== null) {
         rmSync(files.unproven, { force: true });
-        return register(folder, running, others.length > 0 ? 'joined' : 'adopted', unwatch);
+        return register(folder, running, others.length > 0 ? 'joined' : 'adopted', null, unwatch);
       }
-      return register(folder, await startServer(folder), 'started', unwatch);
+      const { record, setAside } = await startOnWhole(folder);
+      return register(folder, record, 'started', setAside, unwatch);
     });
   } catch (error) {
     unwatch();
@@ -102,10 +107,29 @@ async function stopUnused(folder: string, own: EngineRecord | null): Promise<voi
   rmSync(paths(folder).engine, { force: true });
 }
 
+/** What SQLite says of a file that is none of its own, or no longer whole; Temporal passes it on. */
+const damagedWords = /file is not a database|database disk image is malformed|malformed database schema|no such table/;
+const databaseParts = ['', '-wal', '-shm', '-journal'] as const;
+
+/** Starts the server; once more on a new database where it cannot read the one that is there. */
+async function startOnWhole(folder: string): Promise<{ record: EngineRecord; setAside: string | null }> {
+  const { database } = paths(folder);
+  try {
+    return { record: await startServer(folder), setAside: null };
+  } catch (error) {
+    if (!damagedWords.test(messageOf(error)) || !existsSync(database)) throw error;
+    const setAside = `${database}.damaged-${new Date().toISOString().replace(/[:.]/g, '-')}`;
+    for (const part of databaseParts) {
+      if (existsSync(`${database}${part}`)) renameSync(`${database}${part}`, `${setAside}${part}`);
+    }
+    return { record: await startServer(folder), setAside };
+  }
+}
+
 async function startServer(folder: string): Promise<EngineRecord> {
   const files = paths(folder);
   if (existsSync(files.unproven)) {
-    for (const part of ['', '-wal', '-shm', '-journal']) rmSync(`${files.database}${part}`, { force: true });
+    for (const part of databaseParts) rmSync(`${files.database}${part}`, { force: true });
   } else if (!existsSync(files.database)) writeFileSync(files.unproven, '');
 
   let record: EngineRecord | null = null;
@@ -156,6 +180,7 @@ function register(
   folder: string,
   record: EngineRecord,
   how: AttachedEngine['how'],
+  setAside: string | null,
   unwatch: () => void,
 ): AttachedEngine {
   const files = paths(folder);
@@ -167,6 +192,7 @@ function register(
   return {
     address: `127.0.0.1:${record.port}`,
     how,
+    setAside,
     claimWorker: () => tryLock(files.workerLock),
     leave: async () => {
       if (left) return;

@@ -131,18 +131,35 @@ test('a dead server is replaced, and a living process that got its pid is left a
   }
 });
 
-test('a database that its first server never finished is made anew, one that served before is not', async () => {
-  writeFileSync(join(folder, 'temporal.db'), 'half-written');
-  await expect(attachEngine(folder)).rejects.toThrow(
-    /^The embedded engine did not start\. .*The end of .*engine\.log:/,
-  );
+test('a database that its first server never finished is made anew', async () => {
   // As a first start leaves it that a full disk or a power cut has ended.
+  writeFileSync(join(folder, 'temporal.db'), 'half-written');
   writeFileSync(join(folder, 'temporal.db.new'), '');
   const engine = await attachEngine(folder);
+  expect(engine.setAside).toBe(null);
   expect(existsSync(join(folder, 'temporal.db.new'))).toBe(false);
   await engine.leave();
   const again = await attachEngine(folder);
   expect(again.how).toBe('started');
+  await again.leave();
+});
+
+test.each([
+  ['overwritten', 'half-written'],
+  ['emptied', ''],
+])('a database that was %s is set aside, and the server starts on a new one', async (_, content) => {
+  writeFileSync(join(folder, 'temporal.db'), content);
+  const engine = await attachEngine(folder);
+  try {
+    expect(engine.setAside).toMatch(/temporal\.db\.damaged-[0-9TZ-]+$/);
+    expect(readFileSync(engine.setAside!, 'utf8').startsWith(content)).toBe(true);
+    const connection = await Connection.connect({ address: engine.address });
+    await connection.close();
+  } finally {
+    await engine.leave();
+  }
+  const again = await attachEngine(folder);
+  expect(again.setAside).toBe(null);
   await again.leave();
 });
 
