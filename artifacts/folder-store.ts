@@ -56,6 +56,7 @@ class FolderStore implements Store {
   readonly #records: string;
   /** On the same file system as the rest, because a rename is only atomic within one. */
   readonly #temporary: string;
+  #isOpen = false;
 
   constructor(folder: string) {
     this.url = folder;
@@ -72,6 +73,7 @@ class FolderStore implements Store {
       await makeFolder(this.#temporary);
       await this.#sweep();
     });
+    this.#isOpen = true;
   }
 
   async putObject(content: Uint8Array): Promise<string> {
@@ -263,12 +265,30 @@ class FolderStore implements Store {
     }
   }
 
+  /** Whether the folder was here, and was since removed, renamed or unmounted. */
+  #isGone(): boolean {
+    return this.#isOpen && !existsSync(this.#temporary);
+  }
+
+  #goneError(cause?: unknown): StoreUnavailableError {
+    return new StoreUnavailableError(
+      `The store ${this.url} is gone: its folder was there before, and has been removed, renamed or unmounted. Put it back where it was.`,
+      true,
+      cause,
+    );
+  }
+
   /** Turns what the file system says into what the user can do about it. */
   async #guard<T>(action: 'open' | 'read' | 'write', work: () => Promise<T>): Promise<T> {
     try {
-      return await work();
+      const found = await work();
+      // Nothing is found in a folder that is not there; that says nothing about what the store holds.
+      if ((found === null || found === false || (Array.isArray(found) && found.length === 0)) && this.#isGone())
+        throw this.#goneError();
+      return found;
     } catch (error) {
       const code = codeOf(error);
+      if (code === 'ENOENT' && this.#isGone()) throw this.#goneError(error);
       const detail = error instanceof Error ? error.message : String(error);
       if (code === 'ENOSPC' || code === 'EDQUOT') {
         throw new StoreFullError(

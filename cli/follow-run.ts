@@ -4,7 +4,7 @@ import colours from 'picocolors';
 import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
 import { operationWords } from './operations.ts';
-import { formatClock, formatDuration, paintState, visibleLength } from './output.ts';
+import { CommandError, exitCodes, formatClock, formatDuration, paintState, visibleLength } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
 import { awaited, gateWords } from './status.ts';
 
@@ -51,7 +51,12 @@ export async function followRun(options: FollowOptions): Promise<RunView> {
         continue;
       }
       teller.tellBack();
-      if (look === null) throw new Error(`The record of run ${options.run} is gone from ${options.store.url}.`);
+      if (look === null) {
+        throw new CommandError(
+          `The record of run ${options.run} is no longer in ${options.store.url}: somebody has removed it. Put it back from a copy, or run the file again: results that are still there are reused.`,
+          exitCodes.engine,
+        );
+      }
       const view = look;
       lastView = view;
       teller.tell(view);

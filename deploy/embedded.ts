@@ -11,7 +11,9 @@
  *    but would stop every later start; `temporal.db.new` stands beside it until one has.
  * 5. A database that SQLite cannot read any more (cut off, overwritten) is set aside under another name, and a new one
  *    takes its place: runs go on from their records.
- * 6. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
+ * 6. All of these count in the folder that they were written in, whatever it is called by now, and not in a copy of it:
+ *    a copy has a server of its own.
+ * 7. `worker.lock` belongs to the process that runs the worker; when it dies, another may take it.
  */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,7 +21,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { endWithCommand } from './end-with-command.ts';
 import { fullDisk } from './full-disk.ts';
-import { identify, isAlive, lockOwner, type ProcessIdentity, tryLock, withLock } from './lock.ts';
+import { identify, isAlive, isOfPlace, lockOwner, type ProcessIdentity, placeOf, tryLock, withLock } from './lock.ts';
 import { startTemporalDevServer, stopProcess } from './servers.ts';
 
 /** What `engine.json` says. */
@@ -142,7 +144,7 @@ async function startServer(folder: string): Promise<EngineRecord> {
       const server = identify(pid);
       if (server === null) return;
       record = { server, port, startedAt: new Date().toISOString() };
-      writeWhole(files.engine, record);
+      writeWhole(files.engine, { ...record, place: placeOf(folder) });
     },
   }).catch((error: unknown) => {
     rmSync(files.engine, { force: true });
@@ -187,7 +189,7 @@ function register(
   const me = identify(process.pid)!;
   const ticket = join(files.users, `${process.pid}.json`);
   mkdirSync(files.users, { recursive: true });
-  writeWhole(ticket, me);
+  writeWhole(ticket, { ...me, place: placeOf(folder) });
   let left = false;
   return {
     address: `127.0.0.1:${record.port}`,
@@ -197,10 +199,14 @@ function register(
     leave: async () => {
       if (left) return;
       left = true;
-      await withLock(files.engineLock, lockWaitMs, async () => {
-        rmSync(ticket, { force: true });
-        await stopUnused(folder, record);
-      });
+      // One that was removed or renamed meanwhile is not made anew for a lock.
+      if (!existsSync(folder)) await stopServer(record);
+      else {
+        await withLock(files.engineLock, lockWaitMs, async () => {
+          rmSync(ticket, { force: true });
+          await stopUnused(folder, record);
+        });
+      }
       // Last: this process may be killed while it waits for the server's end.
       unwatch();
     },
@@ -220,7 +226,7 @@ function livingUsers(folder: string): ProcessIdentity[] {
   const living: ProcessIdentity[] = [];
   for (const name of listFolder(users)) {
     const file = join(users, name);
-    const user = parseIdentity(readJson(file));
+    const user = parseIdentity(readJson(file), folder);
     if (user !== null && isAlive(user)) living.push(user);
     else if (name.endsWith('.json')) rmSync(file, { force: true });
   }
@@ -251,13 +257,15 @@ async function listens(port: number): Promise<boolean> {
 function readRecord(folder: string): EngineRecord | null {
   const value = readJson(paths(folder).engine);
   if (typeof value !== 'object' || value === null || !('server' in value) || !('port' in value)) return null;
-  const server = parseIdentity(value.server);
+  if (!isOfPlace(value, folder)) return null;
+  const server = parseIdentity(value.server, folder);
   if (server === null) return null;
   return { server, port: Number(value.port), startedAt: 'startedAt' in value ? String(value.startedAt) : '' };
 }
 
-function parseIdentity(value: unknown): ProcessIdentity | null {
+function parseIdentity(value: unknown, folder: string): ProcessIdentity | null {
   if (typeof value !== 'object' || value === null || !('pid' in value) || !('started' in value)) return null;
+  if (!isOfPlace(value, folder)) return null;
   return { pid: Number(value.pid), started: String(value.started) };
 }
 

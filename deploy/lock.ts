@@ -24,6 +24,23 @@ export function identify(pid: number): ProcessIdentity | null {
   return { pid, started: startOf(pid) };
 }
 
+/**
+ * The folder as the file system knows it, whatever it is called: what a file in it says of living processes is true in
+ * this folder only, and not in a copy of it. Empty where the folder is gone.
+ */
+export function placeOf(folder: string): string {
+  try {
+    const { dev, ino } = statSync(folder);
+    return `${dev}:${ino}`;
+  } catch {
+    return '';
+  }
+}
+
+/** Whether what was written with this place (none: by an earlier version) was written in the folder as it is now. */
+export const isOfPlace = (value: object, folder: string): boolean =>
+  !('place' in value) || value.place === placeOf(folder);
+
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = identify(identity.pid);
   return now !== null && (now.started === identity.started || now.started === '' || identity.started === '');
@@ -47,7 +64,8 @@ function startOf(pid: number): string {
 /** Takes the lock unless a living process has it; answers how to give it back, or null. */
 export function tryLock(path: string): (() => void) | null {
   mkdirSync(dirname(path), { recursive: true });
-  const content = JSON.stringify({ ...identify(process.pid), token: randomBytes(8).toString('hex') });
+  const token = randomBytes(8).toString('hex');
+  const content = JSON.stringify({ ...identify(process.pid), place: placeOf(dirname(path)), token });
   if (!createWhole(path, content)) {
     if (!removeStale(path) || !createWhole(path, content)) return null;
   }
@@ -58,7 +76,7 @@ export function tryLock(path: string): (() => void) | null {
 
 /** The living owner of the lock, or null. */
 export function lockOwner(path: string): ProcessIdentity | null {
-  const owner = parseOwner(readText(path));
+  const owner = ownerOf(path, readText(path));
   return owner !== null && isAlive(owner) ? owner : null;
 }
 
@@ -68,7 +86,7 @@ export async function withLock<T>(path: string, waitMs: number, work: () => Prom
   let release = tryLock(path);
   while (release === null) {
     if (Date.now() > deadline) {
-      const owner = parseOwner(readText(path));
+      const owner = ownerOf(path, readText(path));
       throw new Error(
         `The lock ${path} has been held for ${Math.round(waitMs / 1000)} s by process ${owner?.pid ?? 'unknown'}. End that process ("kill ${owner?.pid ?? 'PID'}"), or wait for it.`,
       );
@@ -114,7 +132,7 @@ function removeStale(path: string): boolean {
   try {
     const text = readText(path);
     if (text === null) return true;
-    const owner = parseOwner(text);
+    const owner = ownerOf(path, text);
     if (owner !== null && isAlive(owner)) return false;
     rmSync(path, { force: true });
     return true;
@@ -139,10 +157,12 @@ function readText(path: string): string | null {
   }
 }
 
-function parseOwner(text: string | null): ProcessIdentity | null {
+/** Null also for the owner that a copied folder names: it holds the lock of the folder that was copied. */
+function ownerOf(path: string, text: string | null): ProcessIdentity | null {
   try {
     const value: unknown = JSON.parse(text ?? '');
     if (typeof value !== 'object' || value === null || !('pid' in value) || !('started' in value)) return null;
+    if (!isOfPlace(value, dirname(path))) return null;
     return { pid: Number(value.pid), started: String(value.started) };
   } catch {
     return null;

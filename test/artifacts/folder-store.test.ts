@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -45,6 +45,33 @@ describe('A folder store', () => {
     expect(await store.readRecord('runs/a/run.json')).toBe(null);
     expect(await store.getObject('0'.repeat(64))).toBe(null);
     await expect(stat(place)).rejects.toThrow('ENOENT');
+  });
+
+  it('that was renamed or unmounted is away, not empty, and answers again once it is back', async () => {
+    const place = join(folder, 'moved');
+    const store = await openFolderStore(place);
+    await store.writeRecord('runs/a/run.json', Buffer.from('{}'));
+    await rename(place, `${place}-elsewhere`);
+    const calls = [
+      () => store.readRecord('runs/a/run.json'),
+      () => store.listNames('runs/'),
+      () => store.listObjects(),
+      () => store.hasObject('0'.repeat(64)),
+      () => store.writeRecord('runs/a/run.json', Buffer.from('{}')),
+      () => store.putObject(Buffer.from('new')),
+    ];
+    for (const call of calls) {
+      await expect(call()).rejects.toMatchObject({
+        name: 'StoreUnavailableError',
+        transient: true,
+        message: `The store ${place} is gone: its folder was there before, and has been removed, renamed or unmounted. Put it back where it was.`,
+      });
+    }
+    // Nothing was made where it used to be.
+    await expect(stat(place)).rejects.toThrow('ENOENT');
+    await rename(`${place}-elsewhere`, place);
+    expect(`${await store.readRecord('runs/a/run.json')}`).toBe('{}');
+    expect(await store.readRecord('runs/b/run.json')).toBe(null);
   });
 
   it('makes an old object young again when it is put once more', async () => {

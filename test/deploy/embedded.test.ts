@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -75,6 +75,40 @@ test('a second command joins, and its leaving leaves the server to the first', a
   } finally {
     await other.kill();
   }
+});
+
+test('a copy of the folder has a server of its own, beside that of a command that goes on, and a renamed one has not', async () => {
+  const other = await otherCommand(true);
+  const copy = `${folder}-copy`;
+  const renamed = `${folder}-renamed`;
+  try {
+    const { server } = readEngine(folder)!;
+    cpSync(folder, copy, { recursive: true });
+    expect(readEngine(copy)).toBe(null);
+    expect(workerOwner(copy)).toBe(null);
+    const engine = await attachEngine(copy);
+    expect(engine.how).toBe('started');
+    const mine = readEngine(copy)!.server;
+    expect(mine.pid).not.toBe(server.pid);
+    engine.claimWorker()!();
+    await engine.leave();
+    expect([isRunning(mine.pid), isRunning(server.pid)]).toEqual([false, true]);
+    renameSync(folder, renamed);
+    expect(readEngine(renamed)?.server).toEqual(server);
+    renameSync(renamed, folder);
+  } finally {
+    await other.kill();
+    rmSync(copy, { recursive: true, force: true });
+  }
+});
+
+test('a command whose folder was removed stops its server, and does not make the folder anew', async () => {
+  const engine = await attachEngine(folder);
+  const { server } = readEngine(folder)!;
+  rmSync(folder, { recursive: true });
+  await engine.leave();
+  expect(isRunning(server.pid)).toBe(false);
+  expect(existsSync(folder)).toBe(false);
 });
 
 test('a server whose command was killed is adopted, its worker taken over, and stopped in the end', async () => {
