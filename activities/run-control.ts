@@ -14,9 +14,11 @@ import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import {
   addNotice,
   addOperation,
+  type LiveState,
   readRun,
   readStepRecord,
   readStepRecords,
+  writeLiveState,
   writeRunState,
   writeStepRecord,
 } from '../artifacts/run-record.ts';
@@ -49,6 +51,8 @@ export async function openRun({ store, describeEnvironment }: ActivityDeps, { ru
   const before = await readRun(store, run);
   const environment: RunEnvironment = before?.state.environment ?? (await describeEnvironment());
   const startedAt = before?.state.startedAt ?? now();
+  // What it did when it was open before says nothing.
+  await writeLiveState(store, run, 'running');
   await writeRunState(store, run, { state: 'running', startedAt, environment, endedAt: undefined, error: undefined });
   return environment;
 }
@@ -59,9 +63,9 @@ export async function loadPlan({ store }: ActivityDeps, { planDigest }: { planDi
 
 export async function recordRun(
   { store }: ActivityDeps,
-  { run, state }: { run: string; state: 'running' | 'paused' | 'waiting' | 'held' },
+  { run, state }: { run: string; state: LiveState },
 ): Promise<void> {
-  await writeRunState(store, run, { state });
+  await writeLiveState(store, run, state);
 }
 
 export async function recordStep(

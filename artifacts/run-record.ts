@@ -3,6 +3,7 @@
  *
  *     runs/RUN/run.json             RunHeader, created once: whoever creates it owns the id
  *     runs/RUN/state.json           RunState
+ *     runs/RUN/live.json            LiveState: what it does while it goes on
  *     runs/RUN/steps/PATH.json      StepRecord
  *     runs/RUN/progress/PATH.json   Progress
  *     runs/RUN/notices/HASH.json    one notice
@@ -11,10 +12,21 @@
  */
 
 import { canonicalJson } from '../plan/canonical.ts';
-import type { OperationRecord, PlanUpgrade, Progress, RunHeader, RunState, StepRecord } from '../plan/types.ts';
+import type {
+  OperationRecord,
+  PlanUpgrade,
+  Progress,
+  RunHeader,
+  RunState,
+  StepRecord,
+  StepState,
+} from '../plan/types.ts';
 import { sha256Hex } from './digest.ts';
 import { mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
+
+/** What an open run as a whole does. */
+export type LiveState = Extract<StepState, 'running' | 'paused' | 'waiting' | 'held'>;
 
 export interface RunRecord {
   readonly header: RunHeader;
@@ -39,12 +51,15 @@ export async function createRun(store: Store, header: RunHeader): Promise<'creat
 export async function readRun(store: Store, run: string): Promise<RunRecord | null> {
   let header = await read<RunHeader>(store, `runs/${run}/run.json`);
   if (header === null) return null;
-  const state = (await read<RunState>(store, `runs/${run}/state.json`)) ?? { state: 'pending' };
+  let state = (await read<RunState>(store, `runs/${run}/state.json`)) ?? { state: 'pending' };
+  if (isOpen(state)) state = { ...state, ...(await read<{ readonly state: LiveState }>(store, liveKey(run))) };
   const upgrade = state.upgrades?.at(-1);
   if (upgrade !== undefined) header = { ...header, ...headerAfter(upgrade) };
   const notices = await readNotices(store, run);
   return { header, state: notices.length > 0 ? { ...state, notices } : state };
 }
+
+const isOpen = ({ state }: RunState): boolean => ['running', 'paused', 'waiting', 'held'].includes(state);
 
 const headerAfter = ({ plan, filePlan, file, source, imports, params, given }: PlanUpgrade): Partial<RunHeader> => ({
   planDigest: plan,
@@ -74,6 +89,16 @@ export async function writeRunState(store: Store, run: string, changes: Partial<
   const { notices, ...after } = { ...before, ...changes };
   await store.writeRecord(key, encode(after));
   for (const notice of notices ?? []) await addNotice(store, run, notice);
+}
+
+const liveKey = (run: string): string => `runs/${run}/live.json`;
+
+/**
+ * What the run does now, as long as it is open. A record of its own, because word of it may still be under way, or come late from a
+ * worker that was thought dead, when the run ends: it must not write over the end.
+ */
+export async function writeLiveState(store: Store, run: string, state: LiveState): Promise<void> {
+  await store.writeRecord(liveKey(run), encode({ state }));
 }
 
 /** A warning for people. The same text counts once, however often a retried step says it. */

@@ -7,6 +7,7 @@ import {
   readRun,
   readStepRecord,
   readStepRecords,
+  writeLiveState,
   writeProgress,
   writeRunState,
   writeStepRecord,
@@ -53,6 +54,20 @@ describe('The record of a run', () => {
     expect((await readRun(store, 'r1'))?.state).toEqual({ state: 'held', startedAt: at(0), error: 'disk full' });
     await writeRunState(store, 'r1', { state: 'running', error: undefined });
     expect((await readRun(store, 'r1'))?.state).toEqual({ state: 'running', startedAt: at(0) });
+  });
+
+  it('says what an open run does, and stays ended when word of that comes late', async () => {
+    const store = createMemoryStore();
+    await createRun(store, header('r1'));
+    await writeRunState(store, 'r1', { state: 'running', startedAt: at(0) });
+    await writeLiveState(store, 'r1', 'paused');
+    expect((await readRun(store, 'r1'))?.state).toEqual({ state: 'paused', startedAt: at(0) });
+    await writeRunState(store, 'r1', { state: 'done', endedAt: at(9) });
+    await writeLiveState(store, 'r1', 'running');
+    expect((await readRun(store, 'r1'))?.state).toEqual({ state: 'done', startedAt: at(0), endedAt: at(9) });
+    // Begun again, and not open yet.
+    await writeRunState(store, 'r1', { state: 'pending', endedAt: undefined });
+    expect((await readRun(store, 'r1'))?.state.state).toBe('pending');
   });
 
   it('is null for an id that nobody took', async () => {
