@@ -43,7 +43,7 @@ export async function startWorker(
   // The native worker takes half a second to load, and reading commands do not need it.
   const { DefaultLogger, Runtime } = await import('@temporalio/worker');
   const worker = await import('../deploy/worker.ts');
-  const { workerIdentity } = await import('./other-workers.ts');
+  const { placeOf, workerIdentity } = await import('./other-workers.ts');
   const { buildOf, moveOpenRuns } = await import('../deploy/move-runs.ts');
   const { buildIdOf } = await import('../deploy/builds.ts');
   const logFile = join(settings.folder, 'worker.log');
@@ -75,7 +75,8 @@ export async function startWorker(
     slots: own.slots,
     memoryMax: own.memoryMax,
     ...(own.versioned === true ? { deployment: { deploymentName: settings.queue, buildId: buildIdOf(build) } } : {}),
-    identity: workerIdentity(store.url),
+    // Nobody else serves the embedded engine.
+    ...(temporal.engine === null ? { identity: workerIdentity(await placeOf(store)) } : {}),
   });
   let failure: unknown;
   let stopping = false;

@@ -148,6 +148,7 @@ async function keepGoing(
     if (connected.engine?.how === 'adopted')
       say('Found the embedded engine of a command that is gone, and took it over.');
     if (interruption.signal.aborted) return { run: null, end: 'stopped' };
+    if (connected.engine === null) await checkWorkers(settings, store, connected, plan);
     const chosen = await choose();
     const { header } = chosen;
     const { run } = header;
@@ -225,6 +226,14 @@ async function keepGoing(
     await temporal?.close();
     interruption.restore();
   }
+}
+
+/** Workers with another store would look for the run there in vain. */
+async function checkWorkers(settings: Settings, store: Store, temporal: TemporalConnection, plan: Plan): Promise<void> {
+  const { placeOf, problemOfClient, workersOf } = await import('./other-workers.ts');
+  const workers = await workersOf(temporal, settings.queue, [...workerQueues, ...queuesOf(plan.root)]);
+  const problem = problemOfClient(await placeOf(store), workers);
+  if (problem !== null) throw new CommandError(problem, exitCodes.usage);
 }
 
 const workflowCheckMs = 5_000;

@@ -2,7 +2,6 @@
 
 import { existsSync } from 'node:fs';
 import type { Build } from '../plan/types.ts';
-import { queueName } from '../workflows/messages.ts';
 import { connectTemporal, openSettingsStore, type TemporalConnection, temporalTarget } from './connect.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand, print } from './output.ts';
@@ -46,10 +45,10 @@ export async function runWorker(
     () => stoppingWords,
   );
   try {
-    const { problemOfWorkers, workersOf } = await import('./other-workers.ts');
-    const names = [...new Set([...workerQueues, ...queues])].map((queue) => queueName(settings.queue, queue));
-    const problem = problemOfWorkers(store.url, await workersOf(temporal, names));
-    if (problem !== null) throw new CommandError(problem, exitCodes.usage);
+    const { placeOf, problemOfStarted, problemOfWorkers, workersOf } = await import('./other-workers.ts');
+    const place = await placeOf(store);
+    const others = () => workersOf(temporal, settings.queue, [...workerQueues, ...queues]);
+    refuse(problemOfWorkers(place, await others()));
     const bundlePath = await bundleOf(settings, options.workflows ?? []);
     const { versioned = false } = options;
     const worker = await startWorker(settings, temporal, store, queues, { bundlePath, slots, memoryMax, versioned });
@@ -65,8 +64,15 @@ export async function runWorker(
         page = await servePageBeside(settings, store, temporal);
         print(`Review page: ${page.link}`);
       }
+      const startedAt = Date.now();
+      let looks = 0;
       while (!interruption.signal.aborted) {
         worker.check();
+        if (looks < looksAtMs.length && Date.now() - startedAt > looksAtMs[looks]!) {
+          looks++;
+          // A server that is away has told nobody of new workers either.
+          refuse(problemOfStarted(place, await others().catch(() => [])));
+        }
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
     } finally {
@@ -78,6 +84,13 @@ export async function runWorker(
     interruption.restore();
   }
   return exitCodes.interrupted;
+}
+
+/** Workers that start at the same moment do not see each other before; on a busy machine a start takes half a minute. */
+const looksAtMs = [3_000, 10_000, 30_000, 60_000];
+
+function refuse(problem: string | null): void {
+  if (problem !== null) throw new CommandError(problem, exitCodes.usage);
 }
 
 /** A build takes the runs that begin where no other does, or none that lives. */

@@ -8,7 +8,9 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { AnyStepImplementation } from '../../activities/context.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
+import { readRun } from '../../artifacts/run-record.ts';
 import type { Store } from '../../artifacts/store.ts';
+import { placeOf, workerIdentity } from '../../cli/other-workers.ts';
 import { makeCurrent } from '../../deploy/builds.ts';
 import { type RunningServer, startTemporalDevServer } from '../../deploy/servers.ts';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../deploy/worker.ts';
@@ -158,6 +160,36 @@ test('`worker --workflows` runs a compiled pipeline in place of the interpreter,
   const other = await hardcase('run', 'ask.yaml', '-p', 'least=4', '--run', 'other');
   expect(other.code).not.toBe(0);
   expect(other.stdout + other.stderr).toMatch(/compile/);
+}, 240_000);
+
+test('a worker and a run with a folder are refused beside a worker of another machine, and told why', async () => {
+  const { hardcase } = at('hosts');
+  const place = await placeOf(store);
+  const there = (pid: number) => workerIdentity({ ...place, host: 'there', boot: 'another' }).replace(/^\d+/, `${pid}`);
+  await startOwnWorker({ queuePrefix: 'hosts', identity: there(7) });
+  const [worker, run] = await Promise.all([hardcase('worker'), hardcase('run', 'ask.yaml', '--run', 'nowhere')]);
+  expect(worker).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining(
+      `The store is the folder ${place.store} of this machine (${place.host}), and 7@there serves the same queues from another machine. A folder is no store`,
+    ),
+  });
+  expect(run).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('7@there works for this server from another machine. A folder is no store'),
+  });
+  // Nobody would work for it.
+  expect(await readRun(store, 'nowhere')).toBeNull();
+
+  // Two that start at the same moment do not see each other at first.
+  const other = at('hosts-race');
+  const first = other.start('worker');
+  await first.until(/Working for/);
+  await startOwnWorker({ queuePrefix: 'hosts-race', identity: there(0) });
+  expect(await first.outcome).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('0@there serves the same queues from another machine.'),
+  });
 }, 240_000);
 
 test('a worker begins no second step while more memory is in use than `--memory` allows, and goes on one by one', async () => {
