@@ -1,4 +1,4 @@
-/** Workers of several processes, started by hand against one Temporal and one bucket: they come, go, and lose their server. */
+/** Workers of several processes, started by hand against one Temporal and one bucket: they come, go, and lose both servers. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { Client as MinioClient } from 'minio';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readStepRecords } from '../../artifacts/run-record.ts';
 import { openS3Store } from '../../artifacts/s3-store.ts';
-import type { Store } from '../../artifacts/store.ts';
+import { type Store, StoreUnavailableError } from '../../artifacts/store.ts';
 import { type RunningMinio, type RunningServer, startMinio, startTemporalDevServer } from '../../deploy/servers.ts';
 import type { StepRecord } from '../../plan/types.ts';
 import { type RunningCommand, runCommand, startCommand } from '../cli/command.ts';
@@ -35,10 +35,7 @@ const workers: RunningCommand[] = [];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hardcase-scale-'));
   writeFileSync(join(folder, 'wide.yaml'), pipeline);
-  [minio, temporal] = await Promise.all([
-    startMinio({ dataDir: join(folder, 'minio'), logFile: join(folder, 'minio.log') }),
-    startTemporal(),
-  ]);
+  [minio, temporal] = await Promise.all([startBucket(), startTemporal()]);
   const { accessKey, secretKey, address, endpoint } = minio;
   const [host = '', port = ''] = address.split(':');
   await new MinioClient({ endPoint: host, port: Number(port), useSSL: false, accessKey, secretKey }).makeBucket('lab');
@@ -66,6 +63,13 @@ afterAll(async () => {
 const startTemporal = (port?: number) =>
   startTemporalDevServer({ logFile: join(folder, 'temporal.log'), dbFile: join(folder, 'temporal.db'), port });
 
+const startBucket = (again: Partial<RunningMinio> & { readonly port?: number } = {}) => {
+  const { port, accessKey, secretKey } = again;
+  return startMinio({ dataDir: join(folder, 'minio'), logFile: join(folder, 'minio.log'), port, accessKey, secretKey });
+};
+
+const portOf = ({ address }: RunningServer) => Number(address.split(':')[1]);
+
 async function startWorker(queues: string, ...flags: string[]): Promise<RunningCommand> {
   const worker = startCommand(folder, ['worker', '--queues', queues, ...flags], environment);
   workers.push(worker);
@@ -82,7 +86,7 @@ const runsOn = (worker: RunningCommand) =>
     60_000,
   );
 
-test('a run ends as it should while workers join and leave, one is killed, and the Temporal server begins again', async () => {
+test('a run ends as it should while workers join and leave, one is killed, and Temporal and the bucket are away', async () => {
   const [, , first, second] = await Promise.all([
     startWorker('workflows'),
     startWorker('cpu', '--slots', 'cpu=2'),
@@ -95,10 +99,16 @@ test('a run ends as it should while workers join and leave, one is killed, and t
   expect((await legs()).filter(({ state }) => state === 'running').length).toBeLessThanOrEqual(2);
 
   first.child.kill('SIGKILL');
-  const port = Number(temporal.address.split(':')[1]);
-  temporal.kill();
-  await temporal.stop();
-  temporal = await startTemporal(port);
+  // A power cut of the machine with both servers, while all three kinds of workers are at work.
+  for (const server of [temporal, minio]) {
+    server.kill();
+    await server.stop();
+  }
+  expect(await legs().catch((error: Error) => error)).toBeInstanceOf(StoreUnavailableError);
+  [temporal, minio] = await Promise.all([
+    startTemporal(portOf(temporal)),
+    startBucket({ ...minio, port: portOf(minio) }),
+  ]);
   const third = await startWorker('train');
   await runsOn(third);
   second.child.kill('SIGTERM');
