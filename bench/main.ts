@@ -15,6 +15,7 @@ const benchmarks: Readonly<Record<string, string>> = {
   memory: 'memory of a training over thousands of steps',
   parity: 'a training step beside PyTorch in float64',
   'real-data': 'a detector from scratch on a folder of real images',
+  recovery: 'what a crash and a pause cost a real training',
   review: 'how soon a reviewer meets planted label errors, beside other rankings',
   start: 'time from the command to the first activity of its run',
   train: 'speed and memory of training and inference beside PyTorch',
