@@ -9,6 +9,7 @@ import { Reach } from '../artifacts/reach.ts';
 import { type RunRecord, readOperations, readStepRecords } from '../artifacts/run-record.ts';
 import { artifactRefsIn, peekStepResult } from '../artifacts/step-results.ts';
 import { DamagedObjectError, type Store } from '../artifacts/store.ts';
+import type { Curves } from '../artifacts/types.ts';
 import { markOf } from '../detection/decisions.ts';
 import { decodeCheckpoint } from '../detection/model/checkpoint.ts';
 import { brokenLink, digestState } from '../detection/model/training-chain.ts';
@@ -22,18 +23,20 @@ import {
   type Json,
   type Plan,
   type PlanUpgrade,
+  type RunEnvironment,
   type RunHeader,
   type StepRecord,
   type StepState,
 } from '../plan/types.ts';
 import { upgradedScope } from '../plan/upgrade.ts';
+import { otherMachines } from '../report/arithmetic.ts';
 import type { CheckpointRecord } from './checkpoints.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 import { Checking, type Verification } from './verification.ts';
 
 export async function verifyRun(
   store: Store,
-  { header, state: { state, upgrades = [] } }: RunRecord,
+  { header, state: { state, upgrades = [], environment } }: RunRecord,
 ): Promise<Verification> {
   const records = await readStepRecords(store, header.run);
   const plan = new Checking('plan', 'the plan, the pipeline file and the params');
@@ -53,7 +56,11 @@ export async function verifyRun(
     state,
     ok: checks.every(({ problems }) => problems.length === 0),
     checks: checks.map(({ result }) => result),
-    remarks: [...remarksOn(header, state, records), ...(await remarksOnLedgers(store, header.run))],
+    remarks: [
+      ...remarksOn(header, state, records),
+      ...(await remarksOnMachines(store, environment, records)),
+      ...(await remarksOnLedgers(store, header.run)),
+    ],
   };
 }
 
@@ -381,6 +388,23 @@ function checkEnd(records: readonly StepRecord[]): Checking {
     );
   }
   return check;
+}
+
+/** Trainings that are exact in themselves, but that the machine on which the run began might not give again. */
+async function remarksOnMachines(
+  store: Store,
+  environment: RunEnvironment | undefined,
+  records: readonly StepRecord[],
+): Promise<string[]> {
+  const curves: { path: string; value: Curves }[] = [];
+  for (const { path, outputs } of records) {
+    const ref = outputs?.curves;
+    if (!isArtifactRef(ref)) continue;
+    // What is missing or damaged is told by the check of objects.
+    const value = await loadJson(store, 'curves', ref).catch(() => null);
+    if (value !== null) curves.push({ path, value });
+  }
+  return otherMachines({ curves, state: { environment } });
 }
 
 function remarksOn({ fork, forkPlans }: RunHeader, state: StepState, records: readonly StepRecord[]): string[] {

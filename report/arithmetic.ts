@@ -6,9 +6,12 @@ import type { ReportInput } from './types.ts';
 /** What decides the last bits. The number of threads is chosen for each training, and kept for it. */
 const decisive = ['cpu', 'tensorflow', 'oneDnn'] as const;
 
+interface Trainings extends Pick<ReportInput, 'curves'> {
+  readonly state: Pick<ReportInput['state'], 'environment'>;
+}
+
 /** A sentence for each kind of machine that is another one than the run began with. */
-export function otherMachines({ curves, state }: Pick<ReportInput, 'curves' | 'state'>): string[] {
-  const { environment } = state;
+export function otherMachines({ curves, state: { environment } }: Trainings): string[] {
   if (environment === undefined) return [];
   const trainings = new Map<string, string[]>();
   for (const { path, value } of curves) {

@@ -24,7 +24,8 @@ export interface PauseSettings extends Pick<KillSettings, 'steps' | 'random'> {
   readonly times: number;
   /** Processes that compute beside it, then. */
   readonly loadProcesses: number;
-  say(pause: Pause): void;
+  /** Null: the training ended before. */
+  say(pause: Pause | null): void;
 }
 
 export async function pauseTraining(
@@ -39,8 +40,9 @@ export async function pauseTraining(
       if (loaded) load.push(...Array.from({ length: settings.loadProcesses }, computeForEver));
       for (let i = 0; i < settings.times; i++) {
         const pause = await pauseOnce(training, settings.random, loaded);
-        pauses.push(pause);
         settings.say(pause);
+        if (pause === null) break;
+        pauses.push(pause);
       }
     }
     for (const child of load.splice(0)) child.kill('SIGKILL');
@@ -51,10 +53,11 @@ export async function pauseTraining(
   }
 }
 
-async function pauseOnce({ probe, hardcase }: Training, random: Random, loaded: boolean): Promise<Pause> {
+async function pauseOnce({ probe, hardcase }: Training, random: Random, loaded: boolean): Promise<Pause | null> {
   await probe.until('The training begins', () => true);
   const { pid, steps } = probe.attempts().at(-1)!;
   await sleep(steps[0]!.at + 1500 + random.next() * 3000 - Date.now());
+  if (!isRunning(pid)) return null;
   const askedAt = Date.now();
   let stoppedAt = 0;
   const stopped = (async () => {

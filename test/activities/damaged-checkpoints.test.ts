@@ -188,3 +188,16 @@ test('with all checkpoints damaged the training begins anew, to the same bytes',
   expect(model.digest).toBe(undisturbed.digest);
   expect(chain).toEqual(undisturbedChain);
 }, 120_000);
+
+test('with checkpoints of another kind of CPU the training goes on, and does not say that it is exact', async () => {
+  const stopped = left.folder!;
+  await putBack(stopped);
+  for (const { key, record } of stopped.checkpoints) {
+    const read = JSON.parse(record.toString()) as CheckpointRecord;
+    const elsewhere = { ...read, environment: { ...read.environment, cpu: 'another kind' } };
+    await stopped.store.writeRecord(key, Buffer.from(JSON.stringify(elsewhere)));
+  }
+  const context = stepContext(stopped.store, { fingerprint });
+  await train(context, stopped.parameters);
+  expect(context.said.resumed).toEqual([{ step: stopped.checkpoints.at(-1)!.step, exact: false }]);
+}, 120_000);

@@ -133,10 +133,13 @@ test('when its worker is killed, the TensorFlow process ends too, and another wo
   const worker: ChildProcess = spawn(process.execPath, [script], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: 'ignore',
+    env: { ...process.env, CUDA_VISIBLE_DEVICES: '1' },
   });
   await untilCheckpoints(of, 4);
   const children = childrenOf(worker.pid!);
   expect(children).toHaveLength(1);
+  // One worker for each GPU: what a worker may see is what its trainings see.
+  expect(readFileSync(`/proc/${children[0]}/environ`, 'utf8').split('\0')).toContain('CUDA_VISIBLE_DEVICES=1');
   worker.kill('SIGKILL');
   const deadline = Date.now() + 10_000;
   while (existsSync(`/proc/${children[0]}`) && Date.now() < deadline) await sleep(20);

@@ -313,3 +313,17 @@ test('a run that was resumed on another machine says so, and one that goes on is
     expect.stringContaining('model0 was resumed with other arithmetic'),
   ]);
 });
+
+test('a training on another kind of machine than the run began with is remarked on, in the words of the report', async () => {
+  const curves = await saveJson(store, 'curves', {
+    epochs: [],
+    environment: { ...testEnvironment, threads: 7, cpu: 'New avx512f' },
+  } as never);
+  await writeRunState(store, run, { environment: testEnvironment });
+  const { outputs } = (await readStepRecord(store, run, 'model0'))!;
+  await tamper('model0', { outputs: { ...outputs, curves } });
+  const { remarks } = await verify();
+  expect(remarks).toEqual([
+    `model0 was trained on another kind of machine than the run began with (cpu New avx512f instead of ${testEnvironment.cpu}): on one machine alone the last bits of the weights may be others.`,
+  ]);
+});

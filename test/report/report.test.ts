@@ -152,7 +152,12 @@ describe('the summary', () => {
       'Training was resumed 2 times, once on another kind of machine, where the last bits of the weights may differ.',
       'train was trained on another kind of machine than the run began with (cpu New avx512f instead of Old avx2): on one machine alone the last bits of the weights may be others.',
     ]);
-    expect(renderMarkdown(report)).toContain('120, 150 (not exact)');
+    const [html, markdown] = [renderHtml(report), renderMarkdown(report)];
+    for (const sentence of report.summary.slice(-2)) {
+      expect(html).toContain(sentence);
+      expect(markdown).toContain(sentence);
+    }
+    for (const page of [html, markdown]) expect(page).toContain('120, 150 (not exact)');
   });
 
   it('says so where a run made no table', () => {
