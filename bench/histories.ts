@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { AnyStepImplementation, StepContext } from '../activities/context.ts';
+import { readApproval, writeApproval } from '../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../artifacts/codecs.ts';
+import { sha256Hex } from '../artifacts/digest.ts';
 import { openFolderStore } from '../artifacts/folder-store.ts';
 import { createRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -21,6 +23,7 @@ import { canonicalJson } from '../plan/canonical.ts';
 import { eventsMax, renewAfterEvents } from '../plan/limits.ts';
 import type {
   ActivityStep,
+  ApproveStep,
   FanOutStep,
   GateStep,
   Json,
@@ -102,6 +105,26 @@ const approvals: RepeatStep = {
   },
 };
 
+const gatesCount = 2_000;
+/** Of those, some that are answered before they open, and some while they wait; the time of the others runs out. */
+const gatesEarly = 100;
+const gatesAnswered = 100;
+const sideBySide: FanOutStep = {
+  ...legs('ask', { matrix: numbers(gatesCount).map((a) => ({ name: `a=${a}`, values: { a } })) }),
+  scope: {
+    steps: [
+      {
+        ...(approvals.scope.steps[0] as ApproveStep),
+        id: '',
+        with: {
+          after: { expire: { in: { $: `matrix.a <= ${gatesAnswered} ? "10d" : "10m"` } } },
+        },
+        expired: { go: false },
+      },
+    ],
+  },
+};
+
 interface Case {
   readonly about: string;
   readonly steps: PlannedScope['steps'];
@@ -110,6 +133,8 @@ interface Case {
   /** What people do meanwhile. */
   readonly people?: (handle: WorkflowHandle, store: Store) => Promise<void>;
 }
+
+const passedRounds = 2_000;
 
 const heldLegs = 2_000;
 let held = 0;
@@ -135,6 +160,16 @@ const cases: { readonly [name: string]: Case } = {
     about: `${approvalRounds} rounds that ask for an approval each`,
     steps: [approvals],
     people: approveAll,
+  },
+  gates: {
+    about: `${gatesCount} approvals side by side, ${gatesEarly} answered early, ${gatesAnswered} while they wait`,
+    steps: [sideBySide],
+    people: answerSome,
+  },
+  passed: {
+    about: `${passedRounds} rounds that were approved before`,
+    steps: [{ ...approvals, max: passedRounds }],
+    prepared: preparedApprovals,
   },
   held: {
     about: `${heldLegs} legs that are held, and tried again by one retry`,
@@ -186,12 +221,16 @@ async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
   return [{ ...review, scope: { steps: [{ ...asks, with: values } as GateStep] } }];
 }
 
+/** A run whose plan is fetched from the store takes nothing before. */
+async function planIsThere(handle: WorkflowHandle): Promise<void> {
+  while (!(await handle.describe()).raw.pendingChildren?.length) await pause(200);
+}
+
 /** In messages of 500, by a list in the store, and one by one. */
 async function decideAll(handle: WorkflowHandle, store: Store): Promise<void> {
   const decisions = numbers(decisionsCount).map((i): Decision => ({ candidateId: `c${i - 1}`, verdict: 'reject' }));
   const send = async (batch: string, more: Partial<DecideMessage>) => {
-    // A plan that is fetched from the store takes nothing before it is there.
-    while (!(await handle.describe()).raw.pendingChildren?.length) await pause(200);
+    await planIsThere(handle);
     await handle.executeUpdate<object, [DecideMessage]>(decideName, {
       args: [{ gate: 'rounds[1].review', batch, by: 'bench', ...more }],
     });
@@ -218,6 +257,37 @@ async function approveAll(handle: WorkflowHandle): Promise<void> {
     if (await taken.then(() => true).catch(isAnswered)) round++;
     else await pause(200);
   }
+}
+
+/** The last ones before they open, and the first ones when all wait. Throws where an answer was lost. */
+async function answerSome(handle: WorkflowHandle, store: Store): Promise<void> {
+  const say = (a: number) =>
+    handle.executeUpdate<object, [AnswerMessage]>(answerName, {
+      args: [{ gate: `ask[a=${a}]`, by: 'bench', answer: { go: true } }],
+    });
+  await planIsThere(handle);
+  for (let a = gatesCount; a > gatesCount - gatesEarly; a--) await say(a);
+  const waits = async (a: number) => (await readApproval(store, 'gates', `ask[a=${a}]`))?.state === 'open';
+  while (!(await waits(gatesCount - gatesEarly))) await pause(500);
+  for (let a = 1; a <= gatesAnswered; a++) await say(a);
+  await handle.result();
+  for (const a of numbers(gatesCount)) {
+    const isByPeople = a <= gatesAnswered || a > gatesCount - gatesEarly;
+    const by = (await readApproval(store, 'gates', `ask[a=${a}]`))?.given?.by;
+    if (by !== (isByPeople ? 'bench' : 'nobody')) throw new Error(`ask[a=${a}] was answered by ${by}.`);
+  }
+}
+
+/** The record has the answer to each round's question. */
+async function preparedApprovals(store: Store): Promise<PlannedScope['steps']> {
+  for (const round of numbers(passedRounds)) {
+    const path = `rounds[${round}].ok`;
+    const message = `${path} waits for an answer.`;
+    const shown = sha256Hex(canonicalJson({ message, form }));
+    const given = { answer: { go: true }, by: 'bench', at: new Date().toISOString(), via: 'update' } as const;
+    await writeApproval(store, 'passed', { path, state: 'answered', openedAt: given.at, message, form, given, shown });
+  }
+  return cases.passed!.steps;
 }
 
 const isAnswered = (error: { readonly cause?: Error }): boolean =>

@@ -52,27 +52,39 @@ interface Cost {
   readonly states: number;
   /** Messages between a gate and the root, beside the decisions. */
   readonly rootMessages: number;
+  /** Those that go through the workflows between; fewer, where there are several at a time. */
+  readonly relayed: number;
 }
 
-const nothing: Cost = { own: 0, states: 0, rootMessages: 0 };
+const nothing: Cost = { own: 0, states: 0, rootMessages: 0, relayed: 0 };
 const add = (a: Cost, b: Cost): Cost => ({
   own: a.own + b.own,
   states: a.states + b.states,
   rootMessages: a.rootMessages + b.rootMessages,
+  relayed: a.relayed + b.relayed,
 });
 const times = (cost: Cost, count: number): Cost => ({
   own: cost.own * count,
   states: cost.states * count,
   rootMessages: cost.rootMessages * count,
+  relayed: cost.relayed * count,
 });
+
+/** What is inside tells the workflows around of its gates, and they the root. */
+const bundled = (cost: Cost): Cost => ({ ...cost, rootMessages: 0, relayed: cost.rootMessages + cost.relayed });
+
+/** A workflow passes on what its children tell it, and what comes of that. */
+const passing = ({ states, relayed }: Cost): number =>
+  states * (signalTaken + signalSent) + relayed * (2 * (signalTaken + signalSent) + timer);
 
 /** The root first, then what is inside of it, in the order of the plan. */
 export function historyBounds(plan: Plan): HistoryBound[] {
   const inner: HistoryBound[] = [];
-  const { own, states, rootMessages } = scopeCost(plan.root, '', inner);
+  const { own, states, rootMessages, relayed } = scopeCost(plan.root, '', inner);
   // open-run, perhaps load-plan, close-run; each change of state is recorded; gates tell the root, which answers.
   const turns = plan.root.concurrency === undefined ? 0 : turn;
-  const events = ownFrame + 3 * activity + turns + own + states * activity + rootMessages * (signalTaken + signalSent);
+  const events =
+    ownFrame + 3 * activity + turns + own + states * activity + (rootMessages + relayed) * (signalTaken + signalSent);
   return [{ workflow: '', runs: 'run', events, count: 1 }, ...inner];
 }
 
@@ -91,8 +103,8 @@ function partsCost(scope: PlannedScope, name: string, within: string, found: His
 /** A part of a scope: its steps have the paths that they would have without parts. */
 function partCost(steps: readonly PlannedStep[], within: string, workflow: string, found: HistoryBound[]): Cost {
   const place = found.length;
-  const inner = stepsCost(steps, within, found);
-  const events = ownFrame + inner.own + inner.states * (signalTaken + signalSent);
+  const inner = bundled(stepsCost(steps, within, found));
+  const events = ownFrame + inner.own + passing(inner);
   found.splice(place, 0, { workflow, runs: 'part', events, count: 1 });
   return { ...inner, own: childWorkflow + inner.states * signalTaken };
 }
@@ -145,6 +157,7 @@ const gateCost: Cost = {
   own: 4 * activity + 3 * timer + 2 * signalSent + 2 * signalTaken,
   states: 2,
   rootMessages: 2,
+  relayed: 0,
 };
 
 /** Adds the workflow of the scope, `count` of them in the one that asks; what each costs that one. */
@@ -158,9 +171,9 @@ function childCost(
   const at = found.length;
   const inner = scopeCost(scope, path, found);
   // Told of a change of state by its children, it tells its own parent.
-  const events = ownFrame + inner.own + inner.states * (signalTaken + signalSent);
+  const events = ownFrame + inner.own + passing(inner);
   found.splice(at, 0, { workflow: path, runs, events, count });
-  return { own: childWorkflow + inner.states * signalTaken, states: inner.states, rootMessages: inner.rootMessages };
+  return { ...inner, own: childWorkflow + inner.states * signalTaken };
 }
 
 function loopCost(step: RepeatStep, path: string, found: HistoryBound[]): Cost {
@@ -183,7 +196,7 @@ function loopCost(step: RepeatStep, path: string, found: HistoryBound[]): Cost {
     return add(records, times(round, max));
   }
   const batch = times(round, perBatch);
-  const events = ownFrame + batch.own + batch.states * (signalTaken + signalSent);
+  const events = ownFrame + batch.own + passing(batch);
   const count = Math.ceil(max / perBatch);
   found.splice(at, 0, { workflow: `${path}[..]`, runs: 'rounds', events, count }, ...longest.inside);
   return add(records, times({ ...batch, own: childWorkflow + batch.states * signalTaken }, count));
@@ -206,7 +219,7 @@ function batchesCost(
     found.splice(at, 0, ...inside);
     return total;
   }
-  const events = ownFrame + total.own + total.states * (signalTaken + signalSent);
+  const events = ownFrame + total.own + passing(total);
   found.splice(at, 0, { workflow: path, runs: 'fan-out', events, count: 1 }, ...inside);
   const below = { ...total, own: childWorkflow + total.states * signalTaken };
   const beside = times(each, nested);
@@ -226,11 +239,11 @@ function fanOutCost(step: FanOutStep, path: string, found: HistoryBound[]): Cost
     return { cost: childCost(scope, innerPath(step, path), 'leg', perBatch, inside), inside };
   });
   const longest = (second?.inside[0]?.events ?? 0) > first!.inside[0]!.events ? second! : first!;
-  const batch = times(longest.cost, perBatch);
+  const batch = times(bundled(longest.cost), perBatch);
   const count = Math.ceil(legs / perBatch);
   // Where there are several, a batch is given slots, and gives back those that it does not need.
   const slots = count > 1 ? slotMessages * (signalSent + signalTaken) : 0;
-  const events = ownFrame + batch.own + batch.states * (signalTaken + signalSent) + slots;
+  const events = ownFrame + batch.own + passing(batch) + slots;
   const inside: HistoryBound[] = [{ workflow: `${path}[..]`, runs: 'legs', events, count }, ...longest.inside];
   const each = { ...batch, own: childWorkflow + batch.states * signalTaken + slots };
   const isKnown = 'matrix' in step.legs || listOf(step.legs.forEach) !== null;

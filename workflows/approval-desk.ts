@@ -1,13 +1,6 @@
 /** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
 
-import {
-  defineSignal,
-  defineUpdate,
-  getExternalWorkflowHandle,
-  patched,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { defineSignal, defineUpdate, patched, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { canonicalJson } from '../plan/canonical.ts';
@@ -19,10 +12,11 @@ import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
-import { isWithin, toLiving } from './orders.ts';
+import { isWithin } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { rootStepOf } from './plan-paths.ts';
-import { formAnswerSignal, formClosingSignal, formOpenedSignal, type HandedOver } from './scope-messages.ts';
+import { sendReplies } from './relay.ts';
+import type { HandedOver, Opening, Passed, Reply } from './scope-messages.ts';
 
 // An update, because the sender wants to know whether the answer counts; a signal for the bare Temporal CLI.
 const answerUpdate = defineUpdate<AnswerReceipt, [AnswerMessage]>(answerName);
@@ -32,9 +26,14 @@ const answerSignal = defineSignal<[AnswerMessage]>(answerName);
 interface Form {
   /** Id of the workflow that holds it open; null before it opens. */
   holder: string | null;
+  /** Of its openings the newest, and when that was. */
+  opening: string;
+  openedAt: number;
   /** Why it takes no answers, where it does not. */
   closed: string | null;
   given: GivenAnswer | null;
+  /** Whether it was found answered, so that the record has the answer. */
+  found: boolean;
 }
 
 /** Of a gate that an earlier history of the run has the answer of. */
@@ -67,13 +66,13 @@ export class ApprovalDesk {
       if (problem === null) this.#take(message, 'signal');
       else this.#note(`An answer signal was refused. ${problem}`);
     });
-    setHandler(formOpenedSignal, ({ path, workflowId }) => this.opened(path, workflowId));
-    setHandler(formClosingSignal, ({ path }) => this.closing(path));
   }
 
   /** Answers of this history. What is recorded of them already does no harm to be kept once more. */
   takeBack(): EarlyMessage[][] {
-    const answers = [...this.#forms].flatMap(([gate, { given }]) => (given === null ? [] : [{ gate, given }]));
+    const answers = [...this.#forms].flatMap(([gate, { given, found }]) =>
+      given === null || found ? [] : [{ gate, given }],
+    );
     for (const [, form] of this.#forms) form.holder = null;
     const messages: EarlyMessage[][] = [];
     while (answers.length > 0) messages.push(answers.splice(0, answersPerMessage));
@@ -82,8 +81,9 @@ export class ApprovalDesk {
 
   handOver(): HandedOver['forms'] {
     return Object.fromEntries(
-      [...this.#forms].flatMap(([path, { given, closed }]) =>
-        given === null && closed === null ? [] : [[path, closed ?? answeredBefore]],
+      // One that was found answered is found again.
+      [...this.#forms].flatMap(([path, { given, closed, found }]) =>
+        (given === null && closed === null) || found ? [] : [[path, closed ?? answeredBefore]],
       ),
     );
   }
@@ -92,13 +92,13 @@ export class ApprovalDesk {
     for (const [path, closed] of Object.entries(forms)) this.#formOf(path).closed = closed;
   }
 
-  opened(path: string, workflowId: string): void {
+  /** Answers what the gate is to be told at once. */
+  opened({ path, holder, opening, openedAt }: Opening): Reply | null {
     const form = this.#formOf(path);
-    form.holder = workflowId;
-    form.closed = null;
-    if (form.given === null) return;
+    Object.assign(form, { holder, opening, openedAt, closed: null });
+    if (form.given === null) return null;
     this.moved++;
-    this.#tell(path, form);
+    return { path, opening, given: form.given };
   }
 
   planChanged(): void {
@@ -122,22 +122,24 @@ export class ApprovalDesk {
 
   stepsReset(ids: ReadonlySet<string>): void {
     for (const [path, form] of this.#forms) {
-      if (ids.has(rootStepOf(path))) Object.assign(form, { closed: null, holder: null, given: null });
+      if (ids.has(rootStepOf(path)))
+        Object.assign(form, { closed: null, holder: null, opening: '', given: null, found: false });
     }
   }
 
-  closing(path: string): void {
+  closing({ path, opening }: Opening): Reply {
     const form = this.#formOf(path);
     this.moved++;
-    if (form.given === null) form.closed = 'its time ran out';
-    this.#tell(path, form);
+    if (form.given === null && form.opening === opening) form.closed = 'its time ran out';
+    return { path, opening, given: form.given };
   }
 
   /** The gate was found answered, by an earlier workflow of the run or in the run that this one was forked from. */
-  answered(path: string, given: GivenAnswer): void {
+  answered({ path, at }: Passed, given: GivenAnswer): void {
     const form = this.#formOf(path);
     const early = form.given;
-    form.given = given;
+    if (form.holder !== null && at < form.openedAt) return;
+    Object.assign(form, { given, found: true });
     if (early === null || canonicalJson(early.answer) === canonicalJson(given.answer)) return;
     // Runs of an earlier build have dropped such an answer without a word, and their histories say so.
     if (!patched('dropped-answers')) return;
@@ -150,12 +152,11 @@ export class ApprovalDesk {
     this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
   }
 
-  #tell(path: string, { holder, given }: Form): void {
-    if (holder === workflowInfo().workflowId) this.#mailbox.answerForm(path, given);
-    else if (holder !== null) {
-      // A round or leg that is stopped just now begins again, and is told then.
-      this.#outbox.push(() => toLiving(getExternalWorkflowHandle(holder).signal(formAnswerSignal, { path, given })));
-    }
+  #tell(path: string, { holder, opening, given }: Form): void {
+    const reply = { path, opening, given };
+    if (holder === workflowInfo().workflowId) this.#mailbox.reply(reply);
+    // A round or leg that is stopped just now begins again, and is told then.
+    else if (holder !== null) this.#outbox.push(() => sendReplies(holder, [reply]));
   }
 
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {
@@ -185,7 +186,7 @@ export class ApprovalDesk {
   #formOf(path: string): Form {
     let form = this.#forms.get(path);
     if (form === undefined) {
-      form = { holder: null, closed: null, given: null };
+      form = { holder: null, opening: '', openedAt: 0, closed: null, given: null, found: false };
       this.#forms.set(path, form);
     }
     return form;

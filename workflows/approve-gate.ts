@@ -22,9 +22,8 @@ export async function approveGate(
   const { run } = context;
   const opened = await control('open-approval', { run, path, now: now(), form, expired, fresh, with: inputs });
   const before = opened.approval.given;
-  // Else the root would say that it accepts an answer which nobody waits for. Told by its own steps alone, because a
-  // signal for each round of a long loop would fill its history.
-  if (before !== undefined && context.path === '') context.root.formAnswered(path, before);
+  // Else the root would say that it accepts an answer which nobody waits for.
+  if (before !== undefined) context.root.formAnswered(path, before);
   const given = before ?? (await waitForAnswer(opened, context)) ?? answerOfNobody(expired);
   const outputs = await control('close-approval', { run, path, given, now: now() });
   if (given !== null) return outputs;

@@ -22,7 +22,7 @@ import {
   problemOfMessage,
   subjectOf,
 } from './decision-check.ts';
-import type { Mailbox, Root } from './mailbox.ts';
+import type { Mailbox } from './mailbox.ts';
 import {
   type DecideAnswer,
   type DecideMessage,
@@ -40,12 +40,12 @@ import { rootStepOf } from './plan-paths.ts';
 import {
   batchesSignal,
   type GateProgress,
-  gateClosingSignal,
-  gateOpenedSignal,
   gateProgressSignal,
   type HandedOver,
+  type Opening,
+  type Passed,
   type QueuedBatch,
-  sealedSignal,
+  type Reply,
   type Unsent,
 } from './scope-messages.ts';
 
@@ -57,7 +57,12 @@ const gatesQuery = defineQuery<GatesAnswer>(gatesName);
 interface Gate {
   /** Id of the workflow that holds it open; null before it opens. */
   holder: string | null;
+  /** Of its openings the newest, and when that was. */
+  opening: string;
+  openedAt: number;
   closed: boolean;
+  /** Whether it never waited. */
+  passed: boolean;
   undecided: number;
   /** Whether several people may be asked about one candidate. */
   readonly asksSeveral: boolean;
@@ -81,7 +86,7 @@ const refusedShownMax = 100;
 /** And of lists in the store that were written. */
 const listsShownMax = 100;
 
-export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 'gateClosing'> {
+export class DecisionDesk {
   readonly #run: string;
   readonly #mailbox: Mailbox;
   readonly #gates = new Map<string, Gate>();
@@ -112,9 +117,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
       else this.#note(`A decide signal was refused. ${problem}`);
     });
     setHandler(gatesQuery, () => this.#answer());
-    setHandler(gateOpenedSignal, ({ gate, workflowId, undecided }) => this.#opened(gate, workflowId, undecided));
-    setHandler(gateProgressSignal, (progress) => this.#progress(progress));
-    setHandler(gateClosingSignal, ({ gate }) => this.#closing(gate));
+    setHandler(gateProgressSignal, (progress) => this.progress(progress));
   }
 
   /** What is in no ledger yet, so that it comes to the gates when they open again. */
@@ -142,9 +145,10 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   }
 
   handOver(): Pick<HandedOver, 'gates' | 'refused' | 'lists'> {
-    const gates = [...this.#gates].map(([path, { closed, taken, references }]) => {
-      return [path, { closed, taken, references: [...references] }] as const;
-    });
+    // One that never waited is found so again.
+    const gates = [...this.#gates].flatMap(([path, { closed, passed, taken, references }]) =>
+      passed && taken === 0 ? [] : [[path, { closed, taken, references: [...references] }] as const],
+    );
     return { gates: Object.fromEntries(gates), refused: this.#refused, lists: this.#lists };
   }
 
@@ -156,20 +160,6 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     }
     this.#refused.push(...refused);
     this.#lists.push(...lists);
-  }
-
-  // What steps of the root's own scope tell it.
-
-  async gateOpened(gate: string, undecided: number): Promise<void> {
-    this.#opened(gate, workflowInfo().workflowId, undecided);
-  }
-
-  async gateProgress(progress: GateProgress): Promise<void> {
-    this.#progress(progress);
-  }
-
-  async gateClosing(gate: string): Promise<void> {
-    this.#closing(gate);
   }
 
   // Decisions.
@@ -283,7 +273,10 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
       gate = {
         asksSeveral: asksSeveral(this.#briefing.scope, path),
         holder: null,
+        opening: '',
+        openedAt: 0,
         closed: false,
+        passed: false,
         undecided: 0,
         decided: new Map(),
         references: new Set(),
@@ -298,17 +291,13 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     return gate;
   }
 
-  #opened(path: string, workflowId: string, undecided: number): void {
+  opened({ path, holder, opening, openedAt }: Opening, undecided: number): void {
     const gate = this.#gateOf(path);
-    gate.holder = workflowId;
-    gate.undecided = undecided;
-    gate.closed = false;
-    gate.sent = 0;
-    gate.toSend = [];
+    Object.assign(gate, { holder, opening, openedAt, undecided, closed: false, passed: false, sent: 0, toSend: [] });
     for (const batch of gate.unwritten) this.#send(gate, batch);
   }
 
-  #progress({ gate: path, written, undecided, refused }: GateProgress): void {
+  progress({ gate: path, written, undecided, refused }: GateProgress): void {
     const gate = this.#gateOf(path);
     gate.undecided = undecided;
     this.moved++;
@@ -326,24 +315,26 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     this.#refused.splice(0, this.#refused.length - refusedShownMax);
   }
 
-  #closing(path: string): void {
+  /** Answers what the gate is to be told, which may come before the batches that are still gathered. */
+  closing({ path, opening }: Opening): Reply {
     const gate = this.#gateOf(path);
+    if (gate.opening !== opening) return { path, opening, batches: 0 };
     gate.closed = true;
-    const { holder, sent } = gate;
-    if (holder === workflowInfo().workflowId) this.#mailbox.sealed(path, sent);
-    else if (holder !== null) {
-      // After the batches that are still gathered.
-      this.#outbox.push(() =>
-        toLiving(getExternalWorkflowHandle(holder).signal(sealedSignal, { gate: path, batches: sent })),
-      );
-    }
+    return { path, opening, batches: gate.sent };
+  }
+
+  /** It never waits. */
+  passed({ path, at }: Passed): void {
+    const gate = this.#gateOf(path);
+    if (gate.holder !== null && at < gate.openedAt) return;
+    Object.assign(gate, { closed: true, passed: true });
   }
 
   #send(gate: Gate, batch: QueuedBatch): void {
     const { holder } = gate;
     if (holder === null) return;
     gate.sent++;
-    if (holder === workflowInfo().workflowId) this.#mailbox.batch(batch);
+    if (holder === workflowInfo().workflowId) this.#mailbox.batch(batch, gate.opening);
     else {
       gate.toSend.push(batch);
       if (!gate.gathering) this.#gather(gate).catch(rethrowUnlessCancelled);
@@ -358,9 +349,8 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
     this.#outbox.push(async () => {
       while (gate.toSend.length > 0 && gate.holder !== null) {
         const batches = takeFitting(gate.toSend);
-        await toLiving(
-          getExternalWorkflowHandle(gate.holder).signal(batchesSignal, { gate: batches[0]!.gate, batches }),
-        );
+        const message = { gate: batches[0]!.gate, opening: gate.opening, batches };
+        await toLiving(getExternalWorkflowHandle(gate.holder).signal(batchesSignal, message));
       }
     });
   }
@@ -381,9 +371,7 @@ export class DecisionDesk implements Pick<Root, 'gateOpened' | 'gateProgress' | 
   stepsReset(ids: ReadonlySet<string>): void {
     for (const [path, gate] of this.#gates) {
       if (!ids.has(rootStepOf(path))) continue;
-      gate.closed = false;
-      gate.holder = null;
-      gate.unwritten = [];
+      Object.assign(gate, { closed: false, holder: null, opening: '', unwritten: [] });
     }
   }
 

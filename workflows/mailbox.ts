@@ -1,31 +1,29 @@
 /** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
 
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
-import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import { condition, getExternalWorkflowHandle, setHandler, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
-import { Holds, sendRetry } from './holds.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
 import { countOf, takeFitting } from './pace.ts';
+import { Relay, sendReplies, sendRetry } from './relay.ts';
 import {
   batchesSignal,
-  formAnswerSignal,
-  formClosingSignal,
-  formOpenedSignal,
   type GateProgress,
-  gateClosingSignal,
-  gateOpenedSignal,
   gateProgressSignal,
   groupGrantedSignal,
   type LiveState,
+  type News,
+  newsSignal,
+  type Opening,
   type QueuedBatch,
+  type Reply,
   type RunFacts,
+  repliesSignal,
   retryStepsSignal,
   scopeStateSignal,
-  sealedSignal,
   slotsFreedSignal,
   slotsGivenSignal,
-  stepsHeldSignal,
 } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
 import type { StandingOrders } from './standing-orders.ts';
@@ -35,16 +33,20 @@ export interface Root {
   stepHeld(path: string): Promise<void>;
   gateOpened(gate: string, undecided: number): Promise<void>;
   gateProgress(progress: GateProgress): Promise<void>;
-  gateClosing(gate: string): Promise<void>;
+  gateClosing(gate: string, by: 'people' | 'clock'): Promise<void>;
+  /** It never waits: nothing is left to decide. */
+  gatePassed(gate: string): void;
   formOpened(path: string): Promise<void>;
   formClosing(path: string): Promise<void>;
-  /** Of a form of the root's own scope that was answered before it could wait. */
+  /** It never waits: it was answered before. */
   formAnswered(path: string, given: GivenAnswer): void;
 }
 
 export class Mailbox {
   readonly orders: Orders;
-  readonly holds = new Holds();
+  readonly relay = new Relay();
+  /** Of each gate the newest. */
+  readonly #openings = new Map<string, Opening>();
   readonly #batches = new Map<string, QueuedBatch[]>();
   readonly #received = new Map<string, number>();
   readonly #sealed = new Map<string, number>();
@@ -72,26 +74,37 @@ export class Mailbox {
     this.#batches.delete(gate);
     this.#received.delete(gate);
     this.#sealed.delete(gate);
+    this.#open(gate);
   }
 
-  batch(batch: QueuedBatch): void {
+  openForm(path: string): void {
+    this.#answers.delete(path);
+    this.#open(path);
+  }
+
+  #open(path: string): void {
+    const { workflowId } = workflowInfo();
+    this.#openings.set(path, { path, holder: workflowId, opening: uuid4(), openedAt: Date.now() });
+  }
+
+  /** Of a gate that has opened here the newest. */
+  openingOf(path: string): Opening {
+    return this.#openings.get(path)!;
+  }
+
+  batch(batch: QueuedBatch, opening: string): void {
+    // The root sends it again to the newest opening.
+    if (opening !== this.#openings.get(batch.gate)?.opening) return;
     const queue = this.#batches.get(batch.gate) ?? [];
     queue.push(batch);
     this.#batches.set(batch.gate, queue);
     this.#received.set(batch.gate, (this.#received.get(batch.gate) ?? 0) + 1);
   }
 
-  sealed(gate: string, batches: number): void {
-    this.#sealed.set(gate, batches);
-  }
-
-  /** Forgets that an earlier opening of the form ended without an answer. */
-  openForm(path: string): void {
-    if (this.#answers.get(path) === null) this.#answers.delete(path);
-  }
-
-  answerForm(path: string, given: GivenAnswer | null): void {
-    this.#answers.set(path, given);
+  reply(reply: Reply): void {
+    if (reply.opening !== this.#openings.get(reply.path)?.opening) return;
+    if ('batches' in reply) this.#sealed.set(reply.path, reply.batches);
+    else this.#answers.set(reply.path, reply.given);
   }
 
   /** Undefined while there is none; null where the form was closed without one. */
@@ -152,36 +165,55 @@ export class Mailbox {
 /** The mailbox of a child, filled by signals from the root. */
 export function openMailbox({ orders, unattended }: Pick<RunFacts, 'orders' | 'unattended'>): Mailbox {
   const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
-  setHandler(batchesSignal, ({ batches }) => {
-    for (const batch of batches) mailbox.batch(batch);
+  const { relay } = mailbox;
+  // What is passed on to children that end meanwhile need not arrive.
+  const unfinishedPolicy = HandlerUnfinishedPolicy.ABANDON;
+  setHandler(batchesSignal, ({ batches, opening }) => {
+    for (const batch of batches) mailbox.batch(batch, opening);
   });
-  setHandler(sealedSignal, ({ gate, batches }) => mailbox.sealed(gate, batches));
   const retry = async ({ paths, orders }: { readonly paths: readonly string[]; readonly orders: StandingOrders }) => {
     mailbox.orders.take(orders);
-    const { own, below } = mailbox.holds.takeForRetry(paths);
+    const { own, below } = relay.route(paths, (path) => path);
     for (const path of own) mailbox.retry(path);
     await Promise.all([...below].map(([id, its]) => sendRetry(id, its, orders)));
   };
-  setHandler(retryStepsSignal, retry, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
-  setHandler(stepsHeldSignal, ({ paths, workflowId }) => mailbox.holds.add(paths, workflowId));
-  void mailbox.holds.tellParent();
-  setHandler(formAnswerSignal, ({ path, given }) => mailbox.answerForm(path, given));
+  setHandler(retryStepsSignal, retry, { unfinishedPolicy });
+  const answer = async ({ replies }: { readonly replies: readonly Reply[] }) => {
+    const { own, below } = relay.route(replies, ({ path }) => path);
+    for (const reply of own) mailbox.reply(reply);
+    await Promise.all([...below].map(([id, its]) => sendReplies(id, its)));
+  };
+  setHandler(repliesSignal, answer, { unfinishedPolicy });
+  setHandler(newsSignal, ({ news, from }) => relay.tell(news, from));
+  relay.open();
   return mailbox;
 }
 
 /** The root as a child of any depth sees it. */
-export function distantRoot(run: string, { holds }: Mailbox): Root {
+export function distantRoot({ run, bundled }: Pick<RunFacts, 'run' | 'bundled'>, mailbox: Mailbox): Root {
   const root = getExternalWorkflowHandle(workflowIdOf(run));
-  const { workflowId } = workflowInfo();
+  const { workflowId: from } = workflowInfo();
+  const { relay } = mailbox;
+  const tellDirectly = async (one: News) => {
+    relay.note([one]);
+    await root.signal(newsSignal, { news: [one], from });
+  };
+  const tellInTime = async (one: News) => relay.tell([one]);
+  // Gates of workflows beside each other open, and their time runs out, at the same moment.
+  const tell = bundled ? tellInTime : tellDirectly;
   return {
-    stepHeld: async (path) => holds.add([path]),
-    gateOpened: (gate, undecided) => root.signal(gateOpenedSignal, { gate, workflowId, undecided }),
+    stepHeld: (path) => tellInTime({ what: 'held', path }),
+    gateOpened: (gate, undecided) => tell({ what: 'gate-opened', ...mailbox.openingOf(gate), undecided }),
     gateProgress: (progress) => root.signal(gateProgressSignal, progress),
-    gateClosing: (gate) => root.signal(gateClosingSignal, { gate }),
-    formOpened: (path) => root.signal(formOpenedSignal, { path, workflowId }),
-    formClosing: (path) => root.signal(formClosingSignal, { path }),
-    // A part of a root of very many steps is its own workflow, and has the path of the root.
-    formAnswered: () => undefined,
+    gateClosing: (gate, by) => {
+      const closing = { what: 'gate-closing', ...mailbox.openingOf(gate) } as const;
+      // People do so one by one, and the workflows between need not know.
+      return by === 'people' ? tellDirectly(closing) : tell(closing);
+    },
+    gatePassed: (path) => relay.tell([{ what: 'gate-passed', path, at: Date.now() }]),
+    formOpened: (path) => tell({ what: 'form-opened', ...mailbox.openingOf(path) }),
+    formClosing: (path) => tell({ what: 'form-closing', ...mailbox.openingOf(path) }),
+    formAnswered: (path, given) => relay.tell([{ what: 'form-answered', path, given, at: Date.now() }]),
   };
 }
 

@@ -4,7 +4,6 @@ import { type CancellationScope, defineUpdate, setHandler } from '@temporalio/wo
 import type { OperationRecord } from '../plan/types.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
-import { sendRetry } from './holds.ts';
 import type { Mailbox } from './mailbox.ts';
 import {
   type OperateAnswer,
@@ -19,8 +18,8 @@ import { problemOfOperation } from './operation-check.ts';
 import { isWithin, tellOrders } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
+import { sendRetry } from './relay.ts';
 import type { Renewal } from './renewal.ts';
-import { stepsHeldSignal } from './scope-messages.ts';
 import { ordersAfter } from './standing-orders.ts';
 import { type RunOfPlan, UpgradeDesk } from './upgrade-desk.ts';
 
@@ -100,10 +99,6 @@ export class OperationsDesk {
       );
     }
     this.#upgrades.open();
-    setHandler(stepsHeldSignal, ({ paths, workflowId }) => {
-      this.#mailbox.holds.add(paths, workflowId);
-      for (const path of paths) this.#held.add(path);
-    });
   }
 
   /** An ended run begins again with a step that is to run anew. Its orders are among those that it began with. */
@@ -132,9 +127,8 @@ export class OperationsDesk {
     return this.#cancelled;
   }
 
-  /** A step of the root's own scope gave up. */
+  /** A step gave up. */
   stepHeld(path: string): void {
-    this.#mailbox.holds.add([path]);
     this.#held.add(path);
   }
 
@@ -172,7 +166,7 @@ export class OperationsDesk {
       this.#held.delete(step);
       for (const gates of this.#gates) gates.stepRetried?.(step);
     }
-    const { own, below } = this.#mailbox.holds.takeForRetry(steps);
+    const { own, below } = this.#mailbox.relay.route(steps, (step) => step);
     for (const step of own) this.#mailbox.retry(step);
     for (const [child, its] of below) this.#outbox.push(() => sendRetry(child, its, orders));
     return { at: operation.at, steps };

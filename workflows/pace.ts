@@ -18,6 +18,10 @@ const lastEvents = 3_800;
 /** An update, its tasks, and what follows of it when nothing else comes with it. */
 const eventsPerMessage = 16;
 
+const gateMs = 60_000;
+/** Up to some twelve days. */
+const doublings = 20;
+
 const lingerMs = { calm: 5_000, late: 30_000 };
 
 /** For how long what can wait is gathered before it goes into one message. */
@@ -26,6 +30,16 @@ export function gatherMs(events: number): number {
   if (events < freeEvents) return 1_000;
   if (events < calmEvents) return lingerMs.calm;
   return events < 3_000 ? 60_000 : 1_800_000;
+}
+
+/**
+ * For how long news for the root is gathered. `urgency`: 0 where nobody waits for it, as often as that is told (`before`)
+ * twice as long; 1 where people may; 2 where a gate does, a minute at most.
+ */
+export function relayMs(events: number, urgency: number, before: number): number {
+  const ms = gatherMs(events);
+  if (urgency === 2) return Math.min(ms, gateMs);
+  return urgency === 1 || before === 0 ? ms : Math.max(ms, 1_000 * 2 ** Math.min(before, doublings));
 }
 
 /** Removes and answers the first of the batches, as many as fit into one message, at least one. */

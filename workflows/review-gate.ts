@@ -20,9 +20,8 @@ export async function reviewGate(call: Call, request: StepRequest, context: Scop
   // By the workflow's clock, like the timers that are set by it.
   const opening = { ...request, now: new Date().toISOString() } as never;
   const opened = await callStep<OpenedGate>(context, path, { ...call, activity: 'open-gate' }, opening);
-  // A gate that never waits takes no decisions: nobody would apply them. Told by the root's own steps alone, because a
-  // signal for each round of a long loop would fill the root's history.
-  if (context.path === '' && ('result' in opened || opened.undecided === 0)) await context.root.gateClosing(path);
+  // A gate that never waits takes no decisions: nobody would apply them.
+  if ('result' in opened || opened.undecided === 0) context.root.gatePassed(path);
   if ('result' in opened) return opened.result;
   const ended = opened.undecided === 0 ? 'decided' : await waitForPeople(opened, request, context);
   return callStep(context, path, { ...call, activity: 'apply-decisions' }, { step: request as never, ended });
@@ -79,7 +78,7 @@ async function waitForPeople(
   }
 
   // What the root took before it heard of the end still counts.
-  await root.gateClosing(path);
+  await root.gateClosing(path, undecided === 0 || proceeded ? 'people' : 'clock');
   await mailbox.allArrived(path);
   while (mailbox.hasBatch(path)) await append();
   state.set(path, 'running');

@@ -29,7 +29,9 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
   receiveSlots((count) => {
     slots += count;
   });
-  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  // Its legs are beside each other, and all may have a gate.
+  const within = { ...facts, bundled: true } as const;
+  const context = { ...within, path: owner, state, mailbox, root: distantRoot(within, mailbox) };
 
   const results: (LegResult | undefined)[] = legs.map(() => undefined);
   const failures: unknown[] = [];
@@ -88,6 +90,7 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
     // A cancelled batch ends when its legs have ended.
     await CancellationScope.nonCancellable(() => Promise.all(work));
     state.close();
+    await mailbox.relay.close();
   }
   if (failures.length > 0) throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
   return results.map((values) => values ?? null);

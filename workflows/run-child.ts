@@ -48,12 +48,20 @@ export async function runChild<Result>(
     | Own<LegArguments>
     | Own<PartArguments>,
 ): Promise<Result> {
-  const { run, pipeline, seed, environment, state } = context;
+  const { run, pipeline, seed, environment, state, bundled } = context;
   const { orders } = context.mailbox;
   const given = orders.standing;
   const part = 'owner' in own ? own.owner : path;
   const unattended = orders.isUnattended(part);
-  const facts = { run, pipeline, seed, environment, orders: given, ...(unattended ? { unattended } : {}) };
+  const facts = {
+    run,
+    pipeline,
+    seed,
+    environment,
+    orders: given,
+    ...(unattended ? { unattended } : {}),
+    ...(bundled ? { bundled } : {}),
+  };
   const args = { ...facts, path, ...own };
   state.set(path, 'running');
   try {

@@ -62,7 +62,7 @@ export async function runAllLegs({
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
-  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
     const legs = legsNow(step, owner, bindings);
     const entries = await runBatches(step, owner, legs, context, bindings);
@@ -73,6 +73,7 @@ export async function runAllLegs({
     );
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }
 

@@ -10,11 +10,12 @@ export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArg
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
     return leftBehind(step, await runToItsEnd(step.scope, context, bindings));
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }
 

@@ -108,12 +108,13 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
   setHandler(handBackSignal, handBack, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
   mailbox.orders.roundBegan(owner, before.index - 1);
   // Its steps are those of the loop; only the workflow is another.
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
     state.set(owner, 'running');
     return await runRounds({ owner, step, state: before, max, upTo, bindings, joins }, context, () => handsBack);
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }
 

@@ -53,15 +53,14 @@ export async function runPart({ scope, bindings, path, owner, role: _, ...facts 
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const made: { [id: string]: Values } = {};
+  // It is one of many.
+  const within = { ...facts, bundled: true } as const;
+  const context = { ...within, path: owner, state, mailbox, root: distantRoot(within, mailbox) };
   try {
-    await runScope(
-      scope,
-      { ...facts, path: owner, state, mailbox, root: distantRoot(facts.run, mailbox) },
-      bindings,
-      made,
-    );
+    await runScope(scope, context, bindings, made);
     return { made };
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }

@@ -1,6 +1,6 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
-import { CancellationScope, ContinueAsNew, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, ContinueAsNew, isCancellation } from '@temporalio/workflow';
 import { innerScope } from '../plan/paths.ts';
 import type { PlannedScope, PlannedStep } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
@@ -9,8 +9,9 @@ import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
-import { Mailbox, type Root, receiveChildStates } from './mailbox.ts';
+import { Mailbox, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
+import { nearRoot, receiveNews } from './news-desk.ts';
 import { OperationsDesk } from './operations-desk.ts';
 import { Orders } from './orders.ts';
 import { Outbox } from './outbox.ts';
@@ -90,6 +91,8 @@ export async function runPipeline(
     desk.open();
     approvals.open();
     operations.open(work, renewal);
+    const desks = { decisions: desk, approvals, operations };
+    receiveNews(mailbox, outbox, desks);
     renewal.open();
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     briefing.planIs(scope);
@@ -111,7 +114,7 @@ export async function runPipeline(
     if (!briefing.isComplete) await briefing.gather(run, before, desk, approvals);
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
-    const root = rootOf(desk, approvals, operations);
+    const root = nearRoot(mailbox, desks);
     const context = { run, pipeline, seed, environment, orders, path: '', mailbox, root, state };
     const { concurrency } = scope;
     await work.run(() =>
@@ -143,16 +146,4 @@ export async function runPipeline(
 function hasEnd(step: PlannedStep): boolean {
   const inner = innerScope(step);
   return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
-}
-
-function rootOf(desk: DecisionDesk, approvals: ApprovalDesk, operations: OperationsDesk): Root {
-  return {
-    stepHeld: async (path) => operations.stepHeld(path),
-    gateOpened: (gate, undecided) => desk.gateOpened(gate, undecided),
-    gateProgress: (progress) => desk.gateProgress(progress),
-    gateClosing: (gate) => desk.gateClosing(gate),
-    formOpened: async (path) => approvals.opened(path, workflowInfo().workflowId),
-    formClosing: async (path) => approvals.closing(path),
-    formAnswered: (path, given) => approvals.answered(path, given),
-  };
 }

@@ -12,11 +12,12 @@ export async function runRound({ step, bindings, path, ...facts }: RoundArgument
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
     return await stepsOfRound({ step, bindings }, context);
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }
 

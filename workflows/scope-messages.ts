@@ -54,6 +54,8 @@ export interface RunFacts {
   readonly orders: StandingOrders;
   /** It is part of the `finally` of something that was cancelled: nobody is waited for. */
   readonly unattended?: true;
+  /** Very many workflows may be beside it: what it has to tell the root goes through those around it, in bundles. */
+  readonly bundled?: true;
 }
 
 /** One round of a loop. */
@@ -209,6 +211,45 @@ export interface HandedOver {
   readonly unsent: readonly Unsent[];
 }
 
+/** What a step has to tell the root. */
+export type News =
+  /** It gave up, so that people may have it tried again. */
+  | { readonly what: 'held'; readonly path: string }
+  | ({ readonly what: 'form-opened' | 'form-closing' | 'gate-closing' } & Opening)
+  | ({ readonly what: 'gate-opened'; readonly undecided: number } & Opening)
+  /** It never waits, because it was answered or decided before. */
+  | ({ readonly what: 'form-answered'; readonly given: GivenAnswer } & Passed)
+  | ({ readonly what: 'gate-passed' } & Passed);
+
+/** A gate goes on without asking. */
+export interface Passed {
+  readonly path: string;
+  /** By the workflow's clock, in ms: what is told late must not end a later opening. */
+  readonly at: number;
+}
+
+/** One of the times that a gate opens. */
+export interface Opening {
+  readonly path: string;
+  /** Workflow id of who holds it open. */
+  readonly holder: string;
+  /** Tells it from others: what comes late of one must not concern the next. */
+  readonly opening: string;
+  /** When it opened, by the workflow's clock, in ms. */
+  readonly openedAt: number;
+}
+
+/** What the root has to say to a gate. */
+export type Reply = Pick<Opening, 'path' | 'opening'> &
+  (
+    | /** The answer to a form; null where its time ran out before the root had one. */ {
+        readonly given: GivenAnswer | null;
+      }
+    | /** To a review gate: no batch follows; so many were sent in all, so that none is lost between the two. */ {
+        readonly batches: number;
+      }
+  );
+
 export type LiveState = 'running' | 'paused' | 'waiting' | 'held';
 
 /** New orders on their way from a workflow to its children. */
@@ -221,8 +262,10 @@ export interface OrdersMessage {
 /** To the parent: what the child as a whole does now. */
 export const scopeStateSignal = defineSignal<[{ path: string; state: LiveState }]>('scope-state');
 
-/** To the parent, and on to the root: steps that gave up, so that people may have them tried again. */
-export const stepsHeldSignal = defineSignal<[{ paths: readonly string[]; workflowId: string }]>('steps-held');
+/** To the parent, and on to the root; or to the root itself. `from`: workflow id of who tells. */
+export const newsSignal = defineSignal<[{ news: readonly News[]; from: string }]>('news');
+/** To the workflow that told of the gates, and on to those that hold them open. */
+export const repliesSignal = defineSignal<[{ replies: readonly Reply[] }]>('replies');
 
 /** From a batch of legs to its parent, and back: legs that may run at once elsewhere, and here. */
 export const slotsFreedSignal = defineSignal<[{ path: string; count: number }]>('slots-freed');
@@ -234,20 +277,13 @@ export const handBackSignal = defineSignal('hand-back');
 export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
 
 /** To the root. */
-export const gateOpenedSignal = defineSignal<[{ gate: string; workflowId: string; undecided: number }]>('gate-opened');
 export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');
-export const formOpenedSignal = defineSignal<[{ path: string; workflowId: string }]>('form-opened');
-export const formClosingSignal = defineSignal<[{ path: string }]>('form-closing');
-export const gateClosingSignal = defineSignal<[{ gate: string }]>('gate-closing');
 
-/** From the root to the workflow that holds the gate or the step. */
-export const batchesSignal = defineSignal<[{ gate: string; batches: readonly QueuedBatch[] }]>('batches');
+/** From the root to the workflow that holds the gate. */
+export const batchesSignal =
+  defineSignal<[{ gate: string; opening: string; batches: readonly QueuedBatch[] }]>('batches');
 /** From a concurrency group to the workflow that waits for it. */
 export const groupGrantedSignal = defineSignal<[{ id: string }]>('group-granted');
-/** The answer to a form; null where its time ran out before the root had one. */
-export const formAnswerSignal = defineSignal<[{ path: string; given: GivenAnswer | null }]>('form-answer');
-/** No batch follows; `batches` were sent in all, so that none is lost between the two workflows. */
-export const sealedSignal = defineSignal<[{ gate: string; batches: number }]>('gate-sealed');
 /** From each workflow to its children, those of the steps that are within them. */
 export const retryStepsSignal = defineSignal<[{ paths: readonly string[]; orders: StandingOrders }]>('retry-steps');
 /** From each workflow to its children. */

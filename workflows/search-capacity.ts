@@ -57,7 +57,7 @@ export async function runTrials(args: SearchArguments): Promise<SearchResult> {
   const { step, path, with: inputs, before, role: _role, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
   const mailbox = openMailbox(facts);
-  const context = { ...facts, path, state, mailbox, root: distantRoot(facts.run, mailbox) };
+  const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
   const sizes = sizesOf(inputs, path);
   const epochs = typeof training.epochs === 'number' ? training.epochs : epochsDefault;
@@ -126,6 +126,7 @@ export async function runTrials(args: SearchArguments): Promise<SearchResult> {
     return { outputs: chosen.outputs, reused: chosen.reused && ended.every(({ reused }) => reused) };
   } finally {
     state.close();
+    await mailbox.relay.close();
   }
 }
 

@@ -121,6 +121,22 @@ describe('a gate', () => {
     ]);
   });
 
+  test('that was answered asks again after a reset', async () => {
+    const handle = await rig.startRun('reset', {
+      steps: [approve('ok', form), approve('more', form, { needs: ['ok'] })],
+    });
+    await waiting('reset');
+    await answer(handle, {});
+    await waiting('reset', 'more');
+    await handle.executeUpdate('reset', { args: [{ by: 'Ann', path: 'ok' }] });
+    await waiting('reset');
+    await answer(handle, { by: 'Ben', answer: { go: false } });
+    await waiting('reset', 'more');
+    await answer(handle, { gate: 'more' });
+    await handle.result();
+    expect((await rig.step('reset', 'ok'))?.outputs).toMatchObject({ go: false, by: 'Ben' });
+  });
+
   test('waits inside a round and in each leg by its own path', async () => {
     const legs: FanOutStep = {
       type: 'fan-out',

@@ -1,7 +1,8 @@
 /** How many decisions a message must bring, so that no history grows without end. */
 
 import { expect, test } from 'vitest';
-import { countOf, leastDecisions, takeFitting } from '../../workflows/pace.ts';
+import { takeBundle } from '../../workflows/bundles.ts';
+import { countOf, leastDecisions, relayMs, takeFitting } from '../../workflows/pace.ts';
 import type { QueuedBatch } from '../../workflows/scope-messages.ts';
 
 const batch = (count: number): QueuedBatch => ({
@@ -39,4 +40,26 @@ test('batches travel together up to 2,000 decisions, and at least one at a time'
   expect(takeFitting(batches).map(({ decisions }) => decisions!.length)).toEqual([2_500]);
   expect(takeFitting(batches)).toEqual([]);
   expect(countOf([batch(3), { ...batch(0), decisions: undefined, reference: 'r' }])).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('news for the root goes on at once early in a history, and is gathered later: the longer, the less waits for it', () => {
+  expect([0, 1, 2].map((urgency) => relayMs(199, urgency, 0))).toEqual([0, 0, 0]);
+  expect([0, 1, 2].map((urgency) => relayMs(500, urgency, 0))).toEqual([1_000, 1_000, 1_000]);
+  // A gate is not kept waiting for half an hour.
+  expect([1, 2].map((urgency) => relayMs(3_500, urgency, 0))).toEqual([1_800_000, 60_000]);
+});
+
+test('what nobody waits for goes on ever more rarely, so that a year of it is fewer than sixty messages', () => {
+  expect([0, 1, 2, 3, 10].map((before) => relayMs(100, 0, before))).toEqual([0, 2_000, 4_000, 8_000, 1_024_000]);
+  let [messages, ms] = [0, 0];
+  for (; ms < 365 * 24 * 3_600_000; messages++) ms += relayMs(100, 0, messages);
+  expect(messages).toBeLessThan(60);
+});
+
+test('a bundle takes as many as go into one message of Temporal, and at least one', () => {
+  const items = ['a'.repeat(400_000), 'b'.repeat(100_000), 'c'.repeat(200_000), 'd'.repeat(5_000_000)];
+  expect(takeBundle(items).map((item) => item[0])).toEqual(['a', 'b']);
+  expect(takeBundle(items).map((item) => item[0])).toEqual(['c']);
+  expect(takeBundle(items).map((item) => item[0])).toEqual(['d']);
+  expect(takeBundle(items)).toEqual([]);
 });
