@@ -393,7 +393,7 @@ const worker = await startWorker({
 let passed = false;
 try {
   console.log(
-    'run                                                        workflows  longest history  pending activities, children  seconds',
+    'run                                                        workflows  longest history, root  pending activities, children  seconds',
   );
   for (const name of wanted.length > 0 ? wanted : Object.keys(cases)) {
     const { about, people, prepared, ...given } = cases[name]!;
@@ -407,9 +407,11 @@ try {
     let workflows = 0;
     const pending: Pending = { activities: 0, children: 0 };
     let longest = { id: '', events: 0 };
+    let root = 0;
     for await (const { workflowId, runId, historyLength } of client.workflow.list()) {
       if (workflowId !== workflowIdOf(name) && !workflowId.startsWith(`${workflowIdOf(name)}:`)) continue;
       workflows++;
+      if (workflowId === workflowIdOf(name)) root = Math.max(root, historyLength);
       if (historyLength > longest.events) longest = { id: workflowId, events: historyLength };
       if (historyLength <= 100) continue;
       const most = await mostPending(client, workflowId, runId);
@@ -420,7 +422,7 @@ try {
     const cells = [
       about.padEnd(60),
       workflows,
-      `${longest.events} ${longest.id}`.padEnd(28),
+      `${longest.events} ${longest.id}, root ${root}`.padEnd(40),
       `${pending.activities}, ${pending.children}`.padEnd(10),
       seconds.toFixed(0),
     ];

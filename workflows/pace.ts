@@ -19,6 +19,8 @@ const lastEvents = 3_800;
 const eventsPerMessage = 16;
 
 const gateMs = 60_000;
+/** Who has told nothing for so long is heard soon. */
+export const calmMs = 120_000;
 /** Up to some twelve days. */
 const doublings = 20;
 
@@ -33,13 +35,16 @@ export function gatherMs(events: number): number {
 }
 
 /**
- * For how long news for the root is gathered. `urgency`: 0 where nobody waits for it, as often as that is told (`before`)
- * twice as long; 1 where people may; 2 where a gate does, a minute at most.
+ * For how long news for the root is gathered: the longer the less is waited for it, and the more bundles went before, so
+ * that there are few of them in however long a time, of however many workflows beside each other. `urgency`: 0 where
+ * nobody waits, `before` being all bundles of that kind; 1 where people may; 2 where a gate does, `before` being the
+ * bundles of gates that were sent without a pause.
  */
 export function relayMs(events: number, urgency: number, before: number): number {
   const ms = gatherMs(events);
-  if (urgency === 2) return Math.min(ms, gateMs);
-  return urgency === 1 || before === 0 ? ms : Math.max(ms, 1_000 * 2 ** Math.min(before, doublings));
+  const doubled = before === 0 ? 0 : 1_000 * 2 ** Math.min(before, doublings);
+  if (urgency === 0) return Math.max(ms, doubled);
+  return urgency === 1 || ms === 0 ? ms : Math.min(gateMs, Math.max(ms, doubled));
 }
 
 /** Removes and answers the first of the batches, as many as fit into one message, at least one. */

@@ -7,7 +7,7 @@
 import { CancellationScope, condition, getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
 import { takeBundle } from './bundles.ts';
 import { toLiving } from './orders.ts';
-import { relayMs } from './pace.ts';
+import { calmMs, relayMs } from './pace.ts';
 import { type News, newsSignal, type Reply, repliesSignal, retryStepsSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -17,8 +17,10 @@ export class Relay {
   readonly #untold: News[] = [];
   /** Of the most urgent among it. */
   #urgency = 0;
-  /** Bundles so far in which nothing was urgent. */
+  /** Bundles so far in which nothing was urgent; and those with news of gates, since there was none for a while. */
   #notices = 0;
+  #rush = 0;
+  #lastRush = 0;
   #isClosed = false;
   #told: Promise<void> = Promise.resolve();
 
@@ -79,16 +81,20 @@ export class Relay {
     }
   }
 
-  /** The longer, the less any of it is waited for. */
   async #gather(): Promise<void> {
     for (;;) {
       const urgency = this.#urgency;
-      const ms = relayMs(workflowInfo().historyLength, urgency, this.#notices);
+      if (Date.now() - this.#lastRush > calmMs) this.#rush = 0;
+      const ms = relayMs(workflowInfo().historyLength, urgency, urgency === 0 ? this.#notices : this.#rush);
       if (ms > 0 && !this.#isClosed) {
         await condition(() => this.#isClosed || this.#urgency > urgency, ms);
       }
       if (!this.#isClosed && this.#urgency > urgency) continue;
       if (urgency === 0) this.#notices++;
+      if (urgency === 2) {
+        this.#rush++;
+        this.#lastRush = Date.now();
+      }
       return;
     }
   }

@@ -45,7 +45,12 @@ test('batches travel together up to 2,000 decisions, and at least one at a time'
 test('news for the root goes on at once early in a history, and is gathered later: the longer, the less waits for it', () => {
   expect([0, 1, 2].map((urgency) => relayMs(199, urgency, 0))).toEqual([0, 0, 0]);
   expect([0, 1, 2].map((urgency) => relayMs(500, urgency, 0))).toEqual([1_000, 1_000, 1_000]);
-  // A gate is not kept waiting for half an hour.
+  // Each of many batches tells of the gates in it as they open.
+  expect([1, 2, 3, 5, 6, 7].map((before) => relayMs(500, 2, before))).toEqual([
+    2_000, 4_000, 8_000, 32_000, 60_000, 60_000,
+  ]);
+  // Where there are few, they are not kept waiting, and never for half an hour.
+  expect(relayMs(199, 2, 7)).toBe(0);
   expect([1, 2].map((urgency) => relayMs(3_500, urgency, 0))).toEqual([1_800_000, 60_000]);
 });
 
