@@ -1,6 +1,6 @@
 /** The root's desk for answers to `approve` gates: checks them, keeps the first, and passes it on to the gate. */
 
-import { defineSignal, defineUpdate, patched, setHandler, workflowInfo } from '@temporalio/workflow';
+import { defineSignal, defineUpdate, patched, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { canonicalJson } from '../plan/canonical.ts';

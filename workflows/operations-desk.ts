@@ -1,6 +1,6 @@
 /** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
 
-import { type CancellationScope, defineUpdate, setHandler } from '@temporalio/workflow';
+import { type CancellationScope, defineUpdate } from '@temporalio/workflow';
 import type { OperationRecord } from '../plan/types.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
