@@ -289,7 +289,9 @@ class FolderStore implements Store {
     } catch (error) {
       const code = codeOf(error);
       if (code === 'ENOENT' && this.#isGone()) throw this.#goneError(error);
-      const detail = error instanceof Error ? error.message : String(error);
+      // A file in tmp/ has another name each time, and is no place where anybody could look.
+      const said = error instanceof Error ? error.message : String(error);
+      const detail = said.includes(this.#temporary) ? said.replace(/, \w+ '.*$/, '') : said;
       if (code === 'ENOSPC' || code === 'EDQUOT') {
         throw new StoreFullError(
           `The disk of the store ${this.url} is full (${detail}). Nothing was left half-written. Free some space there, or set HARDCASE_STORE to a folder on another disk, and run again.`,

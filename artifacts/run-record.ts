@@ -9,6 +9,7 @@
  *     runs/RUN/notices/HASH.json    one notice
  *     runs/RUN/operations/…json     OperationRecord
  *     runs/RUN/gates/…              see gate-record.ts
+ *     runs/RUN/engine.json          see run-engine.ts
  */
 
 import { canonicalJson } from '../plan/canonical.ts';

@@ -28,6 +28,8 @@ export async function runCancel(settings: Settings, name: string, options: Opera
     async (error: unknown) => {
       if (!(error instanceof WorkflowGoneError)) throw error;
       // The engine has forgotten it, so nobody else writes its record.
+      const { takeRun } = await import('./claim-run.ts');
+      await takeRun(settings, store, run);
       await writeRunState(store, run, { state: 'cancelled', endedAt: new Date().toISOString() });
       return { cancelled: true };
     },

@@ -63,7 +63,9 @@ export async function startWorker(
   });
   const bundlePath = own.bundlePath ?? worker.defaultBundlePath();
   const build = await buildOf(bundlePath);
+  const { claimOpenRuns } = await import('./claim-run.ts');
   // Before anything of them runs here.
+  await claimOpenRuns(settings, store, temporal);
   const heldRuns = temporal.engine === null ? [] : await moveOpenRuns(temporal.client, store, bundlePath, build);
   const running = await worker.startWorker({
     connection: temporal.target.options,

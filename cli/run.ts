@@ -1,16 +1,19 @@
 /** `hardcase run FILE`: starts or joins a run, keeps it going on the embedded engine, and shows how it goes. */
 
+import { join } from 'node:path';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { listRuns } from '../artifacts/run-record.ts';
 import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
-import { workerOwner } from '../deploy/embedded.ts';
+import { readEngine, workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
+import { withLock } from '../deploy/lock.ts';
 import type { HeldRun } from '../deploy/move-runs.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
 import { type OperateMessage, workflowIdOf } from '../workflows/messages.ts';
 import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
+import { claimRun } from './claim-run.ts';
 import { connectTemporal, openExistingStore, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
@@ -84,7 +87,14 @@ export async function startOrJoin(
   const choose = async () => {
     if (earlier !== null) return earlier;
     await store.putObject(Buffer.from(canonicalJson(plan)));
-    return await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork, forkPlans });
+    // Of two commands that are given at once for the same file, the second finds the run of the first.
+    return await withLock(
+      join(settings.folder, 'choose.lock'),
+      chooseWaitMs,
+      async () =>
+        (await findEarlierRun(store, wish, plan, planDigest)) ??
+        (await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork })),
+    );
   };
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say, upgrade);
   if (run === null) {
@@ -128,6 +138,7 @@ async function keepGoing(
   let release: (() => void) | null = null;
   let worker: OwnWorker | null = null;
   let page: Awaited<ReturnType<typeof servePageBeside>> | null = null;
+  let begun: RunHeader | null = null;
   // Workers of a server that is not ours, or of another command here, go on without this process.
   const runsElsewhere = () =>
     temporal !== null && release === null && (temporal.engine === null || workerOwner(settings.folder) !== null);
@@ -152,6 +163,8 @@ async function keepGoing(
     const chosen = await choose();
     const { header } = chosen;
     const { run } = header;
+    begun = header;
+    await claimRun(settings, store, connected, header);
     const found = (await readRunView(store, run))!;
     say(greeting(chosen, found.state));
     if (!isFinal(found.state) && pauseOf(found.operations) !== null) say(pausedWords(found));
@@ -218,6 +231,10 @@ async function keepGoing(
     });
     if (!interruption.signal.aborted || isFinal(view.state)) return { run, end: view };
     return { run, end: runsElsewhere() ? 'elsewhere' : 'stopped' };
+  } catch (error) {
+    // What fails then says only that nobody answers at some port.
+    const isLost = temporal !== null && temporal.engine !== null && readEngine(settings.folder) === null;
+    throw isLost && !(error instanceof CommandError) ? engineLost(settings, begun, error) : error;
   } finally {
     await (page as Awaited<ReturnType<typeof servePageBeside>> | null)?.close();
     // In this order: steps save their checkpoints while the server is there to be told.
@@ -236,6 +253,20 @@ async function checkWorkers(settings: Settings, store: Store, temporal: Temporal
   if (problem !== null) throw new CommandError(problem, exitCodes.usage);
 }
 
+function engineLost({ folder }: Settings, begun: RunHeader | null, cause: unknown): CommandError {
+  const next =
+    begun === null
+      ? 'Run the same command again.'
+      : `Run ${begun.run} stays open. It goes on with: ${ownCommand('run', begun.file, '--run', begun.run)}`;
+  return new CommandError(
+    `The embedded engine has ended, and not by this command: its server was killed, perhaps for its memory. ${join(folder, 'engine.log')} has its last words.\n${next}`,
+    exitCodes.engine,
+    cause,
+  );
+}
+
+// A look at the records of all runs, in a store that may be far away.
+const chooseWaitMs = 60_000;
 const workflowCheckMs = 5_000;
 const unservedMs = 10_000;
 // A store may hold thousands of runs: a look at them all must cost little beside what they do.

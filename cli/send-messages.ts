@@ -25,6 +25,7 @@ import {
   type RefusedDecision,
   workflowIdOf,
 } from '../workflows/messages.ts';
+import { checkRunIsHere } from './claim-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { endOnInterruption } from './interruption.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
@@ -221,6 +222,7 @@ async function withWorkflow<T extends object>(
   header: RunHeader,
   send: (handle: WorkflowHandle) => Promise<T>,
 ): Promise<T & { goOn?: string }> {
+  await checkRunIsHere(settings, store, header);
   const temporal = await connectTemporal(settings);
   const interruption = endOnInterruption(() => temporal.engine?.leaveNow());
   try {

@@ -10,6 +10,7 @@ import { canonicalJson } from '../plan/canonical.ts';
 import { renewAfterEvents } from '../plan/limits.ts';
 import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
 import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
+import { claimRun } from './claim-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ordersOf } from './operations.ts';
 import { isFinal } from './run-view.ts';
@@ -90,6 +91,7 @@ export async function beginAgain(
 ): Promise<void> {
   const temporal = await connectTemporal(settings);
   try {
+    await claimRun(settings, store, temporal, header);
     const at = new Date().toISOString();
     await startWorkflow(settings, store, temporal, header, plan, {
       operation: 'reset',

@@ -1,6 +1,6 @@
 /** What the embedded engine loses, and what a run keeps all the same: commands that are killed, and a database that is removed. */
 
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
@@ -19,6 +19,12 @@ steps:
   second: { needs: [first], approve: { ${form} } }
   third: { needs: [second], approve: { ${form} } }
   last: { needs: [third], approve: { ${form} } }
+`;
+const pair = `
+name: pair
+steps:
+  first: { approve: { ${form} } }
+  second: { needs: [first], approve: { ${form} } }
 `;
 const wait = `
 name: wait
@@ -89,6 +95,15 @@ test('a run whose command is killed goes on in the command that has the worker, 
   expect(readEngine(state)).toBe(null);
 });
 
+test('two commands that are given at once for the same file have one run', async () => {
+  const both = [start('run', 'wait.yaml'), start('run', 'wait.yaml')];
+  const said = await Promise.all(both.map((command) => command.until(/ask {2}waiting/)));
+  const runs = said.map((text) => /^Run (wait-\S+)/m.exec(text)?.[1]);
+  expect(runs[0]).toBe(runs[1]);
+  await answer(runs[0]!, 'ask', 'ann');
+  for (const { outcome } of both) expect((await outcome).code).toBe(0);
+});
+
 test('a run goes on from its record where the database of the engine was removed: answers, also early ones, and orders hold', async () => {
   const first = start('run', 'questions.yaml', '--run', 'lost');
   await first.until(/first {2}waiting/);
@@ -131,4 +146,66 @@ test('a run goes on from its record where the database of the engine was removed
     ['third', 'done', 'ann'],
   ]);
   expect(notices).toContainEqual(expect.stringContaining('knew nothing of this run any more'));
+});
+
+test('a store of two folders has one engine for each run: another is refused while that one lives, and then goes on where it was', async () => {
+  const shared = { HARDCASE_STORE: join(folder, 'shared') };
+  const [one, two] = ['one', 'two'].map((name) => join(folder, name)) as [string, string];
+  for (const place of [one, two]) {
+    mkdirSync(place);
+    writeFileSync(join(place, 'pair.yaml'), pair);
+  }
+  const run = ['run', 'pair.yaml', '--run', 'pair'];
+  const inOne = startCommand(one, run, shared);
+  started.push(inOne);
+  await inOne.until(/first {2}waiting/);
+  for (const words of [run, ['review', 'decide', 'pair', 'first', 'ok=false', '--by', 'eve'], ['cancel', 'pair']]) {
+    const { code, stderr } = await runCommand(two, words, shared);
+    expect([words, code, stderr]).toEqual([
+      words,
+      4,
+      expect.stringContaining(`Run pair is run by the embedded engine of ${join(one, '.hardcase')} (process `),
+    ]);
+  }
+  inOne.child.kill('SIGINT');
+  expect((await inOne.outcome).code).toBe(130);
+
+  const inTwo = startCommand(two, run, shared);
+  started.push(inTwo);
+  await inTwo.until(/first {2}waiting/);
+  expect((await runCommand(two, ['review', 'decide', 'pair', 'first', 'ok=true', '--by', 'ann'], shared)).code).toBe(0);
+  await inTwo.until(/second {2}waiting/);
+  // As something that wants memory does.
+  process.kill(readEngine(join(two, '.hardcase'))!.server.pid, 'SIGKILL');
+  expect(await inTwo.outcome).toMatchObject({
+    code: 4,
+    stderr: expect.stringMatching(
+      /^Error: The embedded engine has ended, and not by this command: .*\nRun pair stays open\. It goes on with: .* run pair\.yaml --run pair\n$/,
+    ),
+  });
+
+  // The first folder's engine still has the run as it was there: before the answer.
+  const back = startCommand(one, run, shared);
+  started.push(back);
+  await back.until(/second {2}waiting/);
+  expect((await runCommand(one, ['review', 'decide', 'pair', 'second', 'ok=true', '--by', 'bob'], shared)).code).toBe(
+    0,
+  );
+  expect((await back.outcome).code).toBe(0);
+  // And the second's as it was there, when the run has ended long since.
+  const other = await runCommand(two, ['run', 'pair.yaml', '--run', 'another', '--no-wait'], shared);
+  expect([other.code, other.stdout]).toEqual([3, expect.not.stringContaining('pair ')]);
+  const {
+    state: ended,
+    steps,
+    notices,
+  } = JSON.parse((await runCommand(one, ['status', 'pair', '--json'], shared)).stdout);
+  expect([ended, ...steps.map((step: { outputs?: { by?: string } }) => step.outputs?.by)]).toEqual([
+    'done',
+    'ann',
+    'bob',
+  ]);
+  expect(notices).toContain(
+    `The run was last run by the engine of ${join(two, '.hardcase')}, so what another engine still knew of it was ended, and it went on from its record.`,
+  );
 });
