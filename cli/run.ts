@@ -93,7 +93,7 @@ export async function startOrJoin(
       chooseWaitMs,
       async () =>
         (await findEarlierRun(store, wish, plan, planDigest)) ??
-        (await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork })),
+        (await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork, forkPlans })),
     );
   };
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say, upgrade);

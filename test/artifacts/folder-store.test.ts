@@ -74,6 +74,16 @@ describe('A folder store', () => {
     expect(await store.readRecord('runs/b/run.json')).toBe(null);
   });
 
+  it('says the same of the same trouble each time, so that who is told of it is told once', async () => {
+    const place = join(folder, 'troubled');
+    const store = await openFolderStore(place);
+    await rm(join(place, 'tmp'), { recursive: true });
+    await writeFile(join(place, 'tmp'), 'in the way');
+    const say = () => store.writeRecord('a', Buffer.from('b')).catch((error: Error) => error.message);
+    expect(await say()).toContain('something other than a store is in the way (ENOTDIR: not a directory)');
+    expect(await say()).toBe(await say());
+  });
+
   it('makes an old object young again when it is put once more', async () => {
     const store = await openFolderStore(join(folder, 'young'));
     const content = Buffer.from('old');
