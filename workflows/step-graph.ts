@@ -148,8 +148,10 @@ export class StepGraph {
     const { run, mailbox } = this.#context;
     const to = mailbox.orders.nextReset()!;
     const ids = dependentsOf({ steps: this.#steps }, rootStepOf(to));
-    for (const id of ids) this.#begun.get(id)!.cancel();
-    await Promise.allSettled([...ids].map((id) => this.#ends.get(id)));
+    // One that waits for others gives way: what it waits for besides may take days.
+    const begun = [...ids].filter((id) => mailbox.orders.hasBegun(id));
+    for (const id of begun) this.#begun.get(id)!.cancel();
+    await Promise.allSettled(begun.map((id) => this.#ends.get(id)));
     await CancellationScope.nonCancellable(() => control('reset-steps', { run, to, ids: [...ids] }));
     const again = this.#steps.filter(({ id }) => ids.has(id));
     for (const step of again) {

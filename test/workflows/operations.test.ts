@@ -258,6 +258,25 @@ describe('a reset', () => {
     expect((await rig.step('reset', 'c'))?.outputs).toEqual({ value: 11 });
   });
 
+  test('does not wait for what a step behind it waits for besides', async () => {
+    const handle = await rig.startRun('beside', {
+      steps: [
+        slow('other'),
+        activity('a', 'note', { with: { value: 71 } }),
+        activity('end', 'note', { needs: ['other', 'a'], with: { value: cel('steps.a.value + steps.other.value') } }),
+      ],
+    });
+    await eventually(async () => (await rig.step('beside', 'a'))?.state === 'done');
+    await eventually(async () => ranIn('beside').includes('other'));
+    await operate('beside', 'reset', { by: 'Ann', path: 'a', set: { value: 72 } });
+    // `other` goes on, and so `end` has not begun.
+    await eventually(async () => ranIn('beside').includes('a 72'));
+    released.add('beside');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('beside')).toHaveLength(4);
+    expect(ranIn('beside').slice(2)).toEqual(['a 72', 'end 77']);
+  });
+
   test('to a step of a round begins the loop again, reuses what came before, and forgets what comes no more', async () => {
     const handle = await rig.startRun('rewound', {
       steps: [
