@@ -15,6 +15,7 @@ import { connectTemporal, openExistingStore, type TemporalConnection } from './c
 import { findRun } from './find-run.ts';
 import { CommandError, type ExitCode, exitCodes, ownCommand, print, printJson, table } from './output.ts';
 import { isFinal } from './run-view.ts';
+import { installRuntime } from './sdk-runtime.ts';
 import type { Settings } from './settings.ts';
 
 export interface BuildsOptions {
@@ -83,6 +84,7 @@ async function move(settings: Settings, server: BuildsServer, name: string, json
       exitCodes.input,
     );
   }
+  await installRuntime(settings);
   const { moved, stay } = await moveRun(server, run, bundlePath, version).catch((error: unknown) => {
     if (!(error instanceof RunStaysError)) throw error;
     throw new CommandError(

@@ -6,7 +6,7 @@ import type { Store } from '../artifacts/store.ts';
 import { findStep } from '../plan/paths.ts';
 import type { RunHeader } from '../plan/types.ts';
 import type { OperateAnswer, OperateMessage, OperationName } from '../workflows/messages.ts';
-import { stepPaths } from '../workflows/plan-paths.ts';
+import { missingPart, stepPaths } from '../workflows/plan-paths.ts';
 import { readChangedParameters } from './changed-parameters.ts';
 import { openExistingStore } from './connect.ts';
 import { findRun } from './find-run.ts';
@@ -148,7 +148,9 @@ export async function planStepOf(store: Store, header: RunHeader, path: string) 
     throw new CommandError(`The plan of run ${header.run} is not in the store ${store.url}.`, exitCodes.engine);
   }
   const step = findStep(plan.root, path);
-  if (step !== null) return { plan, step };
+  const missing = missingPart(plan.root, path);
+  if (step !== null && missing === null) return { plan, step };
+  if (missing !== null) throw new CommandError(`Run ${header.run} has no ${path}: ${missing}`, exitCodes.usage);
   const known = stepPaths(plan.root);
   const near = didYouMean(path, known);
   throw new CommandError(
@@ -175,10 +177,13 @@ export const whoOf = ({ by, reason }: OperateOptions): OperateMessage => ({
   ...(reason === undefined ? {} : { reason }),
 });
 
+/** Steps that do something: a loop, legs and the steps of a file do what the steps in them do. */
 async function running(store: Store, run: string): Promise<string[]> {
   const records = await readStepRecords(store, run);
-  return records.flatMap(({ path, kind, state }) => (state === 'running' && kind !== 'repeat' ? [path] : []));
+  return records.flatMap(({ path, kind, state }) => (state === 'running' && !holderKinds.has(kind) ? [path] : []));
 }
+
+const holderKinds: ReadonlySet<string> = new Set(['repeat', 'matrix', 'forEach', 'pipeline']);
 
 const goOnWords = ({ goOn }: { readonly goOn?: string }): string | undefined =>
   goOn === undefined ? undefined : `Nothing runs it at the moment; it goes on with: ${goOn}`;

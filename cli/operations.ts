@@ -3,6 +3,7 @@
 import type { Json, OperationRecord } from '../plan/types.ts';
 import { noOrders, ordersAfter, type StandingOrders } from '../workflows/standing-orders.ts';
 import { formatMoment } from './output.ts';
+import { moreWords } from './plan-diff.ts';
 
 /** `14:05 ada retried model with epochs 20: the loss was still falling` */
 export function operationWords(record: OperationRecord): string {
@@ -21,9 +22,10 @@ export function operationWords(record: OperationRecord): string {
 }
 
 /** `train.with.epochs: 10 -> 20; rounds from 3 on`. */
-function upgradeWords({ changes = [], from = {} }: OperationRecord): string {
-  const shown = changes.length > 3 ? [...changes.slice(0, 3), `and ${changes.length - 3} more differences`] : changes;
-  return [...shown, ...Object.entries(from).map(([loop, round]) => `${loop} from round ${round} on`)].join('; ');
+function upgradeWords({ changes = [], from = {}, again = [] }: OperationRecord): string {
+  const shown = changes.length > 3 ? [...changes.slice(0, 3), moreWords(changes.length - 3)] : changes;
+  const loops = Object.entries(from).map(([loop, round]) => `${loop} from round ${round} on`);
+  return [...shown, ...loops, ...again.map((step) => `${step} begins again`)].join('; ');
 }
 
 /** `epochs 20, replay.share 0.5` */

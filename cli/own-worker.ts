@@ -1,13 +1,12 @@
 /** A worker in this process: of the embedded engine while a command lives, or of any server for `hardcase worker`. */
 
-import { createWriteStream, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
 import type { HeldRun } from '../deploy/move-runs.ts';
 import type { WorkerSettings } from '../deploy/worker.ts';
 import type { Build } from '../plan/types.ts';
 import type { TemporalConnection } from './connect.ts';
 import { CommandError, exitCodes } from './output.ts';
+import { installRuntime } from './sdk-runtime.ts';
 import type { Settings } from './settings.ts';
 
 /** Queues that every run uses; steps may name others with `queue`. */
@@ -41,26 +40,11 @@ export async function startWorker(
   own: OwnWorkerOptions = {},
 ): Promise<OwnWorker> {
   // The native worker takes half a second to load, and reading commands do not need it.
-  const { DefaultLogger, Runtime } = await import('@temporalio/worker');
   const worker = await import('../deploy/worker.ts');
   const { placeOf, workerIdentity } = await import('./other-workers.ts');
   const { buildOf, moveOpenRuns } = await import('../deploy/move-runs.ts');
   const { buildIdOf } = await import('../deploy/builds.ts');
-  const logFile = join(settings.folder, 'worker.log');
-  mkdirSync(settings.folder, { recursive: true });
-  const log = createWriteStream(logFile, { flags: 'a' });
-  // A full disk must not end the command: it can do without this file, and says itself that the disk is full.
-  log.on('error', () => {});
-  Runtime.install({
-    // Signals are the command's matter: it saves, stops, and says how to go on.
-    shutdownSignals: [],
-    // The engine's warnings (a step that failed and is tried again) would tear the live view; they go to a file.
-    logger: new DefaultLogger('WARN', ({ level, message, timestampNanos, meta }) => {
-      const at = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
-      log.write(`${at} ${level} ${message} ${meta === undefined ? '' : describe(meta)}\n`);
-    }),
-    telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
-  });
+  const logFile = await installRuntime(settings);
   const bundlePath = own.bundlePath ?? worker.defaultBundlePath();
   const build = await buildOf(bundlePath);
   const { claimOpenRuns } = await import('./claim-run.ts');
@@ -100,19 +84,6 @@ export async function startWorker(
     stop: async () => {
       stopping = true;
       await running.shutdown().catch(() => undefined);
-      log.end();
     },
   };
-}
-
-/** What tells where it happened; whole tasks, which come along, would fill the disk. */
-function describe(meta: { readonly [name: string]: unknown }): string {
-  const told = ['taskQueue', 'workflowId', 'workflowType', 'activityType', 'attempt', 'error'] as const;
-  return told
-    .filter((name) => meta[name] !== undefined)
-    .map((name) => {
-      const value = meta[name];
-      return `${name}=${value instanceof Error ? value.stack : String(value)}`.slice(0, 2_000);
-    })
-    .join(' ');
 }

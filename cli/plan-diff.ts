@@ -18,8 +18,11 @@ export function planDiff(before: Plan, after: Plan, max = 12, lineOf: LineOf = (
     const line = to === undefined ? undefined : lineOf(place);
     if (line !== undefined) lines.push(`${lines.pop()} (line ${line})`);
   }
-  return lines.length > max ? [...lines.slice(0, max), `and ${lines.length - max} more differences`] : lines;
+  return lines.length > max ? [...lines.slice(0, max), moreWords(lines.length - max)] : lines;
 }
+
+/** `and 3 more differences` */
+export const moreWords = (count: number): string => `and ${count} more difference${count === 1 ? '' : 's'}`;
 
 interface Flat {
   /** Every leaf by its place. */

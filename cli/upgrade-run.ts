@@ -9,7 +9,7 @@ import { followFork } from '../plan/follow-fork.ts';
 import { parsePath } from '../plan/paths.ts';
 import { digestPlan } from '../plan/plan-digest.ts';
 import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
-import { problemsOfUpgrade, type RunSoFar } from '../plan/upgrade.ts';
+import { problemsOfUpgrade, type RunSoFar, stepsBegunAgain } from '../plan/upgrade.ts';
 import {
   beginsAgain,
   type OperateAnswer,
@@ -24,6 +24,8 @@ import type { LoadedPlan } from './load-for-run.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
 import { planDiff } from './plan-diff.ts';
 import { isFinal, readPlan } from './run-view.ts';
+import { installRuntime } from './sdk-runtime.ts';
+import type { Settings } from './settings.ts';
 
 /** A run whose file has changed, as far as its record tells whether it can follow. */
 export interface Upgrade {
@@ -31,6 +33,8 @@ export interface Upgrade {
   /** That the run follows so far. */
   readonly before: Plan;
   readonly message: UpgradeMessage;
+  /** Steps that have begun and begin again, with what is within them now. */
+  readonly again: readonly string[];
 }
 
 // The record is written right after the answer; a long loop is told first.
@@ -107,7 +111,8 @@ export async function planUpgrade(
     recorded,
     ...(fits ? { scope: plan.root } : {}),
   };
-  return { header, before: before!, message };
+  const again = stepsBegunAgain(before!.root, plan.root, soFarOf(records));
+  return { header, before: before!, message, again };
 }
 
 async function problemOfRun(store: Store, { header, state }: RunRecord, before: Plan | null, plan: Plan) {
@@ -147,6 +152,7 @@ export function soFarOf(records: readonly StepRecord[]): RunSoFar {
   return {
     hasBegun: (id) => records.some(({ path }) => path === id || path.startsWith(`${id}[`) || path.startsWith(`${id}.`)),
     hasEnded: (id) => ['done', 'skipped', 'failed'].includes(ended(id) ?? ''),
+    recorded: records.map(({ path }) => path),
   };
 }
 
@@ -163,11 +169,13 @@ function recordedIn(records: readonly StepRecord[]): { readonly [id: string]: nu
 
 /** Proves it on the run's history, sends it, and answers once the record shows it. */
 export async function sendUpgrade(
+  settings: Settings,
   store: Store,
   temporal: TemporalConnection,
   handle: WorkflowHandle,
   { header: { run }, message }: Upgrade,
 ): Promise<void> {
+  await installRuntime(settings);
   const { problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
   const { defaultBundlePath } = await import('../deploy/worker.ts');
   const plan = await readPlan(store, message.planDigest);

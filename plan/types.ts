@@ -470,6 +470,8 @@ export interface OperationRecord {
   readonly changes?: readonly string[];
   /** Of an upgrade: the first round that does something else, by loop. */
   readonly from?: { readonly [loop: string]: number };
+  /** Of an upgrade: steps that had begun and begin again, because what is within them changes. */
+  readonly again?: readonly string[];
 }
 
 /** `runs/RUN/progress/PATH.json`, replaced every few seconds: what a live view shows. */

@@ -1,6 +1,7 @@
 /** A changed plan for a run that goes on: whether the change lies in its future, and the plan that the run follows then. */
 
-import { canonicalJson } from './canonical.ts';
+import { mayBeginAgain, problemOfBeginning } from './begin-again.ts';
+import { identityOf, newestBody, placesOf, presentOf, same } from './compare-steps.ts';
 import { bodyOfRound } from './loop-body.ts';
 import { stepsOf } from './paths.ts';
 import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
@@ -10,6 +11,8 @@ export interface RunSoFar {
   /** Of a step of the root. One that waits for the end of a pause has not begun. */
   hasBegun(id: string): boolean;
   hasEnded(id: string): boolean;
+  /** Paths that have begun, by the run's record. Absent in the workflow, which does not know what is within its children. */
+  readonly recorded?: readonly string[];
 }
 
 export interface UpgradeProblem {
@@ -49,6 +52,7 @@ function problemOfStep(
   const ended = soFar.hasEnded(was.id);
   const begun = ended ? 'has ended' : 'has begun';
   if (is === undefined) return { why: `${begun}, and the changed file has it no more` };
+  if (!ended && mayBeginAgain(was, is)) return problemOfBeginning(was, is, soFar);
   if (was.type === 'repeat' && is.type === 'repeat' && !ended) {
     const fixed = (step: RepeatStep) => ({ id: step.id, when: step.when, carry: step.carry });
     const places = placesOf(fixed(was), fixed(is));
@@ -99,6 +103,15 @@ export function changedLoops(before: PlannedScope, after: PlannedScope, soFar: R
   });
 }
 
+/** Steps that have begun and not ended, and begin again, because what is within them changes. */
+export function stepsBegunAgain(before: PlannedScope, after: PlannedScope, soFar: RunSoFar): string[] {
+  return stepsOf(before).flatMap((was) => {
+    const is = stepOf(after, was.id);
+    const isOpen = is !== undefined && soFar.hasBegun(was.id) && !soFar.hasEnded(was.id);
+    return isOpen && mayBeginAgain(was, is) ? [was.id] : [];
+  });
+}
+
 /** Ids of steps of the root that the change adds, removes or gives other work. */
 export function changedSteps(before: PlannedScope, after: PlannedScope): string[] {
   const ids = new Set([...stepsOf(before), ...stepsOf(after)].map(({ id }) => id));
@@ -113,68 +126,8 @@ const stepOf = (scope: PlannedScope, id: string): PlannedStep | undefined =>
 
 const changesRounds = (was: RepeatStep, is: RepeatStep): boolean => !same(newestBody(was), newestBody(is), ['from']);
 
-const newestBody = (step: RepeatStep): LoopBody => bodyOfRound(step, Number.POSITIVE_INFINITY);
-
 /** What a loop does from a round on. The plan of a file has one body for all; that of a fork has others behind. */
 const bodiesFrom = (step: RepeatStep, first: number): LoopBody[] => [
   { ...bodyOfRound(step, first), from: first },
   ...(step.bodies?.filter(({ from }) => from > first) ?? []),
 ];
-
-/** A loop as its newest body has it: what a file says knows nothing of rounds before. */
-function presentOf(step: PlannedStep): object {
-  if (step.type !== 'repeat') return step;
-  const { bodies: _, ...plain } = step;
-  const { from: __, ...body } = newestBody(step);
-  return { ...plain, ...body };
-}
-
-/** What says how a step waits, where it runs and how often it is tried: no part of what it makes. */
-const waits = ['needs', 'timeoutMs', 'heartbeatMs', 'retry', 'queue', 'onFailure', 'group', 'concurrency', 'perBatch'];
-
-/** What a step and the steps inside it make. */
-function identityOf(step: PlannedStep): object {
-  const plain: { [key: string]: unknown } = { ...presentOf(step) };
-  for (const name of waits) delete plain[name];
-  const scope = 'scope' in step ? (plain.scope as PlannedScope) : null;
-  if (scope !== null) {
-    const atEnd = scope.finally?.map(identityOf);
-    plain.scope = { ...scope, steps: scope.steps.map(identityOf), ...(atEnd && { finally: atEnd }) };
-  }
-  return plain;
-}
-
-function same(a: unknown, b: unknown, without: readonly string[] = []): boolean {
-  return placesOf(a, b).every((place) => without.includes(place));
-}
-
-/** Where two values differ: `with.epochs`, `scope.steps.train.with.epochs`; at most three places. */
-function placesOf(a: unknown, b: unknown): string[] {
-  const places: string[] = [];
-  const compare = (was: unknown, is: unknown, place: string): void => {
-    if (places.length > 3 || text(was) === text(is)) return;
-    const [old, now] = [partsOf(was), partsOf(is)];
-    if (old === null || now === null) {
-      places.push(place);
-      return;
-    }
-    for (const name of new Set([...old.keys(), ...now.keys()])) {
-      compare(old.get(name), now.get(name), place === '' ? name : `${place}.${name}`);
-    }
-  };
-  compare(a, b, '');
-  return places.length > 3 ? [...places.slice(0, 3), 'and more'] : places;
-}
-
-const text = (value: unknown): string => (value === undefined ? '' : canonicalJson(value));
-
-/** Members by name, steps of a list by id; null for what is compared as one. */
-function partsOf(value: unknown): Map<string, unknown> | null {
-  if (Array.isArray(value)) {
-    const isSteps =
-      value.length > 0 && value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
-    return isSteps ? new Map(value.map((item: { id: string }) => [item.id, item])) : null;
-  }
-  if (typeof value !== 'object' || value === null || '$' in value || '$text' in value) return null;
-  return new Map(Object.entries(value));
-}

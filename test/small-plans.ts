@@ -7,6 +7,7 @@ import type {
   FanOutStep,
   GateStep,
   Json,
+  PipelineStep,
   PlannedStep,
   RepeatStep,
   RunEnvironment,
@@ -59,6 +60,11 @@ export function search(id: string, changes: Changes<SearchStep> = {}): SearchSte
 
 export function fanOut(id: string, steps: readonly PlannedStep[], changes: Changes<FanOutStep> = {}): FanOutStep {
   return { type: 'fan-out', id, needs: [], legs: { forEach: [] }, concurrency: 100, scope: { steps }, ...changes };
+}
+
+/** The steps of another file, which has no params. */
+export function imported(id: string, steps: readonly PlannedStep[], changes: Changes<PipelineStep> = {}): PipelineStep {
+  return { type: 'pipeline', id, pipeline: id, needs: [], params: {}, outputs: {}, scope: { steps }, ...changes };
 }
 
 export function repeat(id: string, steps: readonly PlannedStep[], changes: Changes<RepeatStep> = {}): RepeatStep {

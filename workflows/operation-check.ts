@@ -3,7 +3,7 @@
 import { findStep } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import type { OperateMessage } from './messages.ts';
-import { rootStepOf, stepPaths } from './plan-paths.ts';
+import { missingPart, rootStepOf, stepPaths } from './plan-paths.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
 /** What the root knows of its run when an operation comes in. */
@@ -68,6 +68,8 @@ function problemOfRetry(message: Message, situation: Situation): string | null {
 }
 
 function problemOfPath(path: unknown, { run, scope }: Situation): string | null {
+  const missing = typeof path === 'string' ? missingPart(scope, path) : null;
+  if (missing !== null) return `The run ${run} has no ${path}: ${missing}`;
   if (typeof path === 'string' && findStep(scope, path) !== null) return null;
   return `The run ${run} has no step ${JSON.stringify(path)}. Its steps: ${stepPaths(scope).join(', ')}.`;
 }

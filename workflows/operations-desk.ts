@@ -63,7 +63,8 @@ export class OperationsDesk {
       begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
       cancelled: () => this.#cancelled,
       beginsAgain: () => this.#beginsAgain(),
-      changed: () => {
+      changed: (again) => {
+        for (const held of this.#held) if (again.includes(rootStepOf(held))) this.#held.delete(held);
         for (const desk of gates) desk.planChanged?.();
       },
     });

@@ -198,7 +198,7 @@ export class Orders {
   // Upgrades, which concern the root alone.
 
   #plan: PlannedScope | null = null;
-  #follow: ((scope: PlannedScope) => void) | null = null;
+  #follow: ((scope: PlannedScope, again: readonly string[]) => void) | null = null;
   /** The newest round that has begun, by the loop's path. */
   readonly #rounds = new Map<string, number>();
 
@@ -207,14 +207,14 @@ export class Orders {
     return this.#plan;
   }
 
-  /** `follow` is told of each plan that is followed from now on. */
-  onUpgrade(follow: (scope: PlannedScope) => void): void {
+  /** `follow` is told of each plan that is followed from now on, and which steps that have begun begin again for it. */
+  onUpgrade(follow: (scope: PlannedScope, again: readonly string[]) => void): void {
     this.#follow = follow;
   }
 
-  upgrade(scope: PlannedScope): void {
+  upgrade(scope: PlannedScope, again: readonly string[] = []): void {
     this.#plan = scope;
-    this.#follow?.(scope);
+    this.#follow?.(scope, again);
   }
 
   roundBegan(loop: string, index: number): void {

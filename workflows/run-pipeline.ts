@@ -1,8 +1,8 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
 import { CancellationScope, ContinueAsNew, isCancellation } from '@temporalio/workflow';
-import { innerScope } from '../plan/paths.ts';
-import type { PlannedScope, PlannedStep } from '../plan/types.ts';
+import { hasEnd } from '../plan/begin-again.ts';
+import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
 import { control } from './control.ts';
@@ -140,10 +140,4 @@ export async function runPipeline(
     if (cancelledHere()) return { state: 'cancelled' };
     throw error;
   }
-}
-
-/** Whether a file with a `finally` of its own is within the step. */
-function hasEnd(step: PlannedStep): boolean {
-  const inner = innerScope(step);
-  return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
 }

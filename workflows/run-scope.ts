@@ -66,9 +66,10 @@ function followUpgrades(
   chain: ReuseChain,
 ): void {
   let planned = new Map(steps.map((step) => [step.id, step]));
-  orders.onUpgrade((scope) => {
+  orders.onUpgrade((scope, again) => {
     chain.stop();
-    const next = scope.steps.map((step) => (orders.hasBegun(step.id) ? planned.get(step.id)! : step));
+    const stays = (id: string) => orders.hasBegun(id) && !again.includes(id);
+    const next = scope.steps.map((step) => (stays(step.id) ? planned.get(step.id)! : step));
     graph.replace(next.map((step) => (planned.get(step.id) === step ? step.id : nodeOf(step))));
     planned = new Map(next.map((step) => [step.id, step]));
   });

@@ -40,22 +40,29 @@ export class StepGraph {
   }
 
   /**
-   * All steps from now on, in order: the id of one that stays, or another in its place, of which none has begun. What
-   * waits for a step that is replaced waits for the new one.
+   * All steps from now on, in order: the id of one that stays, or another in its place. What waits for a step that is
+   * replaced waits for the new one. One that has begun is stopped, and the new one begins once it has ended.
    */
   replace(steps: readonly (string | StepNode)[]): void {
     const nodes = steps.map((step) => (typeof step === 'string' ? this.#steps.find(({ id }) => id === step)! : step));
     const anew = new Set<StepNode>();
     const isNew = (id: string) => [...anew].some((node) => node.id === id);
     for (const node of nodes) if (!this.#steps.includes(node) || node.needs.some(isNew)) anew.add(node);
+    const { mailbox, path, state } = this.#context;
+    const stopped = new Map<string, Promise<unknown>>();
     for (const node of this.#steps) {
       if (nodes.includes(node)) continue;
-      this.#ends.delete(node.id);
-      this.#turns.delete(node.id);
-      this.#context.state.remove(stepPath(this.#context.path, node.id));
+      const { id } = node;
+      if (mailbox.orders.hasBegun(id)) {
+        stopped.set(id, this.#ends.get(id)!);
+        this.#begun.get(id)!.cancel();
+        mailbox.orders.stepReset(id);
+      } else state.remove(stepPath(path, id));
+      this.#ends.delete(id);
+      this.#turns.delete(id);
     }
     this.#steps.splice(0, this.#steps.length, ...nodes);
-    for (const node of anew) this.#begin(node);
+    for (const node of anew) this.#begin(node, stopped.get(node.id));
     this.#replaced++;
   }
 
@@ -76,11 +83,19 @@ export class StepGraph {
     }
   }
 
-  #begin(step: StepNode): void {
+  /** `before`: the end of one in whose place it runs. */
+  #begin(step: StepNode, before?: Promise<unknown>): void {
     const turn = {};
     this.#turns.set(step.id, turn);
     const isItsTurn = () => this.#turns.get(step.id) === turn;
-    const run = () => this.#run(step, isItsTurn);
+    const run =
+      before === undefined
+        ? () => this.#run(step, isItsTurn)
+        : () =>
+            before.then(
+              () => this.#run(step, isItsTurn),
+              () => this.#run(step, isItsTurn),
+            );
     if (!this.#isRoot) {
       // Nothing cancels single steps but a reset.
       this.#ends.set(step.id, run());

@@ -9,7 +9,7 @@ import {
 } from '@temporalio/workflow';
 import { stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
-import { changedLoops, changedSteps, problemsOfUpgrade, upgradedScope } from '../plan/upgrade.ts';
+import { changedLoops, changedSteps, problemsOfUpgrade, stepsBegunAgain, upgradedScope } from '../plan/upgrade.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import { beginsAgain, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
@@ -23,7 +23,8 @@ interface Operations {
   cancelled(): boolean;
   /** The steps of this history end, and the run goes on in a new one. */
   beginsAgain(): boolean;
-  changed(): void;
+  /** `again`: steps that begin again for it. */
+  changed(again: readonly string[]): void;
 }
 
 /** Type of the failure of an update that was refused after its plan had been fetched. */
@@ -95,18 +96,21 @@ export class UpgradeDesk {
     const { by, reason, changes } = message;
     const before = this.#briefing.scope;
     const steps = changedSteps(before, after);
-    const begun = stepsOf(before).flatMap(({ id }) => (this.#orders.hasBegun(id) ? [id] : []));
-    const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, steps, changes } as const;
+    const again = stepsBegunAgain(before, after, this.#orders);
+    const stays = ({ id }: { readonly id: string }) => this.#orders.hasBegun(id) && !again.includes(id);
+    const begun = stepsOf(before).flatMap((step) => (stays(step) ? [step.id] : []));
+    const about = { steps, changes, ...(again.length === 0 ? {} : { again }) };
+    const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, ...about } as const;
     const loops = changedLoops(before, after, this.#orders);
     const from = Object.fromEntries(loops.map((loop) => [loop, this.#orders.nextRound(loop)]));
-    const follow = (rounds: typeof from) => {
+    const follow = (rounds: typeof from, restarted: readonly string[] = []) => {
       const scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
       this.#briefing.planIs(scope);
-      this.#operations.changed();
-      this.#orders.upgrade(scope);
+      this.#operations.changed(restarted);
+      this.#orders.upgrade(scope, restarted);
     };
     const holders = loops.flatMap((loop) => this.#orders.childrenOf(loop).map((child) => ({ loop, child })));
-    follow(from);
+    follow(from, again);
     const followed = this.#briefing.scope;
     this.#outbox.push(async () => {
       for (const { loop, child } of holders) from[loop] = await this.#handBack(loop, child);

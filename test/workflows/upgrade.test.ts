@@ -14,7 +14,7 @@ import { parsePath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, PlannedStep } from '../../plan/types.ts';
 import { type OperateAnswer, queueName, type UpgradeMessage, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { activity, cel, repeat, testQueuePrefix } from '../small-plans.ts';
+import { activity, cel, fanOut, imported, repeat, testQueuePrefix } from '../small-plans.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
@@ -238,6 +238,48 @@ describe('an upgrade', () => {
     expect(ranIn('twice')).toEqual(['a 1', 'b 4', 'last 3']);
     const { upgrades = [] } = (await readRun(rig.store, 'twice'))!.state;
     expect(upgrades.map(({ before }) => before).slice(1)).toEqual(upgrades.map(({ plan }) => plan).slice(0, 1));
+  });
+
+  test('reaches steps of a file and of legs that have not begun: the whole begins again, and what is finished is found', async () => {
+    only = 'within';
+    const legs = (...sizes: number[]) => ({
+      matrix: sizes.map((size) => ({ name: `size=${size}`, values: { size } })),
+    });
+    const scope = (value: number, ...sizes: number[]): PlannedScope => ({
+      steps: [
+        imported('fit', [note('a', 1), slow('b', 2, ['a']), note('c', value, ['b'])]),
+        fanOut('tune', [note('x', cel('matrix.size')), slow('y', 3, ['x']), note('z', value, ['y'])], {
+          legs: legs(...sizes),
+        }),
+        note('after', value, ['fit', 'tune']),
+        slow('beside', 9),
+      ],
+    });
+    const handle = await rig.startRun('within', scope(5, 1, 2));
+    for (const entry of ['fit.b 2', 'tune[size=1].y 3', 'tune[size=2].y 3', 'beside 9']) await hasRun('within', entry);
+    const began = ranIn('within').length;
+    const changed = scope(6, 1, 2, 4);
+    expect(await proof('within', changed)).toBeNull();
+    await upgrade('within', changed);
+    // A second one, before all of the first has happened.
+    await upgrade('within', scope(7, 1, 2, 4));
+    for (const path of ['fit.b', 'beside', ...[1, 2, 4].map((size) => `tune[size=${size}].y`)]) {
+      released.add(`within ${path}`);
+    }
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const later = new Set(ranIn('within').slice(began));
+    const [anew, done] = [
+      [1, 2, 4].map((size) => `tune[size=${size}].z 7`),
+      ['fit.a 1', 'tune[size=1].x 1', 'beside 9'],
+    ];
+    for (const entry of ['fit.c 7', 'tune[size=4].x 4', 'after 7', ...anew]) expect(later).toContain(entry);
+    for (const entry of done) expect(later).not.toContain(entry);
+    expect((await rig.states('within')).filter((state) => !state.endsWith(': done'))).toEqual([]);
+    const [first] = await readOperations(rig.store, 'within');
+    expect(first).toMatchObject({ again: ['fit', 'tune'], steps: ['fit', 'tune', 'after'] });
+    const verified = await verifyRun(rig.store, (await readRun(rig.store, 'within'))!);
+    expect(verified.checks.find(({ name }) => name === 'plan')!.problems).toEqual([]);
+    await replays('within');
   });
 
   test('reaches the later rounds of a fork, with what it runs anew, and the whole chain of plans can be verified', async () => {
