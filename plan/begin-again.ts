@@ -4,7 +4,7 @@
  */
 
 import { identityOf, placesOf, same } from './compare-steps.ts';
-import { innerPath, innerScope, stepPath, stepsOf } from './paths.ts';
+import { hasEnd, innerPath, stepPath, stepsOf } from './paths.ts';
 import type { FanOutStep, PipelineStep, PlannedLeg, PlannedScope, PlannedStep } from './types.ts';
 import type { RunSoFar } from './upgrade.ts';
 
@@ -64,12 +64,6 @@ function aroundOf(step: Holder): object {
 
 const legsOf = (step: Holder): readonly PlannedLeg[] =>
   step.type === 'fan-out' && 'matrix' in step.legs ? step.legs.matrix : [];
-
-/** Whether a file with a `finally` of its own is within the step. */
-export function hasEnd(step: PlannedStep): boolean {
-  const inner = innerScope(step);
-  return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
-}
 
 /** Steps that have begun by the record, in whichever leg, must make what they made. `within`: `tune[]`. */
 function problemsWithin(was: PlannedScope, is: PlannedScope, within: string, soFar: RunSoFar): Problem[] {

@@ -25,6 +25,12 @@ export function innerScope(step: PlannedStep): PlannedScope | null {
   return 'scope' in step ? step.scope : null;
 }
 
+/** Whether a file with a `finally` of its own is within the step. */
+export function hasEnd(step: PlannedStep): boolean {
+  const inner = innerScope(step);
+  return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
+}
+
 /** The path of a step's inner scope before the run, where rounds and legs are alike: `rounds[]`. */
 export function innerPath(step: PlannedStep, path: string): string {
   return step.type === 'repeat' || step.type === 'fan-out' ? `${path}[]` : path;

@@ -1,7 +1,7 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
 import { CancellationScope, ContinueAsNew, isCancellation } from '@temporalio/workflow';
-import { hasEnd } from '../plan/begin-again.ts';
+import { hasEnd } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
