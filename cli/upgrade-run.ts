@@ -12,6 +12,7 @@ import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
 import { problemsOfUpgrade, type RunSoFar, stepsBegunAgain } from '../plan/upgrade.ts';
 import {
   beginsAgain,
+  compiledWorkflow,
   type OperateAnswer,
   type OperateMessage,
   scopeBytesMax,
@@ -173,10 +174,11 @@ export async function sendUpgrade(
   store: Store,
   temporal: TemporalConnection,
   handle: WorkflowHandle,
-  { header: { run }, message }: Upgrade,
+  { header, message }: Upgrade,
 ): Promise<void> {
+  const { run } = header;
   await installRuntime(settings);
-  const { problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
+  const { notReplayed, problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
   const { defaultBundlePath } = await import('../deploy/worker.ts');
   const plan = await readPlan(store, message.planDigest);
   const proof = { ...message, scope: plan!.root };
@@ -186,6 +188,13 @@ export async function sendUpgrade(
   while (problem?.includes(beginsAgain) && Date.now() < deadline) {
     await new Promise((done) => setTimeout(done, 1_000));
     problem = await ask();
+  }
+  if (problem?.startsWith(notReplayed) && (await isCompiled(handle, message))) {
+    const [{ file }, code] = [header, `${run}.ts`];
+    throw new CommandError(
+      `Run ${run} cannot follow the changed file, and goes on as it was: it has ${compiledWorkflow}, whose steps stand in its code. Compile the file, start a worker with that, and a new run, which reuses what is unchanged: ${ownCommand('compile', file, '--out', code)}; ${ownCommand('worker', '--workflows', code)}; ${ownCommand('run', file, '--new')}`,
+      exitCodes.input,
+    );
   }
   if (problem !== null) {
     throw new CommandError(
@@ -210,4 +219,13 @@ export async function sendUpgrade(
     if ((await readOperations(store, run)).some(({ at }) => at === answer.at)) return;
     await new Promise((done) => setTimeout(done, 150));
   }
+}
+
+/** Asks the run itself, which refuses whatever is only a proof. */
+async function isCompiled(handle: WorkflowHandle, message: UpgradeMessage): Promise<boolean> {
+  const proof: UpgradeMessage = { ...message, proof: true };
+  return await handle.executeUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName, { args: [proof] }).then(
+    () => false,
+    (error: Error) => String((error.cause as Error | undefined)?.message).includes(compiledWorkflow),
+  );
 }

@@ -184,6 +184,8 @@ export const retryName = 'retry';
 export const upgradeName = 'upgrade';
 /** How a refusal begins that may pass: the engine had lost the run, whose workflow finds what is recorded step by step. */
 export const beginsAgain = 'The run is beginning again, and not as far as its record yet:';
+/** In the refusal of an upgrade that no build of the interpreter could follow. */
+export const compiledWorkflow = 'a compiled workflow';
 export const operationNames = ['pause', 'resume', 'cancel', retryName, 'skip', 'reset'] as const;
 export type OperationName = (typeof operationNames)[number] | typeof upgradeName;
 export const gatesName = 'gates';

@@ -12,7 +12,7 @@ import type { OperationRecord, PlannedScope } from '../plan/types.ts';
 import { changedLoops, changedSteps, problemsOfUpgrade, stepsBegunAgain, upgradedScope } from '../plan/upgrade.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
-import { beginsAgain, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
+import { beginsAgain, compiledWorkflow, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { handBackSignal, handedBackSignal } from './scope-messages.ts';
@@ -72,7 +72,11 @@ export class UpgradeDesk {
   open(): void {
     this.#briefing.update(defineUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName), {
       refusalOf: (message) => {
-        const problem = problemOfMessage(message) ?? (message.scope && this.#problemOf(message, message.scope));
+        // First, because the sender of what is only a proof asks just that.
+        const problem =
+          this.#problemOfCode() ??
+          problemOfMessage(message) ??
+          (message.scope && this.#problemOf(message, message.scope));
         return refusalFor(problem ?? null);
       },
       take: (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
@@ -135,11 +139,15 @@ export class UpgradeDesk {
     this.#planDigest = await control('record-upgrade', whole);
   }
 
+  #problemOfCode(): string | null {
+    if (!this.#isCompiled) return null;
+    return `The run ${this.#run} has ${compiledWorkflow}, whose steps stand in its code. Compile the changed file and start a new run, which reuses what is unchanged.`;
+  }
+
   #problemOf({ recorded }: UpgradeMessage, after: PlannedScope): string | null {
     if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
-    if (this.#isCompiled) {
-      return `The run ${this.#run} has a compiled workflow, whose steps stand in its code. Compile the changed file and start a new run, which reuses what is unchanged.`;
-    }
+    const compiled = this.#problemOfCode();
+    if (compiled !== null) return compiled;
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#briefing.scope;
     for (const [id, round] of Object.entries(recorded)) {

@@ -11,27 +11,14 @@ import type { OperateAnswer, OperateMessage, OperationName } from '../../workflo
 import { decideName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, cel, fanOut, gate, repeat } from '../small-plans.ts';
+import { logSteps, refusal } from './logged-steps.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
-const ran: string[] = [];
-/** Runs whose steps of kind `slow` may end. */
-const released = new Set<string>();
+const { ran, released, ranIn, steps: logged } = logSteps();
 
 const steps = {
-  note: async ({ run, path }: StepContext, { value }: { value?: number }) => {
-    ran.push(`${run} ${path} ${value ?? 0}`);
-    return { value: value ?? 0 };
-  },
-  // Ends when its run is released, or stops when it is told to.
-  slow: async ({ run, path, signal }: StepContext) => {
-    ran.push(`${run} ${path}`);
-    while (!released.has(run)) {
-      signal.throwIfAborted();
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    return { value: 5 };
-  },
+  ...logged,
   fragile: async ({ run, path }: StepContext, { limit }: { limit: number }) => {
     ran.push(`${run} ${path} ${limit}`);
     if (limit < 5) throw new Error('The limit is too low.');
@@ -44,17 +31,8 @@ const slow = (id: string, changes: { needs?: string[] } = {}) =>
   activity(id, 'slow', { with: { only: ++slowCount }, ...changes });
 let slowCount = 0;
 
-const ranIn = (run: string) =>
-  ran.filter((entry) => entry.startsWith(`${run} `)).map((entry) => entry.slice(run.length + 1));
-
 const operate = <Message extends OperateMessage>(run: string, name: OperationName, message: Message) =>
   rig.client.workflow.getHandle(workflowIdOf(run)).executeUpdate<OperateAnswer, [Message]>(name, { args: [message] });
-
-const refusal = (sent: Promise<unknown>) =>
-  sent.then(
-    () => 'taken',
-    (error: { cause?: Error }) => error.cause?.message,
-  );
 
 const stateOf = async (run: string) => (await readRun(rig.store, run))?.state.state;
 const reaches = (run: string, state: string) => eventually(async () => (await stateOf(run)) === state);

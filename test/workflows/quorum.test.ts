@@ -1,20 +1,15 @@
 /** Several opinions of one candidate on a real Temporal server: agreement, conflict, who settles it, and the end of the wait. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadDataset, loadJson, saveDataset, saveJson } from '../../artifacts/codecs.ts';
+import { loadJson } from '../../artifacts/codecs.ts';
 import { readDecisions, readGate } from '../../artifacts/gate-record.ts';
 import { readStepRecord } from '../../artifacts/run-record.ts';
-import type { Candidate, Decision, ImageEntry } from '../../detection/types.ts';
+import type { Decision } from '../../detection/types.ts';
 import type { Json } from '../../plan/types.ts';
-import {
-  type DecideAnswer,
-  type DecideMessage,
-  decideName,
-  type GatesAnswer,
-  gatesName,
-} from '../../workflows/messages.ts';
+import { type DecideMessage, type GatesAnswer, gatesName } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { gate, repeat } from '../small-plans.ts';
+import { repeat } from '../small-plans.ts';
+import { boxAt, boxesAfter, isWaiting, reviewOf as reviewStep, saveReviewed, sendDecisions } from './reviews.ts';
 
 let rig: Rig;
 
@@ -29,37 +24,18 @@ afterAll(async () => {
 
 /** An image without labels, and targets that the model found at 0, 30 and 60. */
 async function reviewOf(name: string, more: { [name: string]: Json }) {
-  const digest = await rig.store.putObject(Buffer.from(`image of ${name}`));
-  const image: ImageEntry = { id: 1, fileName: 'a.png', width: 100, height: 100, digest, split: 'train', group: '1' };
-  const labels = { parent: null, author: 'import', note: '', annotations: [] };
-  const dataset = await saveDataset(rig.store, {
-    categories: [{ id: 1, name: 'apple' }],
-    images: [image],
-    labels,
-  });
-  const candidates = [0, 30, 60].map(
-    (x): Candidate => ({
-      id: `at-${x}`,
-      type: 'missing',
-      imageId: 1,
-      imageDigest: digest,
-      detection: { categoryId: 1, box: [x, 10, x + 20, 30], score: 0.8 },
-      rank: 0.5,
-    }),
-  );
-  const saved = await saveJson(rig.store, 'candidates', candidates);
-  return gate('review', {
-    with: { dataset: dataset as never, candidates: saved as never, reviewer: 'human', ...more },
-  });
+  const found = [0, 30, 60].map((x) => ({
+    id: `at-${x}`,
+    type: 'missing' as const,
+    detection: { categoryId: 1, box: boxAt(x), score: 0.8 },
+    rank: 0.5,
+  }));
+  return reviewStep(await saveReviewed(rig, name, [], found), more);
 }
 
 const decide = (run: string, by: string, decisions: Decision[], more: Partial<DecideMessage> = {}) =>
-  rig.client.workflow.getHandle(`hardcase:${run}`).executeUpdate<DecideAnswer, [DecideMessage]>(decideName, {
-    args: [{ gate: 'review', batch: `b${Math.random().toString(36).slice(2)}`, by, decisions, ...more }],
-  });
-
-const waiting = (run: string) =>
-  eventually(async () => (await readStepRecord(rig.store, run, 'review'))?.state === 'waiting');
+  sendDecisions(rig, run, by, decisions, more);
+const waiting = (run: string) => isWaiting(rig, run);
 const written = (run: string, decisions: number) =>
   eventually(async () => (await readDecisions(rig.store, run, 'review')).length === decisions);
 
@@ -69,9 +45,8 @@ const settle = (decision: Decision): Decision => ({ ...decision, settles: true }
 
 async function correctionsOf(run: string, path = 'review') {
   const outputs = (await readStepRecord(rig.store, run, path))?.outputs;
-  const { labels } = await loadDataset(rig.store, outputs?.dataset as never);
   const corrections = await loadJson(rig.store, 'corrections', outputs?.corrections as never);
-  return { places: labels.annotations.map(({ box: [x1] }) => x1).sort((a, b) => a - b), corrections };
+  return { places: await boxesAfter(rig, run, path), corrections };
 }
 
 test('two who agree close a candidate, two who do not wait for a third, and all of it is in the ledger', async () => {

@@ -1,13 +1,12 @@
 /** The review gate on a real Temporal server: decisions from people, early, repeated, in conflict, and too late. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadDataset, loadJson, saveDataset, saveJson, saveLabels } from '../../artifacts/codecs.ts';
+import { loadDataset, loadJson, saveJson, saveLabels } from '../../artifacts/codecs.ts';
 import { readBatches, readGate } from '../../artifacts/gate-record.ts';
 import { readRun, readStepRecord } from '../../artifacts/run-record.ts';
-import type { Annotation, Candidate, Decision, ImageEntry } from '../../detection/types.ts';
-import type { ArtifactRef, Json } from '../../plan/types.ts';
+import type { Annotation, Decision } from '../../detection/types.ts';
+import type { Json } from '../../plan/types.ts';
 import {
-  type DecideAnswer,
   type DecideMessage,
   decideName,
   type GatesAnswer,
@@ -17,7 +16,8 @@ import {
 } from '../../workflows/messages.ts';
 import { openMailServer } from '../mail-server.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { gate, repeat } from '../small-plans.ts';
+import { repeat } from '../small-plans.ts';
+import { boxAt, boxesAfter, isWaiting, reviewOf, saveReviewed, sendDecisions } from './reviews.ts';
 
 let rig: Rig;
 
@@ -30,35 +30,24 @@ afterAll(async () => {
   await rig?.close();
 });
 
-const box = (x: number): [number, number, number, number] => [x, 10, x + 20, 30];
-const label = (id: string, x: number): Annotation => ({ id, imageId: 1, categoryId: 1, box: box(x) });
+const label = (id: string, x: number): Annotation => ({ id, imageId: 1, categoryId: 1, box: boxAt(x) });
 
 /** An image with the labels a (right) and b (nothing there); the model also found a target at 60 that has no label. */
-async function dataset(name: string) {
-  const digest = await rig.store.putObject(Buffer.from(`image of ${name}`));
-  const image: ImageEntry = { id: 1, fileName: 'a.png', width: 100, height: 100, digest, split: 'train', group: '1' };
-  const labels = { parent: null, author: 'import', note: '', annotations: [label('a', 0), label('b', 30)] };
-  const ref = await saveDataset(rig.store, { categories: [{ id: 1, name: 'apple' }], images: [image], labels });
-  const about = { imageId: 1, imageDigest: digest };
-  const candidates: Candidate[] = [
-    { id: 'spurious-b', type: 'spurious', annotation: label('b', 30), rank: 0.9, ...about },
-    { id: 'missing-60', type: 'missing', detection: { categoryId: 1, box: box(60), score: 0.8 }, rank: 0.8, ...about },
-  ];
-  return { dataset: ref, candidates, saved: await saveJson(rig.store, 'candidates', candidates) };
-}
-
-const reviewOf = (data: { dataset: ArtifactRef; saved: ArtifactRef }, more: { [name: string]: Json } = {}) =>
-  gate('review', {
-    with: { dataset: data.dataset as never, candidates: data.saved as never, reviewer: 'human', ...more },
-  });
+const dataset = (name: string) =>
+  saveReviewed(
+    rig,
+    name,
+    [label('a', 0), label('b', 30)],
+    [
+      { id: 'spurious-b', type: 'spurious', annotation: label('b', 30), rank: 0.9 },
+      { id: 'missing-60', type: 'missing', detection: { categoryId: 1, box: boxAt(60), score: 0.8 }, rank: 0.8 },
+    ],
+  );
 
 const decide = (run: string, decisions: Decision[], more: Partial<DecideMessage> = {}) =>
-  rig.client.workflow.getHandle(`hardcase:${run}`).executeUpdate<DecideAnswer, [DecideMessage]>(decideName, {
-    args: [{ gate: 'review', batch: `b${Math.random().toString(36).slice(2)}`, by: 'Ann', decisions, ...more }],
-  });
+  sendDecisions(rig, run, 'Ann', decisions, more);
 
-const waiting = (run: string, path = 'review') =>
-  eventually(async () => (await readStepRecord(rig.store, run, path))?.state === 'waiting');
+const waiting = (run: string, path = 'review') => isWaiting(rig, run, path);
 
 /** `then` as a key of its own, because an object that has it looks like a promise. */
 const expireIn = (duration: string, ending: Json): Json =>
@@ -76,11 +65,8 @@ const decoded = (history: string): string[] => [
 const accept = (candidateId: string): Decision => ({ candidateId, verdict: 'accept' });
 const reject = (candidateId: string): Decision => ({ candidateId, verdict: 'reject' });
 
-async function reviewedBoxes(run: string, path = 'review'): Promise<string[]> {
-  const outputs = (await readStepRecord(rig.store, run, path))?.outputs;
-  const { labels } = await loadDataset(rig.store, outputs?.dataset as never);
-  return labels.annotations.map(({ box: [x1] }) => `at ${x1}`).sort();
-}
+const reviewedBoxes = async (run: string, path = 'review') =>
+  (await boxesAfter(rig, run, path)).map((x1) => `at ${x1}`).sort();
 
 describe('a gate', () => {
   test('whose workflow begins again, with nothing but the record, refuses what contradicts it, and counts what repeats it', async () => {

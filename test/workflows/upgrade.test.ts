@@ -1,7 +1,6 @@
 /** A changed plan reaches a run that goes on: what lies in the future follows it, what does not refuses it. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StepContext } from '../../activities/context.ts';
 import { verifyRun } from '../../activities/verify-run.ts';
 import { type RunRecord, readOperations, readRun } from '../../artifacts/run-record.ts';
 import { problemOfReplay } from '../../deploy/move-runs.ts';
@@ -15,27 +14,11 @@ import type { Plan, PlannedScope, PlannedStep } from '../../plan/types.ts';
 import { type OperateAnswer, queueName, type UpgradeMessage, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, cel, fanOut, imported, repeat, testQueuePrefix } from '../small-plans.ts';
+import { logSteps, refusal } from './logged-steps.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
-const ran: string[] = [];
-/** `RUN PATH` of steps of kind `slow` that may end. */
-const released = new Set<string>();
-
-const steps = {
-  note: async ({ run, path }: StepContext, { value }: { value?: number }) => {
-    ran.push(`${run} ${path} ${value ?? 0}`);
-    return { value: value ?? 0 };
-  },
-  slow: async ({ run, path, signal }: StepContext, { value }: { value?: number }) => {
-    ran.push(`${run} ${path} ${value ?? 0}`);
-    while (!released.has(`${run} ${path}`)) {
-      signal.throwIfAborted();
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    return { value: value ?? 0 };
-  },
-};
+const { released, ranIn, hasRun, steps } = logSteps();
 
 beforeAll(async () => {
   rig = await openRig();
@@ -46,9 +29,6 @@ afterAll(async () => {
   await rig?.close();
 });
 
-const ranIn = (run: string) =>
-  ran.filter((entry) => entry.startsWith(`${run} `)).map((entry) => entry.slice(run.length + 1));
-const hasRun = (run: string, entry: string) => eventually(async () => ranIn(run).includes(entry));
 /** Part of every step, so that no other run's result is reused. */
 let only = '';
 const note = (id: string, value: unknown, needs: string[] = []) =>
@@ -79,12 +59,6 @@ async function upgrade(run: string, scope: PlannedScope, more: Partial<UpgradeMe
 
 const proof = async (run: string, scope: PlannedScope) =>
   problemOfUpgradeIn(rig.client, rig.bundlePath, run, await messageOf(scope));
-
-const refusal = (sent: Promise<unknown>) =>
-  sent.then(
-    () => 'taken',
-    (error: { cause?: Error }) => error.cause?.message,
-  );
 
 /** The interpreter does the same again from the recorded history, upgrade included. */
 async function replays(run: string): Promise<void> {

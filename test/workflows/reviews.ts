@@ -1,0 +1,60 @@
+/** For tests of reviews on a real server: one image with labels, candidates about it, and who decides them. */
+
+import { loadDataset, saveDataset, saveJson } from '../../artifacts/codecs.ts';
+import { readStepRecord } from '../../artifacts/run-record.ts';
+import type { Annotation, Candidate, Decision, ImageEntry } from '../../detection/types.ts';
+import type { ArtifactRef, GateStep, Json } from '../../plan/types.ts';
+import { type DecideAnswer, type DecideMessage, decideName } from '../../workflows/messages.ts';
+import { eventually, type Rig } from '../rig.ts';
+import { gate } from '../small-plans.ts';
+
+/** A box of 20 by 20, pixels. */
+export const boxAt = (x: number): [number, number, number, number] => [x, 10, x + 20, 30];
+
+export interface Reviewed {
+  readonly dataset: ArtifactRef;
+  readonly candidates: readonly Candidate[];
+  readonly saved: ArtifactRef;
+}
+
+type Question = Omit<Candidate, 'imageId' | 'imageDigest'>;
+
+/** `name` tells its image apart from that of any other test, so that no decision is carried over. */
+export async function saveReviewed(
+  { store }: Rig,
+  name: string,
+  annotations: readonly Annotation[],
+  questions: readonly Question[],
+): Promise<Reviewed> {
+  const digest = await store.putObject(Buffer.from(`image of ${name}`));
+  const image: ImageEntry = { id: 1, fileName: 'a.png', width: 100, height: 100, digest, split: 'train', group: '1' };
+  const labels = { parent: null, author: 'import', note: '', annotations };
+  const dataset = await saveDataset(store, { categories: [{ id: 1, name: 'apple' }], images: [image], labels });
+  const candidates = questions.map((question) => ({ ...question, imageId: 1, imageDigest: digest }) as Candidate);
+  return { dataset, candidates, saved: await saveJson(store, 'candidates', candidates) };
+}
+
+export const reviewOf = ({ dataset, saved }: Reviewed, more: { [name: string]: Json } = {}): GateStep =>
+  gate('review', { with: { dataset, candidates: saved, reviewer: 'human', ...more } });
+
+/** Sends decisions of a person to the gate `review`, in a batch of their own. */
+export const sendDecisions = (
+  { client }: Rig,
+  run: string,
+  by: string,
+  decisions: readonly Decision[],
+  more: Partial<DecideMessage> = {},
+): Promise<DecideAnswer> =>
+  client.workflow.getHandle(`hardcase:${run}`).executeUpdate<DecideAnswer, [DecideMessage]>(decideName, {
+    args: [{ gate: 'review', batch: `b${Math.random().toString(36).slice(2)}`, by, decisions, ...more }],
+  });
+
+export const isWaiting = ({ store }: Rig, run: string, path = 'review'): Promise<boolean> =>
+  eventually(async () => (await readStepRecord(store, run, path))?.state === 'waiting');
+
+/** Left edges of the boxes of the label version that the review left behind, ascending. */
+export async function boxesAfter({ store }: Rig, run: string, path = 'review'): Promise<number[]> {
+  const outputs = (await readStepRecord(store, run, path))?.outputs;
+  const { labels } = await loadDataset(store, outputs?.dataset as ArtifactRef);
+  return labels.annotations.map(({ box: [x1] }) => x1).sort((a, b) => a - b);
+}
