@@ -177,8 +177,16 @@ export async function sendUpgrade(
   { header, message }: Upgrade,
 ): Promise<void> {
   const { run } = header;
+  // First, because a history may replay with the interpreter by chance.
+  if (await isCompiled(handle, message)) {
+    const [{ file }, code] = [message.file, `${run}.ts`];
+    throw new CommandError(
+      `Run ${run} cannot follow the changed file, and goes on as it was: it has ${compiledWorkflow}, whose steps stand in its code. Compile the file, start a worker with that, and a new run, which reuses what is unchanged: ${ownCommand('compile', file, '--out', code)}; ${ownCommand('worker', '--workflows', code)}; ${ownCommand('run', file, '--new')}`,
+      exitCodes.input,
+    );
+  }
   await installRuntime(settings);
-  const { notReplayed, problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
+  const { problemOfUpgradeIn } = await import('../deploy/prove-upgrade.ts');
   const { defaultBundlePath } = await import('../deploy/worker.ts');
   const plan = await readPlan(store, message.planDigest);
   const proof = { ...message, scope: plan!.root };
@@ -188,13 +196,6 @@ export async function sendUpgrade(
   while (problem?.includes(beginsAgain) && Date.now() < deadline) {
     await new Promise((done) => setTimeout(done, 1_000));
     problem = await ask();
-  }
-  if (problem?.startsWith(notReplayed) && (await isCompiled(handle, message))) {
-    const [{ file }, code] = [header, `${run}.ts`];
-    throw new CommandError(
-      `Run ${run} cannot follow the changed file, and goes on as it was: it has ${compiledWorkflow}, whose steps stand in its code. Compile the file, start a worker with that, and a new run, which reuses what is unchanged: ${ownCommand('compile', file, '--out', code)}; ${ownCommand('worker', '--workflows', code)}; ${ownCommand('run', file, '--new')}`,
-      exitCodes.input,
-    );
   }
   if (problem !== null) {
     throw new CommandError(

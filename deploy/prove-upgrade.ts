@@ -12,9 +12,6 @@ import { problemOfReplay } from './move-runs.ts';
 const types = proto.temporal.api.enums.v1.EventType;
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
-/** How the problem begins where this build cannot go on with the run, changed or not. */
-export const notReplayed = 'The history of the run does not replay with this build:';
-
 /** What speaks against it, or null. */
 export async function problemOfUpgradeIn(
   client: Client,
@@ -26,7 +23,7 @@ export async function problemOfUpgradeIn(
   const recorded = await client.workflow.getHandle(workflowId).fetchHistory();
   const past = settled(recorded.events ?? []);
   const replayed = await problemOfReplay(bundlePath, [{ workflowId, history: { events: past } }]);
-  if (replayed !== null) return `${notReplayed} ${replayed}`;
+  if (replayed !== null) return `The history of the run does not replay with this build: ${replayed}`;
   const future = { events: withUpdate(past, { ...message, proof: true }) };
   return await problemOfReplay(bundlePath, [{ workflowId, history: future }]);
 }

@@ -151,11 +151,12 @@ test('`worker --workflows` runs a compiled pipeline in place of the interpreter,
   await worker.until(/Working for/);
   const run = start('run', 'ask.yaml', '--run', 'compiled');
   await run.until(/ok {2}waiting/);
-  const upgrade = await hardcase('run', 'ask.yaml', '-p', 'least=4', '--run', 'compiled', '--upgrade');
-  expect(upgrade).toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(/it has a compiled workflow.*compile ask.yaml/),
-  });
+  writeFileSync(join(folder, 'more.yaml'), `${ask}  later: { needs: [ok], uses: synthesize, with: { images: 8 } }\n`);
+  const upgrade = await hardcase('run', 'more.yaml', '--run', 'compiled', '--upgrade');
+  expect(upgrade.stderr).toMatch(
+    /it has a compiled workflow.*compile more\.yaml --out compiled\.ts; .*run more\.yaml --new/,
+  );
+  expect(upgrade.code).toBe(1);
   expect((await hardcase('review', 'decide', 'compiled', 'ok', 'go=5', '--by', 'ada')).code).toBe(0);
   expect((await run.outcome).code).toBe(0);
   const { steps } = JSON.parse((await hardcase('status', 'compiled', '--json')).stdout);
