@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { readOperations, readRun, readStepRecords } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { findStep } from '../plan/paths.ts';
-import type { RunHeader } from '../plan/types.ts';
+import type { RunHeader, StepRecord } from '../plan/types.ts';
 import type { OperateAnswer, OperateMessage, OperationName } from '../workflows/messages.ts';
 import { missingPart, stepPaths } from '../workflows/plan-paths.ts';
 import { readChangedParameters } from './changed-parameters.ts';
@@ -177,11 +177,11 @@ export const whoOf = ({ by, reason }: OperateOptions): OperateMessage => ({
   ...(reason === undefined ? {} : { reason }),
 });
 
+const running = async (store: Store, run: string): Promise<string[]> => runningSteps(await readStepRecords(store, run));
+
 /** Steps that do something: a loop, legs and the steps of a file do what the steps in them do. */
-async function running(store: Store, run: string): Promise<string[]> {
-  const records = await readStepRecords(store, run);
-  return records.flatMap(({ path, kind, state }) => (state === 'running' && !holderKinds.has(kind) ? [path] : []));
-}
+export const runningSteps = (records: readonly StepRecord[]): string[] =>
+  records.flatMap(({ path, kind, state }) => (state === 'running' && !holderKinds.has(kind) ? [path] : []));
 
 const holderKinds: ReadonlySet<string> = new Set(['repeat', 'matrix', 'forEach', 'pipeline']);
 

@@ -86,7 +86,7 @@ export async function planUpgrade(
       [
         `Run ${run} cannot follow the changed file, because the change is not in its future alone:`,
         ...lines,
-        `Undo that part, and the rest can be applied; or begin such a step again (${ownCommand('reset', run, '--to', problems[0]!.step || 'STEP')}, with -p for other parameters); or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
+        `Undo that part, and the rest can be applied; or begin such a step again (${ownCommand('reset', run, '--to', problems[0]!.path ?? (problems[0]!.step || 'STEP'))}, with -p for other parameters); or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
       ].join('\n'),
       exitCodes.input,
     );

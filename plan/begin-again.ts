@@ -13,6 +13,8 @@ type Holder = FanOutStep | PipelineStep;
 interface Problem {
   readonly why: string;
   readonly places: readonly string[];
+  /** Of the step within that has begun. */
+  readonly path?: string;
 }
 
 /** Whether what is within the step differs, and it can begin again for that. */
@@ -51,6 +53,7 @@ export function problemOfBeginning(was: PlannedStep, is: Holder, soFar: RunSoFar
   return {
     why: `has begun, and in it ${problems.map(({ why }) => why).join('; ')}`,
     places: problems.flatMap(({ places }) => places),
+    path: problems[0]!.path,
   };
 }
 
@@ -72,14 +75,15 @@ function problemsWithin(was: PlannedScope, is: PlannedScope, within: string, soF
     if (begun === null) return [];
     const now = stepsOf(is).find(({ id }) => id === old.id);
     const place = old.id === '' ? '' : `steps.${old.id}`;
-    if (now === undefined) return [{ why: `${begun} has, which the changed file has no more`, places: [place] }];
+    if (now === undefined)
+      return [{ why: `${begun} has, which the changed file has no more`, places: [place], path: begun }];
     if (isHolder(old) && isHolder(now) && same(aroundOf(old), aroundOf(now))) {
       return problemsWithin(old.scope, now.scope, innerPath(old, stepPath(within, old.id)), soFar);
     }
     const places = placesOf(identityOf(old), identityOf(now));
     if (places.length === 0) return [];
     const at = places.map((each) => (place === '' ? each : `${place}.${each}`));
-    return [{ why: `${begun} has, whose ${places.join(', ')} changed`, places: at }];
+    return [{ why: `${begun} has, whose ${places.join(', ')} changed`, places: at, path: begun }];
   });
 }
 

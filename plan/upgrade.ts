@@ -22,6 +22,8 @@ export interface UpgradeProblem {
   readonly why: string;
   /** Where in the step: `with.epochs`. */
   readonly places: readonly string[];
+  /** Of the step within it that has begun: `tune[lr=0.1].train`. */
+  readonly path?: string;
 }
 
 /** Why the run cannot follow the changed plan: all reasons, in the order of the steps. */
@@ -48,7 +50,7 @@ function problemOfStep(
   was: PlannedStep,
   is: PlannedStep | undefined,
   soFar: RunSoFar,
-): { readonly why: string; readonly places?: readonly string[] } | null {
+): (Pick<UpgradeProblem, 'why' | 'path'> & Partial<UpgradeProblem>) | null {
   const ended = soFar.hasEnded(was.id);
   const begun = ended ? 'has ended' : 'has begun';
   if (is === undefined) return { why: `${begun}, and the changed file has it no more` };

@@ -48,7 +48,7 @@ describe('what is within a step that has begun', () => {
       hasBegun: (id) => recorded.some((path) => path === id || path.startsWith(`${id}[`) || path.startsWith(`${id}.`)),
       hasEnded: (id) => id === 'data',
       recorded,
-    }).map(({ step, why }) => `${step} ${why}`);
+    }).map(({ step, why, path }) => `${step} ${why}${path === undefined ? '' : ` (${path})`}`);
 
   test('may change, be added and removed where it has not begun in any leg', () => {
     const begun = ['data', 'tune', 'tune[size=1].x'];
@@ -64,11 +64,11 @@ describe('what is within a step that has begun', () => {
 
   test('stays as it was where it has begun, in whichever leg', () => {
     expect(refusals(tune(1), tune(2), 'tune', 'tune[size=2].z')).toEqual([
-      'tune has begun, and in it tune[size=2].z has, whose with.value changed',
+      'tune has begun, and in it tune[size=2].z has, whose with.value changed (tune[size=2].z)',
     ]);
     const without = tune(1, { scope: { steps: [note('z', 1)] } });
     expect(refusals(tune(1), without, 'tune', 'tune[size=2].x')).toEqual([
-      'tune has begun, and in it tune[size=2].x has, which the changed file has no more',
+      'tune has begun, and in it tune[size=2].x has, which the changed file has no more (tune[size=2].x)',
     ]);
     expect(refusals(tune(1), tune(1, { legs: legs(2) }), 'tune', 'tune[size=1].x')).toEqual([
       'tune has begun, and so has its leg size=1, which the changed file has no more',
@@ -81,10 +81,10 @@ describe('what is within a step that has begun', () => {
     ).toEqual([]);
     expect(
       refusals(fileWith(note('a', 1), note('b', 1)), fileWith(note('a', 2), note('b', 2)), 'fit', 'fit.inner.a'),
-    ).toEqual(['fit has begun, and in it fit.inner.a has, whose with.value changed']);
+    ).toEqual(['fit has begun, and in it fit.inner.a has, whose with.value changed (fit.inner.a)']);
     const loop = (value: number) => fileWith(repeat('loop', [note('a', value)]));
     expect(refusals(loop(1), loop(2), 'fit', 'fit.inner.loop[1].a')).toEqual([
-      'fit has begun, and in it fit.inner.loop[1].a has, whose steps.a.with.value changed',
+      'fit has begun, and in it fit.inner.loop[1].a has, whose steps.a.with.value changed (fit.inner.loop[1].a)',
     ]);
   });
 

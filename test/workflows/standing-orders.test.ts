@@ -3,9 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Json, OperationRecord } from '../../plan/types.ts';
 import { problemOfOperation, type Situation } from '../../workflows/operation-check.ts';
-import { dependentsOf, rootStepOf, stepPaths } from '../../workflows/plan-paths.ts';
+import { dependentsOf, missingPart, rootStepOf, stepPaths } from '../../workflows/plan-paths.ts';
 import { merged, noOrders, ordersAfter } from '../../workflows/standing-orders.ts';
-import { activity, repeat } from '../small-plans.ts';
+import { activity, cel, fanOut, repeat } from '../small-plans.ts';
 
 //  a ── b ── rounds (x ── y)       c
 const scope = {
@@ -53,6 +53,23 @@ describe('a path', () => {
   test('is shown as people look for it', () => {
     expect(stepPaths(scope)).toEqual(['a', 'b', 'c', 'rounds', 'rounds[N].x', 'rounds[N].y']);
     expect(rootStepOf('rounds[2].x')).toBe('rounds');
+  });
+
+  test('that no run can have is told with what there is', () => {
+    const legs = { matrix: [1, 2].map((size) => ({ name: `size=${size}`, values: { size } })) };
+    const inner = fanOut('tune', [activity('x', 'note')], { legs });
+    const whole = {
+      steps: [inner, repeat('rounds', [inner], { max: 2 }), repeat('open', [inner], { max: cel('1 + 1') })],
+    };
+    const missing = (path: string) => missingPart(whole, path);
+    expect(missing('rounds[3].tune[size=1].x')).toBe('the loop rounds has 2 rounds at most.');
+    expect(missing('tune[size=3].x')).toBe('the legs of tune are size=1, size=2.');
+    expect(missing('open[9].tune[size=3].x')).toBe('the legs of tune are size=1, size=2.');
+    expect(missing('rounds[2]')).toBe('that is a whole round. Name a step in it: rounds[2].tune.');
+    expect(missing('rounds[2].tune[size=1]')).toBe('that is a whole leg. Name a step in it: rounds[2].tune[size=1].x.');
+    for (const path of ['tune', 'rounds[2].tune[size=2].x', 'open[9].tune', 'tune.x', 'tune[', '']) {
+      expect(missing(path), path).toBeNull();
+    }
   });
 
   test('of a step is followed by all that needs it', () => {
