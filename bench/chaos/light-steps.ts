@@ -47,7 +47,7 @@ async function train(context: StepContext, { dataset, init, epochs = 1 }: TrainI
   await writer.finish();
   const bytes = Buffer.from(`weights ${head}`);
   const model = { artifact: 'model', digest: await store.putObject(bytes), bytes: bytes.length } as const;
-  const curves = await saveJson(store, 'curves', { head } as never);
+  const curves = await saveJson(store, 'curves', { head, environment } as never);
   await checkpoints.tidy();
   return { model, curves, steps: steps * epochs, newShare: 1, AP: Number.parseInt(head.slice(0, 6), 16) / 2 ** 24 };
 }
