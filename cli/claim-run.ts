@@ -5,6 +5,7 @@
  * worker begins.
  */
 
+import type { Client } from '@temporalio/client';
 import { createRunEngine, type RunEngine, readRunEngine, writeRunEngine } from '../artifacts/run-engine.ts';
 import { addNotice, listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -22,10 +23,8 @@ export async function checkRunIsHere(settings: Settings, store: Store, header: R
   const claim = await readRunEngine(store, header.run);
   if (claim === null) return;
   const target = await temporalTarget(settings);
-  const isHere =
-    target === null
-      ? 'place' in claim && claim.place === placeOf(settings.folder)
-      : 'address' in claim && claim.address === target.options.address && claim.namespace === target.namespace;
+  // One server has many addresses: whether it has the run it says itself.
+  const isHere = 'address' in claim ? target !== null : target === null && claim.place === placeOf(settings.folder);
   if (!isHere && (await lives(claim, header.run))) throw elsewhere(claim, header);
 }
 
@@ -39,7 +38,9 @@ export async function claimRun(
   const here = engineHere(settings, temporal);
   const claim = await createRunEngine(store, header.run, here);
   if (claim === null) return;
-  if (!isSame(claim, here)) {
+  // Of two addresses that may be those of one server, what is open here counts.
+  const isKnownHere = 'address' in claim && 'address' in here && (await isOpen(temporal.client, header.run));
+  if (!isSame(claim, here) && !isKnownHere) {
     if (await lives(claim, header.run)) throw elsewhere(claim, header);
     if (await endStale(temporal, header.run)) await addNotice(store, header.run, backWords(claim));
   }
@@ -98,13 +99,24 @@ async function lives(claim: RunEngine, run: string): Promise<boolean> {
   const connection = await Connection.connect({ address, connectTimeout: 3_000 }).catch(() => null);
   if (connection === null) return false;
   try {
-    const handle = new Client({ connection, namespace }).workflow.getHandle(workflowIdOf(run));
-    return (await handle.describe()).status.name === 'RUNNING';
-  } catch (error) {
-    return (error as Error).name !== 'WorkflowNotFoundError';
+    // One that does not say, as to somebody without a key, may well have it.
+    return await isOpen(new Client({ connection, namespace }), run).catch(() => true);
   } finally {
     await connection.close();
   }
+}
+
+async function isOpen(client: Client, run: string): Promise<boolean> {
+  return await client.workflow
+    .getHandle(workflowIdOf(run))
+    .describe()
+    .then(
+      ({ status }) => status.name === 'RUNNING',
+      (error: unknown) => {
+        if ((error as Error).name === 'WorkflowNotFoundError') return false;
+        throw error;
+      },
+    );
 }
 
 /** Whether there was one. */
