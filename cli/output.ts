@@ -82,7 +82,8 @@ export const visibleLength = (text: string): number => text.replace(colourCodes,
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`. */
 export function formatDuration(ms: number): string {
-  const seconds = ms / 1000;
+  // Clocks of two processes, or one that is set back: nothing takes less than no time.
+  const seconds = Math.max(0, ms) / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;

@@ -15,7 +15,9 @@ export function otherMachines({ curves, state: { environment } }: Trainings): st
   if (environment === undefined) return [];
   const trainings = new Map<string, string[]>();
   for (const { path, value } of curves) {
-    const words = differences(environment, value.environment);
+    // Curves that another program drew, as an activity of its own may, need not say where.
+    const here: RunEnvironment | undefined = value.environment;
+    const words = here === undefined ? '' : differences(environment, here);
     if (words !== '') trainings.set(words, [...(trainings.get(words) ?? []), path]);
   }
   return [...trainings].map(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ownCommand, rememberPlace } from '../../cli/output.ts';
+import { formatDuration, ownCommand, rememberPlace } from '../../cli/output.ts';
 
 const script = process.argv[1];
 beforeEach(() => {
@@ -23,4 +23,9 @@ test('a command to paste names the store and the server that flags named, as far
 
 test('what no flag named is not repeated', () => {
   expect(ownCommand('run', 'a.yaml')).toBe('hardcase run a.yaml');
+});
+
+test('what ended before it began, by a clock that was set back, took no time', () => {
+  expect(formatDuration(-30)).toBe('0.0 s');
+  expect(formatDuration(61_000)).toBe('1 min 01 s');
 });
