@@ -9,7 +9,7 @@ import { followFork } from '../plan/follow-fork.ts';
 import { parsePath } from '../plan/paths.ts';
 import { digestPlan } from '../plan/plan-digest.ts';
 import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
-import { problemsOfUpgrade, type RunSoFar, stepsBegunAgain } from '../plan/upgrade.ts';
+import { problemsOfUpgrade, type RunSoFar, stepsBegunAgain, type UpgradeProblem } from '../plan/upgrade.ts';
 import {
   beginsAgain,
   compiledWorkflow,
@@ -86,7 +86,7 @@ export async function planUpgrade(
       [
         `Run ${run} cannot follow the changed file, because the change is not in its future alone:`,
         ...lines,
-        `Undo that part, and the rest can be applied; or begin such a step again (${ownCommand('reset', run, '--to', problems[0]!.path ?? (problems[0]!.step || 'STEP'))}, with -p for other parameters); or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
+        `Undo that part, and the rest can be applied; ${resetWords(run, problems[0]!)}or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
       ].join('\n'),
       exitCodes.input,
     );
@@ -114,6 +114,12 @@ export async function planUpgrade(
   };
   const again = stepsBegunAgain(before!.root, plan.root, soFarOf(records));
   return { header, before: before!, message, again };
+}
+
+/** What is said of the whole run is of no step that could begin again. */
+function resetWords(run: string, { step, path = step }: UpgradeProblem): string {
+  if (step === '') return '';
+  return `or begin such a step again (${ownCommand('reset', run, '--to', path)}, with -p for other parameters); `;
 }
 
 async function problemOfRun(store: Store, { header, state }: RunRecord, before: Plan | null, plan: Plan) {

@@ -111,4 +111,10 @@ test('a fork that is to follow its file takes what was changed in the file, and 
   const { message } = (await upgrade(yaml.replace('repeat: { max: 2', 'repeat: { max: 3'), 'known'))!;
   expect(message.changes).toEqual(['steps.loop.max: 2 -> 3 (line 6)']);
   expect(message.file.edit).toMatchObject({ was: header.planDigest });
+  // Of the whole run, no step could begin again.
+  const refusal = await upgrade(`${yaml}\n  concurrency: { group: gpu }`, 'origin').catch(
+    (error: Error) => error.message,
+  );
+  expect(refusal).toMatch(/the run origin has entered its concurrency group, which cannot be changed any more\n/);
+  expect(refusal).toMatch(/Undo that part, and the rest can be applied; or start a new run/);
 });

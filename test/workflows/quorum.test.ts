@@ -9,7 +9,7 @@ import type { Json } from '../../plan/types.ts';
 import { type DecideMessage, type GatesAnswer, gatesName } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { repeat } from '../small-plans.ts';
-import { boxAt, boxesAfter, isWaiting, reviewOf as reviewStep, saveReviewed, sendDecisions } from './reviews.ts';
+import { boxesAfter, isWaiting, missingAt, reviewOf as reviewStep, saveReviewed, sendDecisions } from './reviews.ts';
 
 let rig: Rig;
 
@@ -24,13 +24,7 @@ afterAll(async () => {
 
 /** An image without labels, and targets that the model found at 0, 30 and 60. */
 async function reviewOf(name: string, more: { [name: string]: Json }) {
-  const found = [0, 30, 60].map((x) => ({
-    id: `at-${x}`,
-    type: 'missing' as const,
-    detection: { categoryId: 1, box: boxAt(x), score: 0.8 },
-    rank: 0.5,
-  }));
-  return reviewStep(await saveReviewed(rig, name, [], found), more);
+  return reviewStep(await saveReviewed(rig, name, [], [0, 30, 60].map(missingAt)), more);
 }
 
 const decide = (run: string, by: string, decisions: Decision[], more: Partial<DecideMessage> = {}) =>

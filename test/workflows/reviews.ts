@@ -19,6 +19,14 @@ export interface Reviewed {
 
 type Question = Omit<Candidate, 'imageId' | 'imageDigest'>;
 
+/** The model found a target there that has no label. */
+export const missingAt = (x: number): Question => ({
+  id: `at-${x}`,
+  type: 'missing',
+  detection: { categoryId: 1, box: boxAt(x), score: 0.8 },
+  rank: 0.5,
+});
+
 /** `name` tells its image apart from that of any other test, so that no decision is carried over. */
 export async function saveReviewed(
   { store }: Rig,

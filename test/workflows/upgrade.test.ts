@@ -15,6 +15,7 @@ import { type OperateAnswer, queueName, type UpgradeMessage, workflowIdOf } from
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, cel, fanOut, imported, repeat, testQueuePrefix } from '../small-plans.ts';
 import { logSteps, refusal } from './logged-steps.ts';
+import { boxesAfter, isWaiting, missingAt, reviewOf, saveReviewed, sendDecisions } from './reviews.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
@@ -254,6 +255,25 @@ describe('an upgrade', () => {
     const verified = await verifyRun(rig.store, (await readRun(rig.store, 'within'))!);
     expect(verified.checks.find(({ name }) => name === 'plan')!.problems).toEqual([]);
     await replays('within');
+  });
+
+  test('keeps the questions and decisions of a file that begins again, and what was said in that moment', async () => {
+    only = 'asked';
+    const data = await saveReviewed(rig, 'asked', [], [0, 30, 60].map(missingAt));
+    const scope = (value: number) => scopeOf(imported('fit', [reviewOf(data), note('c', value, ['review'])]));
+    const handle = await rig.startRun('asked', scope(1));
+    await isWaiting(rig, 'asked', 'fit.review');
+    const decide = (x: number, verdict: 'accept' | 'reject') =>
+      sendDecisions(rig, 'asked', 'ada', [{ candidateId: `at-${x}`, verdict }], { gate: 'fit.review' });
+    await decide(0, 'accept');
+    await Promise.all([upgrade('asked', scope(2)), decide(30, 'reject')]);
+    await decide(60, 'accept');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('asked')).toEqual(['fit.c 2']);
+    expect(await boxesAfter(rig, 'asked', 'fit.review')).toEqual([0, 60]);
+    const { checks } = await verifyRun(rig.store, (await readRun(rig.store, 'asked'))!);
+    expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
+    await replays('asked');
   });
 
   test('reaches the later rounds of a fork, with what it runs anew, and the whole chain of plans can be verified', async () => {
