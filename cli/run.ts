@@ -169,7 +169,8 @@ async function keepGoing(
     say(greeting(chosen, found.state));
     if (!isFinal(found.state) && pauseOf(found.operations) !== null) say(pausedWords(found));
     await takeWorker(connected);
-    tellHeldByBuild((worker as OwnWorker | null)?.heldRuns ?? [], header, say);
+    const held = (worker as OwnWorker | null)?.heldRuns ?? [];
+    tellHeldByBuild(held, header, say);
     if (interruption.signal.aborted) return { run, end: 'stopped' };
     // A run that was upgraded has a plan of its own, in which what had begun before is as it was.
     const own = upgrade?.before ?? (await readPlan(store, header.planDigest)) ?? plan;
@@ -180,7 +181,7 @@ async function keepGoing(
       for (const line of upgrade.message.changes) say(`  ${line}`);
       for (const step of upgrade.again) say(`${step} begins again with it, and reuses what is finished in it.`);
     }
-    if (release !== null) await sayOthers(store, connected, run, say);
+    if (release !== null) await sayOthers(store, connected, [run, ...held.map((one) => one.run)], say);
     if (options.review) {
       page = await servePageBeside(settings, store, connected, run);
       say(`Review page: ${page.link}`);
@@ -389,12 +390,13 @@ async function queuesOfOpenRuns(store: Store): Promise<string[]> {
 async function sayOthers(
   store: Store,
   temporal: TemporalConnection,
-  own: string,
+  /** Ids of the runs of which something was said. */
+  told: readonly string[],
   say: (line: string) => void,
 ): Promise<void> {
   for (const { header, state } of await listRuns(store)) {
     // Held ones wait for a retry, whoever runs the worker.
-    if (header.run === own || isFinal(state.state) || state.state === 'held') continue;
+    if (told.includes(header.run) || isFinal(state.state) || state.state === 'held') continue;
     const handle = temporal.client.workflow.getHandle(workflowIdOf(header.run));
     const open = await handle.describe().then(
       ({ status }) => status.name === 'RUNNING',
