@@ -3,7 +3,7 @@
 import colours from 'picocolors';
 import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
-import { operationWords } from './operations.ts';
+import { operationWords, pauseOf } from './operations.ts';
 import { CommandError, exitCodes, formatClock, formatDuration, paintState, visibleLength } from './output.ts';
 import { isFinal, type RunView, readRunView } from './run-view.ts';
 import { awaited, gateWords } from './status.ts';
@@ -161,6 +161,8 @@ class Teller {
 
   private newsOf(step: StepRecord, view: RunView): string[] {
     if (step.state === 'pending') return [];
+    // Of a pause "now": it is told as paused in a moment.
+    if (step.state === 'cancelled' && !isFinal(view.state) && pauseOf(view.operations)?.now === true) return [];
     const before = this.told.get(step.path);
     const progress = step.state === 'running' ? view.progress.get(step.path) : undefined;
     const isNews = before?.state !== step.state || before.startedAt !== step.startedAt;
@@ -190,8 +192,14 @@ class Teller {
   }
 }
 
+/** When the step came to be as it is now, which may be long after it began first. */
+function momentOf({ state, startedAt, endedAt, attempts }: StepRecord): string | number {
+  const last = attempts?.at(-1);
+  return endedAt ?? (state === 'running' ? last?.startedAt : last?.endedAt) ?? startedAt ?? Date.now();
+}
+
 function wordsOf(step: StepRecord, run: string): string[] {
-  const at = formatClock(step.endedAt ?? step.startedAt ?? Date.now());
+  const at = formatClock(momentOf(step));
   const took =
     step.startedAt && step.endedAt
       ? ` in ${formatDuration(Date.parse(step.endedAt) - Date.parse(step.startedAt))}`

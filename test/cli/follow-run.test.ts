@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
-import { createRun, writeRunState } from '../../artifacts/run-record.ts';
+import { addOperation, createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import { type Store, StoreUnavailableError } from '../../artifacts/store.ts';
 import { followRun } from '../../cli/follow-run.ts';
 import { createMemoryStore } from '../artifacts/memory-store.ts';
@@ -52,4 +52,30 @@ test('Ctrl-C ends it while the store is away, too', async () => {
   const store = await storeWithRun();
   const { view } = follow(awayUntil(store, Number.POSITIVE_INFINITY), AbortSignal.timeout(100));
   await expect(view).rejects.toThrow('No S3 server answers.');
+});
+
+test('a step that a pause stopped is told as paused, and each line has the time of what it tells', async () => {
+  const store = await storeWithRun();
+  const at = (minute: number) => new Date(2026, 0, 1, 10, minute).toISOString();
+  await writeRunState(store, 'r1', { state: 'running' });
+  const { view, text } = follow(store);
+  const told = (pattern: RegExp) => expect.poll(text, { timeout: 30_000, interval: 20 }).toMatch(pattern);
+  const step = { path: 'model', kind: 'train', reused: false, startedAt: at(0) } as const;
+  const first = { startedAt: at(0), worker: 'w' };
+  await writeStepRecord(store, 'r1', { ...step, state: 'running', attempts: [first] });
+  await told(/^10:00:00 {2}model {2}train started$/m);
+  const operation = { number: 1, operation: 'pause', at: at(5), by: 'ada', now: true } as const;
+  await addOperation(store, 'r1', operation);
+  const stopped = [{ ...first, endedAt: at(6), outcome: 'cancelled' }] as const;
+  await writeStepRecord(store, 'r1', { ...step, state: 'cancelled', attempts: stopped });
+  await told(/ada paused the run/);
+  await writeStepRecord(store, 'r1', { ...step, state: 'paused', attempts: stopped }, { again: true });
+  await told(/^10:06:00 {2}model {2}paused$/m);
+  await addOperation(store, 'r1', { ...operation, number: 2, operation: 'resume', at: at(8) });
+  const again = [...stopped, { startedAt: at(9), worker: 'w' }];
+  await writeStepRecord(store, 'r1', { ...step, state: 'running', attempts: again }, { again: true });
+  await told(/^10:09:00 {2}model {2}train started$/m);
+  await writeRunState(store, 'r1', { state: 'done' });
+  await view;
+  expect(text()).not.toContain('cancelled');
 });
