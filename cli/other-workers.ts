@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import type { Store } from '../artifacts/store.ts';
 import { queueName } from '../workflows/messages.ts';
 import type { TemporalConnection } from './connect.ts';
+import { CommandError, exitCodes } from './output.ts';
 
 /** A worker as Temporal knows it. */
 export interface KnownWorker {
@@ -149,11 +150,16 @@ export async function workersOf(
   for (const name of new Set(queues)) {
     // Workflows, then activities (temporal.api.enums.v1.TaskQueueType).
     for (const taskQueueType of [1, 2]) {
-      const { pollers } = await connection.workflowService.describeTaskQueue({
-        namespace: target.namespace,
-        taskQueue: { name: queueName(prefix, name) },
-        taskQueueType,
-      });
+      const taskQueue = { name: queueName(prefix, name) };
+      const { pollers } = await connection.workflowService
+        .describeTaskQueue({ namespace: target.namespace, taskQueue, taskQueueType })
+        .catch((error: unknown) => {
+          throw new CommandError(
+            `The Temporal server at ${target.options.address} does not say who serves the queue ${taskQueue.name}: ${(error as Error).message}. Try again once it answers.`,
+            exitCodes.engine,
+            error,
+          );
+        });
       for (const { identity, lastAccessTime } of pollers ?? []) {
         if (!identity) continue;
         const idleMs = Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000;
