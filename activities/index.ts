@@ -10,6 +10,7 @@ import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { loadDecided } from './load-decided.ts';
 import { notifyWaiting } from './notify-waiting.ts';
+import { findOwedEnds, loadOwedEnd } from './owed-ends.ts';
 import { findPlan, recordUpgrade } from './record-upgrade.ts';
 import { reuseRounds } from './reuse-rounds.ts';
 import { reuseSteps } from './reuse-steps.ts';
@@ -62,6 +63,8 @@ export function createActivities(
     'keep-early': keepEarly,
     'load-early': loadEarly,
     'load-decided': loadDecided,
+    'find-owed-ends': findOwedEnds,
+    'load-owed-end': loadOwedEnd,
     'record-upgrade': recordUpgrade,
     'reset-steps': resetSteps,
     'open-approval': openApproval,

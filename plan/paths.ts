@@ -25,10 +25,19 @@ export function innerScope(step: PlannedStep): PlannedScope | null {
   return 'scope' in step ? step.scope : null;
 }
 
-/** Whether a file with a `finally` of its own is within the step. */
-export function hasEnd(step: PlannedStep): boolean {
-  const inner = innerScope(step);
-  return inner !== null && (inner.finally !== undefined || inner.steps.some(hasEnd));
+/** What has steps within it, with all that rounds or legs of it may do. */
+interface Part {
+  readonly scope: PlannedScope;
+  readonly bodies?: readonly { readonly scope: PlannedScope }[];
+  readonly forked?: { readonly scope: PlannedScope };
+}
+
+/** Whether a file with a `finally` of its own is within the step, or is the part. */
+export function hasEnd(part: PlannedStep | Part): boolean {
+  if (!('scope' in part)) return false;
+  const { scope, bodies = [], forked }: Part = part;
+  const scopes = [scope, ...(forked === undefined ? [] : [forked.scope]), ...bodies.map((body) => body.scope)];
+  return scopes.some(({ steps, finally: end }) => end !== undefined || steps.some(hasEnd));
 }
 
 /** The path of a step's inner scope before the run, where rounds and legs are alike: `rounds[]`. */

@@ -31,7 +31,11 @@ export interface Rig {
   /** Workers of all queues, in this process. */
   startWorker(steps: Steps): Promise<RunningWorker>;
   /** Creates the run and starts its workflow. */
-  startRun(run: string, scope: PlannedScope, more?: Pick<RunArguments, 'renewAfter'>): Promise<WorkflowHandle>;
+  startRun(
+    run: string,
+    scope: PlannedScope,
+    more?: Pick<RunArguments, 'renewAfter' | 'decided'>,
+  ): Promise<WorkflowHandle>;
   step(run: string, path: string): Promise<StepRecord | null>;
   /** `path: state` of every step that began, in order of path. */
   states(run: string): Promise<string[]>;
@@ -93,7 +97,7 @@ export async function startRun(
   store: Store,
   run: string,
   root: PlannedScope,
-  { inline = true, more = {} }: { inline?: boolean; more?: Pick<RunArguments, 'renewAfter'> } = {},
+  { inline = true, more = {} }: { inline?: boolean; more?: Pick<RunArguments, 'renewAfter' | 'decided'> } = {},
 ): Promise<WorkflowHandle> {
   const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root };
   const text = canonicalJson(plan);

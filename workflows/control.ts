@@ -6,6 +6,7 @@ import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.t
 import type { GroupEntry } from '../activities/groups.ts';
 import type { DecidedPage, DecidedPlace } from '../activities/load-decided.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
+import type { loadOwedEnd } from '../activities/owed-ends.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
 import type { ReuseRoundsRequest } from '../activities/reuse-rounds.ts';
 import type { ReusedSteps, ReuseRequest } from '../activities/reuse-steps.ts';
@@ -32,6 +33,9 @@ export interface ControlActivities {
   'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
   /** What people said to an earlier workflow of the run, page by page. */
   'load-decided'(request: { run: string; from: DecidedPlace | null }): Promise<DecidedPage>;
+  /** Paths of steps whose files began and are not done, and whose ends did not begin; inner ones first. */
+  'find-owed-ends'(request: { run: string; planDigest: string }): Promise<readonly string[]>;
+  'load-owed-end'(request: { run: string; path: string; ids: readonly string[] }): ReturnType<typeof loadOwedEnd>;
   /** Null where the store has no such plan. */
   'find-plan'(request: { planDigest: string }): Promise<PlannedScope | null>;
   /** Answers the digest of the plan that the run follows from now on. */

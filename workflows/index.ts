@@ -1,6 +1,7 @@
 /** The workflow bundle's one entry: its default export runs any pipeline, and the rounds, legs and searches within. */
 
 import type { RunArguments } from './messages.ts';
+import { runOwedEnd } from './owed-ends.ts';
 import { runBatch } from './run-batch.ts';
 import { runAllLegs } from './run-fan-out.ts';
 import { type GroupArguments, runGroup } from './run-group.ts';
@@ -12,6 +13,7 @@ import { runRound } from './run-round.ts';
 import type {
   AllLegsArguments,
   BatchArguments,
+  EndArguments,
   LegArguments,
   PartArguments,
   RoundArguments,
@@ -29,6 +31,7 @@ export default async function interpret(
     | AllLegsArguments
     | BatchArguments
     | LegArguments
+    | EndArguments
     | PartArguments
     | SearchArguments
     | GroupArguments,
@@ -48,6 +51,8 @@ export default async function interpret(
     case 'leg':
     case 'pipeline':
       return runLeg(args);
+    case 'end':
+      return runOwedEnd(args);
     case 'search':
       return runTrials(args);
     case 'group':

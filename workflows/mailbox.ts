@@ -3,6 +3,7 @@
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { condition, getExternalWorkflowHandle, setHandler, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import { Ends } from './ends.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
 import { countOf, takeFitting } from './pace.ts';
@@ -45,6 +46,7 @@ export interface Root {
 export class Mailbox {
   readonly orders: Orders;
   readonly relay = new Relay();
+  readonly ends = new Ends();
   /** Of each gate the newest. */
   readonly #openings = new Map<string, Opening>();
   readonly #batches = new Map<string, QueuedBatch[]>();
@@ -163,8 +165,13 @@ export class Mailbox {
 }
 
 /** The mailbox of a child, filled by signals from the root. */
-export function openMailbox({ orders, unattended }: Pick<RunFacts, 'orders' | 'unattended'>): Mailbox {
+export function openMailbox({
+  orders,
+  unattended,
+  endsHeld,
+}: Pick<RunFacts, 'orders' | 'unattended' | 'endsHeld'>): Mailbox {
   const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
+  mailbox.ends.receive(endsHeld === true);
   const { relay } = mailbox;
   // What is passed on to children that end meanwhile need not arrive.
   const unfinishedPolicy = HandlerUnfinishedPolicy.ABANDON;

@@ -4,6 +4,7 @@
  */
 
 import { allHandlersFinished, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import type { Ends } from './ends.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
 import { rethrowUnlessCancelled } from './orders.ts';
 import type { Outbox } from './outbox.ts';
@@ -12,6 +13,8 @@ import type { Outbox } from './outbox.ts';
 const patience = 1.125;
 /** A history in which less came from people has grown by its steps: beginning again would make it as long as it is. */
 const movedMin = 5;
+/** Where the end of a file runs that must not be cut, the history grows by so many events before it is looked again. */
+const eventsBetweenLooks = 50;
 
 export interface Renewed {
   /** From so many events on; undefined: never. */
@@ -25,8 +28,13 @@ export interface Renewed {
   running(): number;
   /** Whether people or Temporal want the run to end. */
   cancelled(): boolean;
-  /** Whether a step runs that a new history would end for good. */
+  /** Whether the root is not ready to leave its history. */
   mustStay(): boolean;
+  readonly ends: Ends;
+  /** Whether the history before, or this one, may have stopped files whose ends did not run. */
+  owesEnds(): boolean;
+  /** Of the plan that the run follows. */
+  planDigest(): string;
   /** Records what no record has yet of what people said. */
   keep(): Promise<void>;
   /** There is no new history after all. */
@@ -46,17 +54,32 @@ export class Renewal {
   }
 
   open(): void {
-    const { renewAfter, work } = this.#of;
-    if (renewAfter === undefined) return;
-    condition(() => this.#isDue(renewAfter))
-      .then(() => {
-        this.#begun = true;
-        work.cancel();
-      })
-      .catch(rethrowUnlessCancelled);
+    const { renewAfter } = this.#of;
+    if (renewAfter !== undefined) this.#beginAfter(renewAfter).catch(rethrowUnlessCancelled);
   }
 
-  /** Whether steps are being ended for a new history. */
+  async #beginAfter(renewAfter: number): Promise<void> {
+    const { ends, work } = this.#of;
+    for (let from = renewAfter; ; from = workflowInfo().historyLength + eventsBetweenLooks) {
+      await condition(() => this.#isDue(renewAfter, from));
+      this.#begun = true;
+      if (await ends.hold()) {
+        if (!this.#mayNot()) return work.cancel();
+        await ends.release();
+      }
+      this.#begun = false;
+    }
+  }
+
+  get owesEnds(): boolean {
+    return this.#of.owesEnds();
+  }
+
+  get planDigest(): string {
+    return this.#of.planDigest();
+  }
+
+  /** Whether steps are being ended for a new history, or are about to be. */
   get hasBegun(): boolean {
     return this.#begun;
   }
@@ -95,10 +118,16 @@ export class Renewal {
     this.#ending = true;
   }
 
-  #isDue(renewAfter: number): boolean {
-    const { moved, running, cancelled, mustStay } = this.#of;
+  #isDue(renewAfter: number, from: number): boolean {
+    const { moved, running, ends } = this.#of;
     const { historyLength } = workflowInfo();
-    if (historyLength < renewAfter || this.#ending || cancelled() || moved() < movedMin || mustStay()) return false;
-    return historyLength >= renewAfter * patience || running() === 0;
+    if (historyLength < from || moved() < movedMin || this.#mayNot()) return false;
+    // To ask about the ends of files takes events, too.
+    return historyLength >= renewAfter * patience || running() === 0 || ends.areOpen;
+  }
+
+  #mayNot(): boolean {
+    const { cancelled, mustStay } = this.#of;
+    return this.#ending || cancelled() || mustStay();
   }
 }

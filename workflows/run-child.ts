@@ -6,12 +6,14 @@ import {
   startChild,
   WorkflowIdReusePolicy,
 } from '@temporalio/workflow';
+import { hasEnd } from '../plan/paths.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
 import { tellOrders, tellUnattended } from './orders.ts';
 import type {
   AllLegsArguments,
   BatchArguments,
+  EndArguments,
   LegArguments,
   PartArguments,
   RoundArguments,
@@ -46,13 +48,16 @@ export async function runChild<Result>(
     | Own<AllLegsArguments>
     | Own<BatchArguments>
     | Own<LegArguments>
+    | Own<EndArguments>
     | Own<PartArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state, bundled } = context;
-  const { orders } = context.mailbox;
+  const { orders, ends } = context.mailbox;
   const given = orders.standing;
   const part = 'owner' in own ? own.owner : path;
   const unattended = orders.isUnattended(part);
+  const hasEnds = own.role !== 'search' && hasEnd('scope' in own ? own : own.step);
+  const endsHeld = hasEnds && ends.isHeld;
   const facts = {
     run,
     pipeline,
@@ -61,8 +66,10 @@ export async function runChild<Result>(
     orders: given,
     ...(unattended ? { unattended } : {}),
     ...(bundled ? { bundled } : {}),
+    ...(endsHeld ? { endsHeld } : {}),
   };
   const args = { ...facts, path, ...own };
+  if (hasEnds) ends.childStarts(path);
   state.set(path, 'running');
   try {
     const child = await startChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
@@ -77,12 +84,14 @@ export async function runChild<Result>(
     });
     // A batch has a name of its own, and legs or rounds named after their owner.
     orders.childStarted(path, child.workflowId, part);
+    if (hasEnds) await ends.childStarted(path, child.workflowId, endsHeld);
     // What was ordered while it started is news to it.
     if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
     if (!unattended && orders.isUnattended(part)) await tellUnattended(child.workflowId);
     return await child.result();
   } finally {
     orders.childEnded(path);
+    ends.childEnded(path);
     state.remove(path);
   }
 }

@@ -1,7 +1,6 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
 import { CancellationScope, ContinueAsNew, isCancellation } from '@temporalio/workflow';
-import { hasEnd } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
@@ -46,6 +45,7 @@ export async function runPipeline(
     cancelledHere = () => operations.cancelled;
     if (given.before !== undefined) operations.takeOver(given.before.operations);
     const operationsBefore = operations.taken;
+    const owesEnds = () => given.before?.owesEnds === true || mailbox.ends.wasHeld;
     const renewal = new Renewal({
       renewAfter: facts.isCompiled ? undefined : given.renewAfter,
       work,
@@ -53,13 +53,11 @@ export async function runPipeline(
       moved: () => desk.moved + approvals.moved + operations.taken - operationsBefore,
       running: () => state.running(),
       cancelled: () => operations.cancelled || whole.consideredCancelled,
-      // To end them would run the ends of their files, as where they are cancelled.
-      mustStay: () => {
-        // People's messages wait for what was decided before, and a new history for the messages.
-        if (!briefing.isComplete) return true;
-        const runs = (id: string) => mailbox.orders.hasBegun(id) && !mailbox.orders.hasEnded(id);
-        return briefing.scope.steps.some((step) => hasEnd(step) && runs(step.id));
-      },
+      // People's messages wait for what was decided before, and a new history for the messages.
+      mustStay: () => !briefing.isComplete,
+      ends: mailbox.ends,
+      owesEnds,
+      planDigest: () => operations.planDigest,
       keep: async () => {
         for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
           await control('keep-early', { run, messages });
@@ -84,6 +82,7 @@ export async function runPipeline(
             forms: approvals.handOver(),
             ...desk.handOver(),
             unsent: [...outbox.unsent, ...desk.unsent],
+            ...(owesEnds() ? { owesEnds: true as const } : {}),
           },
         };
       },

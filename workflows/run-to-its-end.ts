@@ -4,6 +4,7 @@ import { CancellationScope, CancelledFailure, condition, isCancellation } from '
 import type { PlannedScope } from '../plan/types.ts';
 import { isStepFailure, reasonOf, type ScopeContext } from './execute-step.ts';
 import { leaveUnattended } from './orders.ts';
+import { runOwedEnds } from './owed-ends.ts';
 import type { Renewal } from './renewal.ts';
 import { runParts } from './run-parts.ts';
 import { runScope } from './run-scope.ts';
@@ -22,18 +23,22 @@ export async function runToItsEnd(
   const made: { [id: string]: Values } = {};
   // An upgrade may come before the first step begins, and until the last has ended.
   const planned = () => (context.path === '' ? (context.mailbox.orders.plan ?? scope) : scope);
+  const { ends } = context.mailbox;
   const around = CancellationScope.current();
   // Also a new history is begun by a cancellation of all steps.
   const isCancelled = () => (renewal === undefined ? around.consideredCancelled : renewal.isCancelled);
   const atEnd = async (run: Values) => {
-    const { finally: steps, finallyParts: parts } = planned();
-    if (steps === undefined) return;
-    const bindings = { ...outer, steps: made, run };
-    await afterwards(context, isCancelled, run.state === 'cancelled', async () => {
-      await (parts === undefined
-        ? runScope({ steps }, context, bindings)
-        : runParts({ steps, parts }, context, bindings, {}, '#end'));
-    });
+    const owed = renewal?.owesEnds === true ? renewal.planDigest : null;
+    if (planned().finally === undefined && owed === null) return;
+    await ends.run(() =>
+      afterwards(context, isCancelled, run.state === 'cancelled', async () => {
+        if (owed !== null) await runOwedEnds(owed, planned(), context);
+        await runEnd(planned(), context, { ...outer, steps: made, run });
+      }),
+    );
+  };
+  const mayEnd = async () => {
+    if (renewal === undefined && planned().finally !== undefined && ends.isHeld) await ends.released();
   };
   context.mailbox.orders.attend(context.path);
   let ended: Bindings;
@@ -41,16 +46,32 @@ export async function runToItsEnd(
     ended = await runScope(planned(), context, outer, made);
     renewal?.endsHere();
   } catch (error) {
-    if (isCancellation(error)) await renewal?.goOn();
-    else renewal?.endsHere();
+    if (!isCancellation(error)) renewal?.endsHere();
+    else if (renewal !== undefined) await renewal.goOn();
+    // It was not cancelled: the run goes on in a new history, and so will this.
+    else if (ends.isHeld) throw error;
+    await mayEnd();
     // The first failure is the one that people look for; a step of `finally` has its own in its record.
     await atEnd(endOf(error)).catch((atEndError: unknown) => {
       if (!isStepFailure(atEndError)) throw atEndError;
     });
     throw error;
   }
+  await mayEnd();
   await atEnd({ state: 'done' });
   return ended;
+}
+
+/** The steps of `finally` of a run or of another file, where it has some. */
+export async function runEnd(
+  { finally: steps, finallyParts: parts }: PlannedScope,
+  context: ScopeContext,
+  bindings: Bindings,
+): Promise<void> {
+  if (steps === undefined) return;
+  await (parts === undefined
+    ? runScope({ steps }, context, bindings)
+    : runParts({ steps, parts }, context, bindings, {}, '#end'));
 }
 
 /** What `run` is in the steps of `finally` after steps that threw this. */

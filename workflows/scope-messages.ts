@@ -56,6 +56,8 @@ export interface RunFacts {
   readonly unattended?: true;
   /** Very many workflows may be beside it: what it has to tell the root goes through those around it, in bundles. */
   readonly bundled?: true;
+  /** The root wants to go on in a new history: no end of a file begins until it says otherwise. */
+  readonly endsHeld?: true;
 }
 
 /** One round of a loop. */
@@ -137,6 +139,15 @@ export interface LegArguments extends RunFacts {
   readonly bindings: Bindings;
 }
 
+/** The `finally` of a file whose steps were stopped earlier. */
+export interface EndArguments extends RunFacts {
+  readonly role: 'end';
+  /** Of the step that imports the file: `fit`. */
+  readonly path: string;
+  /** All of the file. */
+  readonly scope: PlannedScope;
+}
+
 /** A part of a scope that has too many steps for one workflow. */
 export interface PartArguments extends RunFacts {
   readonly role: 'part';
@@ -209,6 +220,8 @@ export interface HandedOver {
   readonly refused: readonly RefusedDecision[];
   readonly lists: readonly WrittenList[];
   readonly unsent: readonly Unsent[];
+  /** Files may have been stopped whose ends did not run. */
+  readonly owesEnds?: true;
 }
 
 /** What a step has to tell the root. */
@@ -275,6 +288,12 @@ export const slotsGivenSignal = defineSignal<[{ count: number }]>('slots-given')
 export const handBackSignal = defineSignal('hand-back');
 /** `from`: the first round that it will not run. */
 export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
+
+/** From each workflow to its children: no end of a file may begin. They answer whether none runs. */
+export const holdEndsSignal = defineSignal('hold-ends');
+export const endsHeldSignal = defineSignal<[{ workflowId: string; held: boolean }]>('ends-held');
+/** Ends may begin again. */
+export const releaseEndsSignal = defineSignal('release-ends');
 
 /** To the root. */
 export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');

@@ -1,0 +1,237 @@
+/** A root that goes on in a new history while files with a `finally` of their own run, on a real server. */
+
+import type { WorkflowHandle } from '@temporalio/client';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { StepContext } from '../../activities/context.ts';
+import { readRun } from '../../artifacts/run-record.ts';
+import type { Form } from '../../plan/form.ts';
+import type { PipelineStep, PlannedScope } from '../../plan/types.ts';
+import { answerName } from '../../workflows/messages.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { activity, approve, cel, fanOut, repeat } from '../small-plans.ts';
+
+let rig: Rig;
+/** `RUN PATH VALUE` of each note, in order. */
+const notes: string[] = [];
+/** How often a step of kind `slow` began, by `RUN PATH`. */
+const began = new Map<string, number>();
+/** Runs whose steps of kind `slow` may end. */
+const released = new Set<string>();
+
+const steps = {
+  note: async ({ run, path }: StepContext, { value }: { value?: unknown }) => {
+    notes.push(`${run} ${path} ${String(value)}`);
+    return { value: value ?? 0 };
+  },
+  slow: async ({ run, path, signal }: StepContext) => {
+    began.set(`${run} ${path}`, (began.get(`${run} ${path}`) ?? 0) + 1);
+    while (!released.has(run)) {
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return { value: 1 };
+  },
+};
+
+const form: Form = { properties: { go: { type: 'boolean' } }, required: ['go'] };
+
+const file = (id: string, scope: PlannedScope): PipelineStep => {
+  return { type: 'pipeline', id, pipeline: 'file', needs: [], params: {}, scope, outputs: {} };
+};
+
+/** A file that makes something, then takes its time, and in the end tells how it went. `run` sets its results apart. */
+const working = (run: string): PlannedScope => ({
+  steps: [
+    activity('made', 'note', { with: { value: 7, of: run } }),
+    activity('slow', 'slow', { needs: ['made'], with: { of: run } }),
+  ],
+  finally: [
+    activity('told', 'note', {
+      with: { value: { $text: [cel('run.state'), ' ', cel('steps.made.value')] }, of: run },
+      onFailure: 'fail',
+    }),
+  ],
+});
+
+const notesOf = (run: string) =>
+  notes.filter((note) => note.startsWith(`${run} `)).map((note) => note.slice(run.length + 1));
+const say = (handle: WorkflowHandle, name: string, message: object = {}) =>
+  handle.executeUpdate<object, [object]>(name, { args: [{ by: 'ann', ...message }] });
+const runIdOf = async (handle: WorkflowHandle) => (await handle.describe()).runId;
+const reaches = (run: string, path: string, state: string) =>
+  eventually(async () => (await rig.step(run, path))?.state === state);
+const isSlow = (run: string, path: string, times = 1) =>
+  eventually(async () => (began.get(`${run} ${path}`) ?? 0) >= times);
+
+/** People who pause and let go on, `times` times; a new history may begin just now. */
+async function talk(handle: WorkflowHandle, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    for (const name of ['pause', 'resume']) {
+      await eventually(() =>
+        say(handle, name).catch(
+          (error: { cause?: Error }) => /paused already|is not paused/.test(error.cause?.message ?? '') || undefined,
+        ),
+      );
+    }
+  }
+}
+
+/** People talk until the run goes on in another history than `before`. */
+const talkUntilRenewed = (handle: WorkflowHandle, before: string) =>
+  eventually(async () => {
+    await talk(handle, 1);
+    return (await runIdOf(handle)) !== before;
+  });
+
+beforeAll(async () => {
+  rig = await openRig();
+  await rig.startWorker(steps);
+});
+
+afterAll(async () => {
+  await rig?.close();
+});
+
+test('stops files of any depth without their ends, which run once when the files have come to their end', async () => {
+  const run = 'deep';
+  const handle = await rig.startRun(
+    run,
+    {
+      steps: [
+        file('own', working(run)),
+        repeat('rounds', [file('fit', { steps: [file('inner', working(run))], finally: [] })]),
+        fanOut('legs', [file('', working(run))], { legs: { forEach: [1, 2] } }),
+      ],
+    },
+    { renewAfter: 60 },
+  );
+  const paths = ['own', 'rounds[1].fit.inner', 'legs[1]', 'legs[2]'];
+  for (const path of paths) await isSlow(run, `${path}.slow`);
+  const first = await runIdOf(handle);
+  await talkUntilRenewed(handle, first);
+  for (const path of paths) await isSlow(run, `${path}.slow`, 2);
+  expect(notesOf(run).filter((note) => note.includes('told'))).toEqual([]);
+  released.add(run);
+  expect(await handle.result()).toEqual({ state: 'done' });
+  expect(notesOf(run).toSorted()).toEqual(
+    paths.flatMap((path) => [`${path}.made 7`, `${path}.told done 7`]).toSorted(),
+  );
+  expect((await rig.states(run)).filter((state) => !/: done/.test(state))).toEqual([]);
+}, 120_000);
+
+test('does not cut an end that runs, but stays in its history until that is over', async () => {
+  const run = 'ending';
+  const end = [approve('sure', form), activity('told', 'note', { needs: ['sure'], with: { value: cel('run.state') } })];
+  const handle = await rig.startRun(
+    run,
+    {
+      steps: [
+        repeat('rounds', [file('fit', { steps: [activity('made', 'note', { with: { value: 1 } })], finally: end })]),
+        activity('slow', 'slow', { with: { of: run } }),
+      ],
+    },
+    { renewAfter: 40 },
+  );
+  await reaches(run, 'rounds[1].fit.sure', 'waiting');
+  await isSlow(run, 'slow');
+  const first = await runIdOf(handle);
+  await eventually(async () => {
+    await talk(handle, 1);
+    return (await handle.describe()).historyLength > 200;
+  });
+  expect(await runIdOf(handle)).toBe(first);
+  expect(began.get(`${run} slow`)).toBe(1);
+  await say(handle, answerName, { gate: 'rounds[1].fit.sure', answer: { go: true } });
+  await reaches(run, 'rounds', 'done');
+  await talkUntilRenewed(handle, first);
+  released.add(run);
+  expect(await handle.result()).toEqual({ state: 'done' });
+  expect(notesOf(run)).toEqual(['rounds[1].fit.made 1', 'rounds[1].fit.told done']);
+}, 120_000);
+
+test('runs the ends of stopped files also where the run is cancelled or they are skipped before they begin again', async () => {
+  const started = async (run: string) => {
+    const scope = {
+      steps: [
+        file('fit', working(run)),
+        file('out', { steps: [file('in', working(run))], finally: working(run).finally! }),
+      ],
+      finally: [activity('last', 'note', { with: { value: cel('run.state'), of: run } })],
+    };
+    const handle = await rig.startRun(run, scope, { renewAfter: 40 });
+    await isSlow(run, 'fit.slow');
+    await isSlow(run, 'out.in.slow');
+    return handle;
+  };
+  const [cancelled, skipped] = await Promise.all([started('cancelled'), started('skipped')]);
+  // In its new history a paused run begins nothing.
+  const pausedAnew = async (run: string, handle: WorkflowHandle) => {
+    const first = await runIdOf(handle);
+    await talkUntilRenewed(handle, first);
+    const second = await runIdOf(handle);
+    await eventually(async () => {
+      await talk(handle, 1);
+      await say(handle, 'pause').catch(() => undefined);
+      if ((await runIdOf(handle)) !== second) return true;
+      await say(handle, 'resume').catch(() => undefined);
+      return false;
+    });
+    await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+  };
+  await Promise.all([pausedAnew('cancelled', cancelled), pausedAnew('skipped', skipped)]);
+  await say(cancelled, 'cancel');
+  for (const path of ['fit', 'out']) await say(skipped, 'skip', { path, reason: 'not needed' });
+  await say(skipped, 'resume');
+  expect(await cancelled.result()).toEqual({ state: 'cancelled' });
+  expect(await skipped.result()).toEqual({ state: 'done' });
+  // Of `out` no step was done but the file within, which was stopped, so its end finds nothing.
+  const made = ['fit.made 7', 'out.in.made 7'];
+  const ends = ['fit.told cancelled 7', 'out.in.told cancelled 7'];
+  expect(notesOf('cancelled').toSorted()).toEqual([...made, ...ends, 'last cancelled'].toSorted());
+  expect(notesOf('skipped').toSorted()).toEqual([...made, ...ends, 'last done'].toSorted());
+  expect(notesOf('cancelled').at(-1)).toBe('last cancelled');
+}, 120_000);
+
+test('stays in its history while the steps of its own end run', async () => {
+  const run = 'last';
+  const handle = await rig.startRun(
+    run,
+    { steps: [activity('a', 'note', { with: { value: 1, of: run } })], finally: [approve('bye', form)] },
+    { renewAfter: 40 },
+  );
+  await reaches(run, 'bye', 'waiting');
+  const first = await runIdOf(handle);
+  await talk(handle, 12);
+  expect((await handle.describe()).historyLength).toBeGreaterThan(100);
+  expect(await runIdOf(handle)).toBe(first);
+  await say(handle, answerName, { gate: 'bye', answer: { go: true } });
+  expect(await handle.result()).toEqual({ state: 'done' });
+}, 60_000);
+
+test('stays in its history while it does not know what was decided in the one before', async () => {
+  const run = 'unknowing';
+  let isRead = false;
+  const listRecords = rig.store.listRecords.bind(rig.store);
+  const listed = vi.spyOn(rig.store, 'listRecords').mockImplementation(async (prefix) => {
+    if (prefix === `runs/${run}/gates/`) await eventually(async () => isRead);
+    return listRecords(prefix);
+  });
+  const scope = { steps: [approve('ok', form), activity('slow', 'slow', { with: { of: run } })] };
+  const handle = await rig.startRun(run, scope, { renewAfter: 40, decided: true });
+  const first = await runIdOf(handle);
+  let isTaken = false;
+  const answer = say(handle, answerName, { gate: 'ok', answer: { go: true } }).then(() => {
+    isTaken = true;
+  });
+  await talk(handle, 12);
+  expect((await handle.describe()).historyLength).toBeGreaterThan(100);
+  expect(await runIdOf(handle)).toBe(first);
+  expect(isTaken).toBe(false);
+  isRead = true;
+  await answer;
+  await isSlow(run, 'slow');
+  await talkUntilRenewed(handle, first);
+  released.add(run);
+  expect(await handle.result()).toEqual({ state: 'done' });
+  listed.mockRestore();
+}, 120_000);
