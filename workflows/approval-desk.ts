@@ -14,6 +14,7 @@ import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
 import { isWithin } from './orders.ts';
 import type { Outbox } from './outbox.ts';
+import { fullWords, lastEvents } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
 import { sendReplies } from './relay.ts';
 import type { HandedOver, Opening, Passed, Reply } from './scope-messages.ts';
@@ -58,7 +59,7 @@ export class ApprovalDesk {
 
   open(): void {
     this.#briefing.update(answerUpdate, {
-      refusalOf: (message) => refusalFor(this.#problemOf(message)),
+      refusalOf: (message) => refusalFor(this.#problemOf(message) ?? this.#tooEarly(message)),
       take: (message) => this.#take(message, 'update'),
     });
     this.#briefing.signal(answerSignal, (message) => {
@@ -181,6 +182,13 @@ export class ApprovalDesk {
     const form = this.#formOf(gate);
     form.given ??= given;
     if (form.holder !== null) this.#tell(gate, form);
+  }
+
+  /** Only of updates: a signal has been recorded by the time it comes, so that nothing is gained by refusing it. */
+  #tooEarly({ gate }: AnswerMessage): string | null {
+    const { holder = null, given = null } = this.#forms.get(gate) ?? {};
+    if (workflowInfo().historyLength <= lastEvents || holder !== null || given !== null) return null;
+    return fullWords(this.#run, `${gate} takes an answer only once it is open`);
   }
 
   #formOf(path: string): Form {

@@ -3,6 +3,7 @@
 import { findStep } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import type { OperateMessage } from './messages.ts';
+import { fullWords, lastEvents } from './pace.ts';
 import { missingPart, rootStepOf, stepPaths } from './plan-paths.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -14,6 +15,8 @@ export interface Situation {
   /** Paths of held steps. */
   readonly held: readonly string[];
   readonly cancelled: boolean;
+  /** In the history of its workflow. */
+  readonly events: number;
   /** The run goes on in a new history in a moment. */
   readonly beginsAgain: boolean;
   /** Whether a step of the root has ended. */
@@ -38,7 +41,7 @@ export function problemOfOperation(operation: string, given: unknown, situation:
       const { now } = given as { now?: unknown };
       if (now !== undefined && typeof now !== 'boolean') return '"now" is true or false.';
       if (orders.pause !== null && (now !== true || orders.pause.now)) return `The run ${run} is paused already.`;
-      return null;
+      return situation.events > lastEvents ? fullWords(run, 'it is not paused any more') : null;
     }
     case 'resume':
       return orders.pause === null ? `The run ${run} is not paused, so there is nothing to resume.` : null;

@@ -1,6 +1,6 @@
 /** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
 
-import { type CancellationScope, defineUpdate } from '@temporalio/workflow';
+import { type CancellationScope, defineUpdate, workflowInfo } from '@temporalio/workflow';
 import type { OperationRecord } from '../plan/types.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
@@ -85,6 +85,7 @@ export class OperationsDesk {
         orders: this.#mailbox.orders.standing,
         held: [...this.#held],
         cancelled: this.#cancelled,
+        events: workflowInfo().historyLength,
         beginsAgain: name === 'reset' ? renewal.hasBegun : renewal.isOver,
         hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
       });

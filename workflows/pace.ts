@@ -13,8 +13,8 @@ const decisionsPerBundleMax = 2_000;
 /** Up to here everything goes on at once. */
 const freeEvents = 1_000;
 const calmEvents = 2_000;
-/** Beyond, only what ends its gate is taken, so that the run can go on. */
-const lastEvents = 3_800;
+/** Beyond, only what lets the run go on is taken: decisions that end their gate, answers to open gates, no pauses. */
+export const lastEvents = 3_800;
 /** An update, its tasks, and what follows of it when nothing else comes with it. */
 const eventsPerMessage = 16;
 
@@ -78,3 +78,7 @@ export function leastDecisions(events: number, undecided: number): number {
   const messages = Math.floor((lastEvents - events) / eventsPerMessage);
   return messages <= 0 ? Math.max(1, undecided) : Math.max(1, Math.ceil(undecided / messages));
 }
+
+/** `what` follows of it. */
+export const fullWords = (run: string, what: string): string =>
+  `The run ${run} has taken so many messages in one history of its workflow, which it cannot leave now, that ${what}.`;

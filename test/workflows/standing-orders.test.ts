@@ -85,6 +85,7 @@ describe('an operation is refused', () => {
     orders: noOrders,
     held: ['rounds[1].x'],
     cancelled: false,
+    events: 100,
     beginsAgain: false,
     hasEnded: (id) => id === 'c',
   };
@@ -110,6 +111,10 @@ describe('an operation is refused', () => {
     expect(problem('pause', { by: 'ada' }, paused)).toBe('The run r is paused already.');
     // What runs can still be stopped.
     expect(problem('pause', { by: 'ada', now: true }, paused)).toBeNull();
+    expect(problem('pause', { by: 'ada' }, { events: 3_801 })).toBe(
+      'The run r has taken so many messages in one history of its workflow, which it cannot leave now, that it is not paused any more.',
+    );
+    expect(problem('resume', { by: 'ada' }, { ...paused, events: 3_801 })).toBeNull();
     expect(problem('resume', { by: 'ada' })).toBe('The run r is not paused, so there is nothing to resume.');
     expect(problem('retry', { by: 'ada' }, { held: [] })).toBe('No step of r is held, so there is nothing to retry.');
     expect(problem('skip', { by: 'ada', path: 'c', reason: 'x' })).toBe('The step c of r has ended already.');
