@@ -117,8 +117,10 @@ test('a run ends as it should while workers join and leave, one is killed, and T
   expect(await run.outcome).toMatchObject({ code: 0 });
   const ended = await legs();
   expect(ended.map(({ state }) => state)).toEqual(Array.from({ length: 8 }, () => 'done'));
-  expect(new Set(ended.map(pidOf)).size).toBeGreaterThanOrEqual(2);
-  expect(ended.flatMap(({ attempts = [] }) => attempts).some(({ outcome }) => outcome === 'lost')).toBe(true);
+  // The worker that joined may have ended all of them; the others had some under way.
+  const attempts = ended.flatMap((leg) => leg.attempts ?? []);
+  expect(new Set(attempts.map(({ worker }) => worker)).size).toBeGreaterThanOrEqual(2);
+  expect(attempts.some(({ outcome }) => outcome === 'lost')).toBe(true);
   expect(await runCommand(folder, ['verify', 'wide'], environment)).toMatchObject({ code: 0 });
 }, 240_000);
 
