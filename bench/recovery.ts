@@ -1,5 +1,5 @@
 /**
- * What a crash and a pause cost a real training: `npm run bench -- recovery [--quick] [--seed N]`. The training's process, its worker
+ * What a crash and a pause cost a real training: `npm run bench -- recovery [--quick] [--pauses] [--seed N]`. The training's process, its worker
  * and the command are killed at random moments; `pause --now` stops it, idle and under load. Ends with 1 where a digest differs from
  * that of the training that nothing disturbed.
  */
@@ -15,9 +15,10 @@ import { endOf, type Kill, killInCommand, killInWorkers, type Recovery } from '.
 import { type Pause, pauseTraining } from './recovery/pauses.ts';
 import { type Digests, openTraining } from './recovery/training.ts';
 
-const usage = `Usage: npm run bench -- recovery [--quick] [--seed N]
+const usage = `Usage: npm run bench -- recovery [--quick] [--pauses] [--seed N]
 
-  --quick    shorter trainings and fewer kills: about two minutes in place of seven
+  --quick    shorter trainings and fewer kills: three to four minutes in place of twice that and more
+  --pauses   without the kills
   --seed N   of the random moments (1)
 `;
 
@@ -53,7 +54,7 @@ const whole: Scale = {
 };
 
 const quick: Scale = {
-  seconds: { command: 20, others: 20 },
+  seconds: { command: 40, others: 20 },
   command: {
     checkpointEvery: '2s',
     kills: [
@@ -65,8 +66,29 @@ const quick: Scale = {
   pauses: 1,
 };
 
+const recoveryHead = [
+  'killed',
+  'checkpoint every',
+  'after its first step',
+  'steps done again',
+  'training done again',
+  'until the next process',
+  'until the next step',
+  'exact',
+];
+
+const pauseHead = [
+  'beside it',
+  'stopped after',
+  'command ended after',
+  'steps done again',
+  '`resume` to the next step',
+];
+
 await runCommand(usage, async () => {
-  const { values } = readArguments({ options: { quick: { type: 'boolean' }, seed: { type: 'string' } } });
+  const { values } = readArguments({
+    options: { quick: { type: 'boolean' }, pauses: { type: 'boolean' }, seed: { type: 'string' } },
+  });
   const seed = wholeOption('seed', values.seed as string | undefined, 1, 0);
   const scale = values.quick === true ? quick : whole;
   const random = createRandom(`recovery ${seed}`);
@@ -82,8 +104,8 @@ await runCommand(usage, async () => {
   };
   console.log(`${stepsPerSecond.toFixed(1)} steps a second: trainings of ${steps.command} and ${steps.others} steps`);
 
-  begins('Undisturbed, both at a time');
-  const calm = await undisturbed([steps.command, steps.others]);
+  begins('Undisturbed');
+  const calm = await undisturbed(values.pauses === true ? [steps.command] : [steps.command, steps.others]);
   const differing: string[] = [];
   const compare = (what: string, { model, chain }: Digests, with_: Digests): void => {
     const same = model === with_.model && chain === with_.chain;
@@ -96,29 +118,34 @@ await runCommand(usage, async () => {
   const ended = '  the training ended before all was done to it: the machine got faster. Run it again.';
   const say = (one: Recovery | null): void => console.log(one === null ? ended : `  ${rowOf(one).join(', ')}`);
   const { command, workers } = scale;
-  begins('Killed, with the embedded engine');
-  const inCommand = await killInCommand({ steps: steps.command, ...command, random, say });
-  compare('Embedded engine', inCommand.digests, calm[0]!);
+  const recoveries: Recovery[] = [];
+  if (values.pauses !== true) await kill();
 
-  begins('Killed, with workers of a shared server');
-  const folder = mkdtempSync(join(tmpdir(), 'hardcase-recovery-server-'));
-  const logFile = join(folder, 'temporal.log');
-  const inWorkers = await killInWorkers({ steps: steps.others, ...workers, random, say, logFile }).finally(() =>
-    rmSync(folder, { recursive: true, force: true }),
-  );
-  compare('Shared server', inWorkers.digests, calm[1]!);
+  async function kill(): Promise<void> {
+    begins('Killed, with the embedded engine');
+    const inCommand = await killInCommand({ steps: steps.command, ...command, random, say });
+    compare('Embedded engine', inCommand.digests, calm[0]!);
+
+    begins('Killed, with workers of a shared server');
+    const folder = mkdtempSync(join(tmpdir(), 'hardcase-recovery-server-'));
+    const logFile = join(folder, 'temporal.log');
+    const inWorkers = await killInWorkers({ steps: steps.others, ...workers, random, say, logFile }).finally(() =>
+      rmSync(folder, { recursive: true, force: true }),
+    );
+    compare('Shared server', inWorkers.digests, calm[1]!);
+    recoveries.push(...inCommand.recoveries, ...inWorkers.recoveries);
+  }
 
   begins('Paused at once');
   const loadProcesses = 2 * cpus().length;
   const tellPause = (one: Pause | null): void =>
     console.log(one === null ? ended : `  ${pauseRow(one, loadProcesses).join(', ')}`);
-  const settings = { steps: steps.others, times: scale.pauses, loadProcesses, random, say: tellPause };
+  const settings = { steps: steps.command, times: scale.pauses, loadProcesses, random, say: tellPause };
   const paused = await pauseTraining(settings);
-  compare('Paused', paused.digests, calm[1]!);
+  compare('Paused', paused.digests, calm[0]!);
 
   console.log(`\n${conditions()}, ${load()} at the end\n`);
-  console.log(markdownTable(recoveryHead, [...inCommand.recoveries, ...inWorkers.recoveries].map(rowOf)));
-  console.log('');
+  if (recoveries.length > 0) console.log(`${markdownTable(recoveryHead, recoveries.map(rowOf))}\n`);
   console.log(
     markdownTable(
       pauseHead,
@@ -155,17 +182,6 @@ async function undisturbed(lengths: readonly number[]): Promise<Digests[]> {
   }
 }
 
-const recoveryHead = [
-  'killed',
-  'checkpoint every',
-  'after its first step',
-  'steps done again',
-  'training done again',
-  'until the next process',
-  'until the next step',
-  'exact',
-];
-
 function rowOf(one: Recovery): string[] {
   const seconds = (value: number): string => `${decimal(value, 1)} s`;
   return [
@@ -179,14 +195,6 @@ function rowOf(one: Recovery): string[] {
     one.exact ? 'yes' : 'no',
   ];
 }
-
-const pauseHead = [
-  'beside it',
-  'stopped after',
-  'command ended after',
-  'steps done again',
-  '`resume` to the next step',
-];
 
 function pauseRow(one: Pause, loadProcesses: number): string[] {
   const seconds = (value: number): string => `${decimal(value, 1)} s`;

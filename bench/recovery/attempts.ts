@@ -66,6 +66,8 @@ export interface ProbeFile {
   attempts(): Attempt[];
   /** The first attempt that is as the test says; throws with `what` after three minutes. */
   until(what: string, test: (attempt: Attempt) => boolean): Promise<Attempt>;
+  /** The same, or null once `isOver`. */
+  untilOver(what: string, test: (attempt: Attempt) => boolean, isOver: () => boolean): Promise<Attempt | null>;
 }
 
 const patienceMs = 180_000;
@@ -80,17 +82,20 @@ export function openProbeFile(path: string, totalSteps: number): ProbeFile {
       totalSteps,
     );
   };
+  const untilOver: ProbeFile['untilOver'] = async (what, test, isOver) => {
+    const deadline = Date.now() + patienceMs;
+    for (;;) {
+      const over = isOver();
+      const found = attempts().find(test);
+      if (found !== undefined || over) return found ?? null;
+      if (Date.now() > deadline) throw new Error(`${what}: not within ${patienceMs / 1000} s.`);
+      await sleep(20);
+    }
+  };
   return {
     path,
     attempts,
-    async until(what, test) {
-      const deadline = Date.now() + patienceMs;
-      for (;;) {
-        const found = attempts().find(test);
-        if (found !== undefined) return found;
-        if (Date.now() > deadline) throw new Error(`${what}: not within ${patienceMs / 1000} s.`);
-        await sleep(20);
-      }
-    },
+    until: async (what, test) => (await untilOver(what, test, () => false))!,
+    untilOver,
   };
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isRunning } from '../../deploy/servers.ts';
 import type { Random } from '../../detection/random.ts';
 import { type Disturbed, endOf, type KillSettings } from './kills.ts';
-import { openTraining, runName, type Training } from './training.ts';
+import { type Command, openTraining, runName, type Training } from './training.ts';
 
 export interface Pause {
   readonly loaded: boolean;
@@ -39,7 +39,7 @@ export async function pauseTraining(
     for (const loaded of [false, true]) {
       if (loaded) load.push(...Array.from({ length: settings.loadProcesses }, computeForEver));
       for (let i = 0; i < settings.times; i++) {
-        const pause = await pauseOnce(training, settings.random, loaded);
+        const pause = await pauseOnce(training, command, settings.random, loaded);
         settings.say(pause);
         if (pause === null) break;
         pauses.push(pause);
@@ -53,10 +53,15 @@ export async function pauseTraining(
   }
 }
 
-async function pauseOnce({ probe, hardcase }: Training, random: Random, loaded: boolean): Promise<Pause | null> {
+async function pauseOnce(
+  { probe, hardcase }: Training,
+  command: Command,
+  random: Random,
+  loaded: boolean,
+): Promise<Pause | null> {
   await probe.until('The training begins', () => true);
   const { pid, steps } = probe.attempts().at(-1)!;
-  await sleep(steps[0]!.at + 1500 + random.next() * 3000 - Date.now());
+  await sleep(steps[0]!.at + 1000 + random.next() * 1500 - Date.now());
   if (!isRunning(pid)) return null;
   const askedAt = Date.now();
   let stoppedAt = 0;
@@ -70,7 +75,13 @@ async function pauseOnce({ probe, hardcase }: Training, random: Random, loaded: 
   const paused = probe.attempts().find((attempt) => attempt.pid === pid)!;
   const resumedAt = Date.now();
   await hardcase(0, 'resume', runName, '--by', 'bench');
-  const next = await probe.until('The training goes on after "resume"', (attempt) => attempt.steps[0]!.at > resumedAt);
+  // It may have done its last step while it was told to stop: then it has nothing left to go on with.
+  const next = await probe.untilOver(
+    'The training goes on after "resume"',
+    (attempt) => attempt.steps[0]!.at > resumedAt,
+    () => command.child.exitCode !== null,
+  );
+  if (next === null) return null;
   return {
     loaded,
     stoppedS: (stoppedAt - askedAt) / 1000,
