@@ -5,7 +5,7 @@
  * worker begins.
  */
 
-import type { Client } from '@temporalio/client';
+import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { createRunEngine, type RunEngine, readRunEngine, writeRunEngine } from '../artifacts/run-engine.ts';
 import { addNotice, listRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -14,6 +14,7 @@ import { identify, isAlive, placeOf } from '../deploy/lock.ts';
 import type { RunHeader } from '../plan/types.ts';
 import { workflowIdOf } from '../workflows/messages.ts';
 import { type TemporalConnection, temporalTarget } from './connect.ts';
+import { isNotFound, isOpenWorkflow } from './open-workflow.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
@@ -39,7 +40,7 @@ export async function claimRun(
   const claim = await createRunEngine(store, header.run, here);
   if (claim === null) return;
   // Of two addresses that may be those of one server, what is open here counts.
-  const isKnownHere = 'address' in claim && 'address' in here && (await isOpen(temporal.client, header.run));
+  const isKnownHere = 'address' in claim && 'address' in here && (await isOpenWorkflow(temporal.client, header.run));
   if (!isSame(claim, here) && !isKnownHere) {
     if (await lives(claim, header.run)) throw elsewhere(claim, header);
     if (await endStale(temporal, header.run)) await addNotice(store, header.run, backWords(claim));
@@ -59,12 +60,13 @@ export async function takeRun({ folder }: Settings, store: Store, run: string): 
 export async function claimOpenRuns(settings: Settings, store: Store, temporal: TemporalConnection): Promise<void> {
   if (temporal.engine === null) return;
   const here = engineHere(settings, temporal);
-  for (const { header, state } of await listRuns(store)) {
-    const claim = await readRunEngine(store, header.run);
-    if (claim !== null && !isSame(claim, here)) await endStale(temporal, header.run);
-    else if (!isFinal(state.state) && claim !== null && !isEqual(claim, here))
-      await writeRunEngine(store, header.run, here);
-  }
+  // A store that is far away may hold thousands of runs, and the command waits for this.
+  await mapInParallel(await listRuns(store), async ({ header: { run }, state }) => {
+    const claim = await readRunEngine(store, run);
+    if (claim === null) return;
+    if (!isSame(claim, here)) await endStale(temporal, run);
+    else if (!isFinal(state.state) && !isEqual(claim, here)) await writeRunEngine(store, run, here);
+  });
 }
 
 function engineHere(settings: Settings, temporal: TemporalConnection): RunEngine {
@@ -100,23 +102,10 @@ async function lives(claim: RunEngine, run: string): Promise<boolean> {
   if (connection === null) return false;
   try {
     // One that does not say, as to somebody without a key, may well have it.
-    return await isOpen(new Client({ connection, namespace }), run).catch(() => true);
+    return await isOpenWorkflow(new Client({ connection, namespace }), run).catch(() => true);
   } finally {
     await connection.close();
   }
-}
-
-async function isOpen(client: Client, run: string): Promise<boolean> {
-  return await client.workflow
-    .getHandle(workflowIdOf(run))
-    .describe()
-    .then(
-      ({ status }) => status.name === 'RUNNING',
-      (error: unknown) => {
-        if ((error as Error).name === 'WorkflowNotFoundError') return false;
-        throw error;
-      },
-    );
 }
 
 /** Whether there was one. */
@@ -125,7 +114,7 @@ async function endStale(temporal: TemporalConnection, run: string): Promise<bool
   return await handle.terminate('The run went on in another engine.').then(
     () => true,
     (error: unknown) => {
-      if ((error as Error).name === 'WorkflowNotFoundError') return false;
+      if (isNotFound(error)) return false;
       throw error;
     },
   );

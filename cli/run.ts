@@ -11,13 +11,14 @@ import type { HeldRun } from '../deploy/move-runs.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { queuesOf } from '../plan/queues.ts';
 import type { Plan, RunHeader, StepState } from '../plan/types.ts';
-import { type OperateMessage, workflowIdOf } from '../workflows/messages.ts';
+import type { OperateMessage } from '../workflows/messages.ts';
 import { type ChosenRun, checkRunId, createNewRun, findEarlierRun } from './choose-run.ts';
 import { claimRun } from './claim-run.ts';
 import { connectTemporal, openExistingStore, type TemporalConnection } from './connect.ts';
 import { followRun } from './follow-run.ts';
 import { listenForInterruption, stoppingWords } from './interruption.ts';
 import { type LoadedPlan, loadFork, loadForRun } from './load-for-run.ts';
+import { isNotFound, isOpenWorkflow } from './open-workflow.ts';
 import { pauseOf } from './operations.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
@@ -303,8 +304,6 @@ async function checkWorkflow(handle: WorkflowHandle, store: Store, header: RunHe
   );
 }
 
-const isNotFound = (error: unknown): boolean => (error as Error).name === 'WorkflowNotFoundError';
-
 /** Runs of another build whose histories do not replay with this one: this run ends the command, others are named. */
 function tellHeldByBuild(held: readonly HeldRun[], { run, file }: RunHeader, say: (line: string) => void): void {
   for (const one of held) {
@@ -397,11 +396,7 @@ async function sayOthers(
   for (const { header, state } of await listRuns(store)) {
     // Held ones wait for a retry, whoever runs the worker.
     if (told.includes(header.run) || isFinal(state.state) || state.state === 'held') continue;
-    const handle = temporal.client.workflow.getHandle(workflowIdOf(header.run));
-    const open = await handle.describe().then(
-      ({ status }) => status.name === 'RUNNING',
-      () => false,
-    );
+    const open = await isOpenWorkflow(temporal.client, header.run).catch(() => false);
     if (open) say(`Also continuing run ${header.run} (${state.state}).`);
   }
 }

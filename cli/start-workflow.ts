@@ -12,6 +12,7 @@ import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
 import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { claimRun } from './claim-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
+import { isNotFound } from './open-workflow.ts';
 import { ordersOf } from './operations.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
@@ -28,7 +29,7 @@ export async function startWorkflow(
   const existing = temporal.client.workflow.getHandle(workflowIdOf(header.run));
   const state = await existing.describe().then(
     ({ status }) => status.name,
-    (error: unknown) => ((error as Error).name === 'WorkflowNotFoundError' ? ('forgotten' as const) : null),
+    (error: unknown) => (isNotFound(error) ? ('forgotten' as const) : null),
   );
   if (state === 'RUNNING') return existing;
   const record = await readRun(store, header.run);

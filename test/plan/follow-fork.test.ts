@@ -8,7 +8,7 @@ import { bodyOfRound } from '../../plan/loop-body.ts';
 import { innerPath, innerScope, parsePath, stepPath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, RepeatStep } from '../../plan/types.ts';
 import { upgradedScope } from '../../plan/upgrade.ts';
-import { activity } from '../small-plans.ts';
+import { activity, fanOut } from '../small-plans.ts';
 import { planOf, stepOf } from './compile-text.ts';
 
 interface Edit {
@@ -143,19 +143,8 @@ test('a second edit is made in what the first one left', () => {
 });
 
 test('a leg that was forked follows with all others, and stays apart', () => {
-  const leg = (scope: PlannedScope): PlannedScope => ({
-    steps: [
-      {
-        type: 'fan-out',
-        id: 'tune',
-        needs: [],
-        legs: { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) },
-        concurrency: 2,
-        scope,
-      },
-    ],
-  });
-  const legsOf = ({ root }: Plan) => leg({ steps: root.steps.slice(0, 2) });
+  const legs = { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) };
+  const legsOf = ({ root }: Plan): PlannedScope => ({ steps: [fanOut('tune', root.steps.slice(0, 2), { legs })] });
   const place = { from: parsePath('tune[lr=2].model')!, salt: 'salt' };
   const [was, is] = [planFor({}), planFor({ batch: 32 })].map(legsOf) as [PlannedScope, PlannedScope];
   const own = forkScope(legsOf(origin), was, place.from, 'salt');

@@ -3,6 +3,7 @@ import { forkScope, isForkPlace } from '../../plan/fork.ts';
 import { bodyOfRound } from '../../plan/loop-body.ts';
 import { innerPath, innerScope, parsePath, stepPath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, RepeatStep } from '../../plan/types.ts';
+import { fanOut } from '../small-plans.ts';
 import { planOf, stepOf } from './compile-text.ts';
 
 const yaml = `
@@ -72,19 +73,8 @@ test('a whole round can be forked from', () => {
 });
 
 test('a leg can be forked from, alone or from a step inside', () => {
-  const leg = (scope: PlannedScope): PlannedScope => ({
-    steps: [
-      {
-        type: 'fan-out',
-        id: 'tune',
-        needs: [],
-        legs: { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) },
-        concurrency: 2,
-        scope,
-      },
-    ],
-  });
-  const [was, is] = [before, now].map(({ root }) => leg({ steps: root.steps.slice(0, 2) }));
+  const legs = { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) };
+  const [was, is] = [before, now].map(({ root }) => ({ steps: [fanOut('tune', root.steps.slice(0, 2), { legs })] }));
   const forked = forkScope(was!, is!, parsePath('tune[lr=2].model')!, 'salt').steps[0]!;
   if (forked.type !== 'fan-out') throw new Error(forked.type);
   expect(stepsOf(forked.scope)).toEqual(['data', 'model 10']);
