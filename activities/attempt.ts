@@ -64,6 +64,7 @@ export async function runAttempt<Result>(
       reused: false,
       startedAt: (again ? undefined : before?.startedAt) ?? own.startedAt,
       with: request.with,
+      secrets: request.secrets,
       fingerprint,
       fresh: request.fresh,
       seed: stepSeed(request.seed, path),

@@ -31,7 +31,7 @@ export async function beginForeign(
     const result = await reuseStep(deps, step);
     if (result !== null) return { result };
   } else {
-    const { run, path, kind, with: inputs, fresh } = step;
+    const { run, path, kind, with: inputs, secrets, fresh } = step;
     const record = {
       fresh,
       path,
@@ -40,6 +40,7 @@ export async function beginForeign(
       reused: false,
       startedAt: now(),
       with: inputs,
+      secrets,
       fingerprint,
     } as const;
     await writeStepRecord(deps.store, run, record, { again: true });
@@ -61,7 +62,7 @@ export async function finishForeign(
   { step, reuse, given, attempts }: FinishedForeign,
 ): Promise<StepResult> {
   const { store } = deps;
-  const { run, path, kind, with: inputs, fresh } = step;
+  const { run, path, kind, with: inputs, secrets, fresh } = step;
   const problem = await problemOfOutputs(store, step.outputs ?? {}, given);
   if (problem !== null) {
     throw ApplicationFailure.nonRetryable(
@@ -76,7 +77,7 @@ export async function finishForeign(
   const before = await readStepRecord(store, run, path);
   const startedAt = before?.startedAt ?? now();
   const seed = stepSeed(step.seed, path);
-  const record = { path, kind, startedAt, with: inputs, fingerprint, seed, fresh, attempts };
+  const record = { path, kind, startedAt, with: inputs, secrets, fingerprint, seed, fresh, attempts };
   const end = reuse
     ? endOf(step, await keepResult(deps, step, fingerprint, outputs, attempts.at(-1)?.startedAt))
     : { result: { outputs, reused: false }, record: { state: 'done', endedAt: now(), outputs } as const };

@@ -119,6 +119,7 @@ function remakeOf({ run, seed, environment }: StepRequest, record: StepRecord): 
     kind: record.kind,
     version,
     with: record.with,
+    secrets: record.secrets,
     seed,
     environment,
     fresh: record.fresh,

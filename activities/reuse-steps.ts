@@ -65,7 +65,7 @@ async function reuse(
   step: ActivityStep,
   steps: ReusedSteps,
 ): Promise<ReusedSteps[string] | null> {
-  const { kind, version, fresh } = step;
+  const { kind, version, secrets, fresh } = step;
   const inputs = isReusable(kind) ? inputsOf(step, { ...bindings, steps }) : null;
   if (inputs === null) return null;
   const own: StepRequest = {
@@ -74,6 +74,7 @@ async function reuse(
     kind,
     version,
     with: inputs,
+    secrets,
     seed,
     environment,
     fresh,

@@ -6,7 +6,7 @@ import { createStepResult, type RecordedStepResult, readStepResult } from '../ar
 import type { Json, StepRecord, StepRequest, StepResult } from '../plan/types.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
 import type { AnyStepImplementation, StepContext } from './context.ts';
-import { redactor, replaced, secretNames, secretsOf } from './secrets.ts';
+import { redactor, replaced, secretsOf } from './secrets.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 
 export async function runStep(
@@ -22,7 +22,7 @@ export async function runStep(
     // Code that listens for the abort alone would never hear of one that came before it.
     context.signal.throwIfAborted();
     const startedAt = now();
-    const outputs = await runWithSecrets(implementation, context, request.with);
+    const outputs = await runWithSecrets(implementation, context, request);
     if (!isReusable(request.kind)) {
       return { result: { outputs, reused: false }, record: { state: 'done', endedAt: now(), outputs } };
     }
@@ -34,11 +34,11 @@ export async function runStep(
 async function runWithSecrets(
   implementation: AnyStepImplementation,
   context: StepContext,
-  inputs: StepRequest['with'],
+  { with: inputs, secrets: places = [] }: StepRequest,
 ): Promise<{ readonly [name: string]: Json }> {
   const run = implementation as (context: StepContext, parameters: unknown) => Promise<{ [name: string]: Json }>;
-  if (secretNames(inputs).length === 0) return run(context, inputs);
-  const secrets = secretsOf(inputs);
+  if (places.length === 0) return run(context, inputs);
+  const secrets = secretsOf(inputs, places);
   const hide = redactor(secrets.values());
   const guarded: StepContext = {
     ...context,
@@ -47,7 +47,7 @@ async function runWithSecrets(
   };
   let outputs: { readonly [name: string]: Json };
   try {
-    outputs = await run(guarded, replaced(inputs, secrets));
+    outputs = await run(guarded, replaced(inputs, places, secrets));
   } catch (error) {
     throw hide.error(error);
   }
@@ -133,6 +133,7 @@ export async function newRecord(
     reused: false,
     startedAt: (unfinished ? before.startedAt : undefined) ?? now(),
     with: request.with,
+    secrets: request.secrets,
     fingerprint,
     fresh: request.fresh,
   };

@@ -7,23 +7,33 @@ import { readFileSync, statSync } from 'node:fs';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Json } from '../plan/types.ts';
 import { secretNameOf, textPartsOf } from '../plan/values.ts';
+import { keysOfPointer, pointerTo } from '../spec/types.ts';
 
-/** Names of the secrets among the inputs of a step. */
-export function secretNames(value: Json): string[] {
-  const name = secretNameOf(value);
-  if (name !== null) return [name];
-  if (Array.isArray(value)) return value.flatMap(secretNames);
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(secretNames) : [];
+/** Names of the secrets at these places of a step's inputs (`StepRequest.secrets`). What looks like one elsewhere is data. */
+export function secretNames(value: Json, places: readonly string[]): string[] {
+  return places.flatMap((place) => {
+    const found = valueAt(value, place);
+    const parts = found === undefined ? null : (textPartsOf(found) ?? [found]);
+    return (parts ?? []).map(secretNameOf).filter((name) => name !== null);
+  });
 }
 
 /** The value with every secret in its place. Throws one error that names all that are missing. */
-export function withSecrets<Value extends Json>(value: Value, environment: NodeJS.ProcessEnv = process.env): Value {
-  return replaced(value, secretsOf(value, environment)) as Value;
+export function withSecrets<Value extends Json>(
+  value: Value,
+  places: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+): Value {
+  return replaced(value, places, secretsOf(value, places, environment)) as Value;
 }
 
 /** Values of the secrets that are part of a step's inputs, by their names. Throws one error that names all that are missing. */
-export function secretsOf(value: Json, environment: NodeJS.ProcessEnv = process.env): ReadonlyMap<string, string> {
-  const names = [...new Set(secretNames(value))];
+export function secretsOf(
+  value: Json,
+  places: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+): ReadonlyMap<string, string> {
+  const names = [...new Set(secretNames(value, places))];
   const known = new Map(
     names.flatMap((name) => {
       const secret = environment[`HARDCASE_SECRET_${name}`];
@@ -50,15 +60,36 @@ export function secretsOf(value: Json, environment: NodeJS.ProcessEnv = process.
   return known;
 }
 
-/** The value with every secret in its place, alone or within text. */
-export function replaced(value: Json, known: ReadonlyMap<string, string>): Json {
+/** The value with every secret at these places, alone or within text, by its value. */
+export function replaced(value: Json, places: readonly string[], known: ReadonlyMap<string, string>, at = ''): Json {
+  if (places.includes(at)) return revealed(value, known);
+  if (!places.some((place) => place.startsWith(`${at}/`))) return value;
+  if (Array.isArray(value)) return value.map((item, i) => replaced(item, places, known, pointerTo(at, i)));
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value as { readonly [key: string]: Json });
+  return Object.fromEntries(entries.map(([key, item]) => [key, replaced(item, places, known, pointerTo(at, key))]));
+}
+
+/** Other values stay as they are: people gave them to the step in place of the secret. */
+function revealed(value: Json, known: ReadonlyMap<string, string>): Json {
   const name = secretNameOf(value);
   if (name !== null) return known.get(name)!;
-  const parts = textPartsOf(value);
-  if (parts?.some((part) => secretNameOf(part) !== null)) return parts.map((part) => replaced(part, known)).join('');
-  if (Array.isArray(value)) return value.map((item) => replaced(item, known));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, known)]));
+  return (
+    textPartsOf(value)
+      ?.map((part) => revealed(part, known))
+      .join('') ?? value
+  );
+}
+
+/** What a JSON Pointer leads to; undefined where it leads nowhere. */
+function valueAt(value: Json, pointer: string): Json | undefined {
+  return keysOfPointer(pointer).reduce<Json | undefined>(
+    (inner, key) =>
+      typeof inner === 'object' && inner !== null && Object.hasOwn(inner, key)
+        ? (inner as { readonly [key: string]: Json })[key]
+        : undefined,
+    value,
+  );
 }
 
 /** Lines `NAME=VALUE`; empty ones, and those that begin with #, say nothing. */

@@ -19,7 +19,7 @@ const timeoutMs = 10_000;
 export async function sendMail(mail: Mail, environment: NodeJS.ProcessEnv): Promise<string | null> {
   let given: string;
   try {
-    given = withSecrets<string>({ $secret: 'SMTP_URL' } as never, environment);
+    given = String(withSecrets({ $secret: 'SMTP_URL' }, [''], environment));
   } catch (error) {
     return (error as Error).message.replace(/\.$/, '');
   }

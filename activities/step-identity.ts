@@ -19,6 +19,7 @@ export function fingerprintOfStep({
   kind,
   version,
   with: parameters,
+  secrets,
   seed,
   path,
   fresh,
@@ -27,7 +28,7 @@ export function fingerprintOfStep({
   // A kind without a row is not ours; that its results hang on the seed is the safe guess.
   const seeded = rowOf(kind)?.seeded ?? true;
   const own = seeded ? stepSeed(seed, path) : undefined;
-  return fingerprintOf({ kind, version, with: parameters, seed: own, fresh, outputs });
+  return fingerprintOf({ kind, version, with: parameters, secrets, seed: own, fresh, outputs });
 }
 
 /** Whether an earlier result may stand for the step. */

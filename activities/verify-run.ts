@@ -166,14 +166,14 @@ async function checkEdit(
 async function checkSteps(store: Store, plan: Plan, records: readonly StepRecord[]): Promise<Checking> {
   const check = new Checking('steps', 'fingerprints and results of finished steps');
   const versions = kindVersions(plan as unknown as Json);
-  await mapInParallel(records, async ({ path, kind, state, fingerprint, with: inputs, outputs, fresh }) => {
+  await mapInParallel(records, async ({ path, kind, state, fingerprint, with: inputs, secrets, outputs, fresh }) => {
     if (state !== 'done' || fingerprint === undefined || inputs === undefined) return;
     const result = await peekStepResult(store, fingerprint);
     // The record of a trial that was stopped early is that of its rung, whose kind stands in the result.
     const identity = { kind: result?.kind ?? kind, version: result?.version ?? versions.get(kind) ?? 0 };
     const step = findStep(plan.root, path);
     const foreign = step?.type === 'foreign' ? step : null;
-    const request = { ...identity, path, with: inputs, seed: plan.seed, fresh, outputs: foreign?.outputs };
+    const request = { ...identity, path, with: inputs, secrets, seed: plan.seed, fresh, outputs: foreign?.outputs };
     check.expect(
       fingerprintOfStep(request as Parameters<typeof fingerprintOfStep>[0]) === fingerprint,
       path,

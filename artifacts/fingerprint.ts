@@ -13,6 +13,8 @@ export interface StepIdentity {
   readonly version: number;
   /** Inputs and parameters, defaults filled in, so that writing a default out changes nothing. */
   readonly with: { readonly [name: string]: Json };
+  /** Where in `with` secrets stand by their names: data that looks like one is other work. */
+  readonly secrets?: readonly string[];
   /** The step's own seed; absent for kinds that draw no random numbers, whose results no seed changes. */
   readonly seed?: number;
   /** Sets work apart that must not be reused from elsewhere: the steps that a fork runs anew. */
@@ -26,9 +28,10 @@ export interface StepIdentity {
  * work elsewhere gives the same result. Nor is the environment (threads, CPU, build): it is kept with the result, or
  * else no result would survive a change of machine.
  */
-export function fingerprintOf({ kind, version, with: parameters, seed, fresh, outputs }: StepIdentity): string {
+export function fingerprintOf(identity: StepIdentity): string {
+  const { kind, version, with: parameters, secrets, seed, fresh, outputs } = identity;
   const inputs = digestsOnly(identityParameters(parameters));
-  return sha256Hex(canonicalJson({ kind, version, with: inputs, seed, fresh, outputs }));
+  return sha256Hex(canonicalJson({ kind, version, with: inputs, secrets, seed, fresh, outputs }));
 }
 
 /** The parameters that count: without those that change no result. */

@@ -143,13 +143,13 @@ async function forecastKind(
     forecasts.push({ path, kind, outlook: 'run', reason: 'runs anew in each run' });
     return { open: true };
   }
-  const { fresh } = step;
+  const { secrets, fresh } = step;
   const outputs = step.type === 'foreign' ? step.outputs : undefined;
   const seed = row.seeded ? stepSeed(plan.seed, path) : undefined;
   const found =
     store === null
       ? null
-      : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, seed, fresh, outputs }));
+      : await readStepResult(store, fingerprintOf({ kind, version, with: resolved, secrets, seed, fresh, outputs }));
   if (found !== null) {
     forecasts.push({ path, kind, outlook: 'reuse' });
     return { outputs: found.outputs };

@@ -23,6 +23,7 @@ import { type Compiling, checkSlot, expressionsOf, isConstant, placeInSlot, plan
 import type { FanOutStep, Json, PlannedLeg } from './types.ts';
 import { ownFailure } from './usual-failure.ts';
 import { commonOf, typeOf, typeOfJson, typesOf } from './value-types.ts';
+import { asData } from './values.ts';
 
 export const legsAtOnceDefault = 100;
 const legsAtOnceMax = 1_000;
@@ -159,7 +160,8 @@ function planMatrix(compiling: Compiling, draft: FanOutDraft, spec: MatrixSpec, 
     const fields = new Map([...written].map((name) => [name, anyType] as const));
     return { legs: null, names: new Map([['matrix', matrixType(draft.id, fields)]]), mayBeAbsent: [] };
   }
-  const planned = planValue(compiling, spec as PlainValue, pointer, draft.slots) as { readonly [name: string]: Json };
+  const values = asData(planValue(compiling, spec as PlainValue, pointer, draft.slots));
+  const planned = values as { readonly [name: string]: Json };
   const lists: { [name: string]: readonly Json[] } = {};
   let sound = true;
   for (const name of Object.keys(axes)) {

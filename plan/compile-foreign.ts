@@ -8,6 +8,7 @@ import { beforeRun, durationMs, type StepFrame } from './compile-kind.ts';
 import type { ScopeView } from './compile-scope.ts';
 import { type KindDraft, parametersOf } from './drafts.ts';
 import { declaredTypes, foreignRow } from './foreign-row.ts';
+import { secretsOfStep } from './secrets.ts';
 import { type Compiling, planValue } from './slots.ts';
 import type { ForeignStep, Json, RetryPolicy } from './types.ts';
 import { usualFailure } from './usual-failure.ts';
@@ -25,13 +26,15 @@ export function compileForeign(
   const row = foreignRow(activity, spec);
   const heartbeatMs = planHeartbeat(compiling, draft);
   const raw = parametersOf(spec);
+  const values = planValue(compiling, raw, pointerTo(pointer, 'with'), slots) as { readonly [name: string]: Json };
   return {
     type: 'foreign',
     ...frame,
     kind: row.kind,
     activity,
     version: row.version,
-    with: planValue(compiling, raw, pointerTo(pointer, 'with'), slots) as { readonly [name: string]: Json },
+    with: values,
+    ...secretsOfStep(values),
     outputs: row.outputs,
     // At the end of a run things are told, and who was told of one run has not been told of the next.
     reuse: spec.reuse ?? (compiling.atEnd === true ? false : row.reusable),

@@ -18,6 +18,7 @@ import { type Compiling, expressionsOf, isConstant, placeInSlot, planValue, read
 import type { Json, PipelineStep } from './types.ts';
 import { ownFailure } from './usual-failure.ts';
 import { typeOf, typesOf } from './value-types.ts';
+import { asData } from './values.ts';
 
 export function compileImport(
   compiling: Compiling,
@@ -124,7 +125,7 @@ function giveParams(
     }
     const planned = planValue(compiling, value, at, draft.slots);
     if (isKnown(compiling, draft, at)) {
-      const read = paramValue(param, planned);
+      const read = paramValue(param, asData(planned));
       if (read !== undefined) known[name] = read;
       else problems.push(wrongValue(compiling, draft, at, `is ${show(planned)}`, name, param, file));
     } else {

@@ -13,7 +13,7 @@ import { compileForeign } from './compile-foreign.ts';
 import type { ScopeView } from './compile-scope.ts';
 import { withDefaults } from './defaults.ts';
 import { type Draft, groupOf, type InsertedDraft, type KindDraft, parametersOf } from './drafts.ts';
-import { mayHoldSecret } from './secrets.ts';
+import { mayHoldSecret, secretsOfStep } from './secrets.ts';
 import {
   type Compiling,
   checkSlot,
@@ -27,6 +27,7 @@ import {
 import type { StepKind } from './step-kinds.ts';
 import type { ActivityStep, Json, PlannedStep, RetryPolicy } from './types.ts';
 import { usualFailure } from './usual-failure.ts';
+import { asData } from './values.ts';
 
 /** What every planned step has. */
 export interface StepFrame {
@@ -69,6 +70,7 @@ export function compileKind(
     kind: row.kind,
     version: row.version,
     with: versions === null ? parameters : { ...parameters, versions: { $: versions } },
+    ...secretsOfStep(parameters),
     queue: draft.type === 'inserted' ? row.queue : (draft.spec.queue ?? row.queue),
     timeoutMs: policies.timeoutMs,
     heartbeatMs: row.heartbeatMs,
@@ -200,7 +202,7 @@ function checkFolded(
 ): void {
   // Expressions that stay are written as in the file, where the schema accepts them.
   const remaining = new Map(folded.map(({ slot }) => [slot.pointer, slots.get(slot.pointer)!]));
-  const value = planValue(compiling, raw, pointer, remaining);
+  const value = asData(planValue(compiling, raw, pointer, remaining));
   const problems = validateParameters(kind, value, (at) => {
     const place = folded.find((each) => at === each.pointer || at.startsWith(`${each.pointer}/`));
     if (place === undefined) return null;

@@ -11,6 +11,7 @@ import { isRecord, type ParsedSpec, pointerTo, type Range } from '../spec/types.
 import type { ParsedPipeline } from './compile.ts';
 import { plannedSecret, secretOf, secretsIn } from './secrets.ts';
 import type { Json, PlannedValue } from './types.ts';
+import { hasMark } from './values.ts';
 
 /** What the compiler knows while it goes through a file. */
 export interface Compiling {
@@ -327,7 +328,7 @@ export function planSlot(compiling: Compiling, slot: Slot): PlannedValue {
     if (faulty) return { $: part.source };
     try {
       if (!expressionIsConstant(compiling, part)) return { $: withParamValues(compiling, part) };
-      return evaluateExpression(part.source, { steps: {}, params: compiling.params });
+      return asPlanned(evaluateExpression(part.source, { steps: {}, params: compiling.params }));
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       const place = error instanceof ExpressionError ? error.range : undefined;
@@ -372,6 +373,14 @@ function celLiteral(value: Json): string {
   return JSON.stringify(value);
 }
 
+/** Data as a value of a plan. What looks like a secret, a text or an expression of it becomes an expression that gives it. */
+function asPlanned(data: Json): PlannedValue {
+  if (Array.isArray(data)) return data.map(asPlanned);
+  if (!isRecord(data)) return data;
+  if (hasMark(data)) return { $: celLiteral(data) };
+  return Object.fromEntries(Object.entries(data).map(([key, item]) => [key, asPlanned(item)]));
+}
+
 /** A value of the file as the plan has it; what an expression of params makes null is left out. */
 export function planValue(
   compiling: Compiling,
@@ -383,6 +392,7 @@ export function planValue(
   if (slot !== undefined) return planSlot(compiling, slot);
   if (Array.isArray(value)) return value.map((item, i) => planValue(compiling, item, pointerTo(pointer, i), slots));
   if (!isRecord(value)) return value;
+  if (!hasExpression(value) && hasMark(value)) return asPlanned(value);
   const entries: [string, PlannedValue][] = [];
   for (const [key, item] of Object.entries(value)) {
     const planned = planValue(compiling, item, pointerTo(pointer, key), slots);

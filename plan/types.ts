@@ -44,7 +44,8 @@ export function isArtifactRef(value: unknown): value is ArtifactRef {
 /**
  * A value of a step's `with` in the plan. Plain JSON, in which an object with the one key `$` is a CEL expression
  * (`{ "$": "steps.data.dataset" }`), and one with the one key `$text` a string put together from text and expressions.
- * `{ "$secret": "NAME" }` stands for a secret, also among the parts of a `$text`, which stays one in the run.
+ * `{ "$secret": "NAME" }` stands for a secret, also among the parts of a `$text`, which stays one in the run. An object of
+ * the file that only looks like one of these is planned as an expression that gives it.
  * What depends on params alone has been evaluated by the compiler already.
  */
 export type PlannedValue = Json;
@@ -81,6 +82,8 @@ export interface ActivityStep extends StepBase {
   /** Code version of the kind: part of the fingerprint. */
   readonly version: number;
   readonly with: { readonly [name: string]: PlannedValue };
+  /** JSON Pointers into `with`: where secrets stand, and texts with some in them. Absent: there are none. */
+  readonly secrets?: readonly string[];
   readonly queue: string;
   /** Running time of one attempt. */
   readonly timeoutMs: number;
@@ -113,6 +116,8 @@ export interface ForeignStep extends StepBase {
   /** Raised by the file's author when the program gives other results from the same inputs. */
   readonly version: number;
   readonly with: { readonly [name: string]: PlannedValue };
+  /** JSON Pointers into `with`: where secrets stand, and texts with some in them. Absent: there are none. */
+  readonly secrets?: readonly string[];
   readonly outputs: { readonly [name: string]: DeclaredType };
   /** Whether an earlier result of the same inputs may stand for the step. */
   readonly reuse: boolean;
@@ -301,6 +306,8 @@ export interface StepRequest {
   readonly version: number;
   /** Inputs and parameters with every expression resolved. */
   readonly with: { readonly [name: string]: Json };
+  /** See `ActivityStep`. What looks like a secret elsewhere in `with` is data. */
+  readonly secrets?: readonly string[];
   /** The pipeline's seed; a step's own is a hash of it and the path. */
   readonly seed: number;
   readonly environment: RunEnvironment;
@@ -363,6 +370,8 @@ export interface StepRecord {
   /** What people should know of how it ended, where that is no error: a trial that was stopped early. */
   readonly note?: string;
   readonly with?: { readonly [name: string]: Json };
+  /** Where in `with` secrets stand, by their names. */
+  readonly secrets?: readonly string[];
   readonly fingerprint?: string;
   /** Of a step that a fork runs anew: what sets its fingerprint apart. */
   readonly fresh?: string;

@@ -57,6 +57,14 @@ export function textPartsOf(value: PlannedValue): readonly PlannedValue[] | null
   return Array.isArray(parts) ? parts : null;
 }
 
+/** Whether a plan takes the value for an expression, a text with some, or a secret, and not for what it is. */
+export function hasMark(value: PlannedValue): boolean {
+  return expressionOf(value) !== null || textPartsOf(value) !== null || secretNameOf(value) !== null;
+}
+
+/** A planned value that waits for no step and no secret, as data. */
+export const asData = (value: PlannedValue): Json => resolveValue(value, { steps: {} });
+
 function onlyKey(value: PlannedValue, key: string): PlannedValue | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const keys = Object.keys(value);

@@ -14,7 +14,7 @@ import type { Remake } from '../activities/remake.ts';
 import type { Json, OnFailure, StepRequest, StepResult } from '../plan/types.ts';
 import { control, siblingQueue } from './control.ts';
 import type { Mailbox, Root } from './mailbox.ts';
-import type { RunFacts, Values } from './scope-messages.ts';
+import type { RunFacts } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
 
 /** What the steps of one workflow share. */
@@ -45,11 +45,11 @@ interface ActivityCall extends Pick<Remake, 'queue' | 'timeoutMs' | 'heartbeatMs
 
 export function stepRequest(
   context: RunFacts,
-  step: { path: string; kind: string; version: number; with: Values; fresh?: string; outputs?: StepRequest['outputs'] },
+  step: Pick<StepRequest, 'path' | 'kind' | 'version' | 'with' | 'secrets' | 'fresh' | 'outputs'>,
 ): StepRequest {
   const { run, seed, environment } = context;
-  const { path, kind, version, with: parameters, fresh, outputs } = step;
-  return { run, path, kind, version, with: parameters, seed, environment, fresh, outputs };
+  const { path, kind, version, with: parameters, secrets, fresh, outputs } = step;
+  return { run, path, kind, version, with: parameters, secrets, seed, environment, fresh, outputs };
 }
 
 /**

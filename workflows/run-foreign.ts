@@ -25,6 +25,8 @@ interface ForeignArgument {
   /** URL of the store. */
   readonly store: string;
   readonly with: Values;
+  /** JSON Pointers into `with`: where secrets stand by their names. What looks like one elsewhere is data. */
+  readonly secrets: readonly string[];
 }
 
 /** Failures that tell of a worker that was shut down, in the words of the SDKs. */
@@ -38,12 +40,12 @@ export async function runForeign(
   context: ScopeContext,
 ): Promise<StepResult> {
   const { run } = context;
-  const { activity, kind, version, outputs, reuse, fresh } = step;
-  const request = stepRequest(context, { path, kind, version, with: inputs, fresh, outputs });
+  const { activity, kind, version, secrets = [], outputs, reuse, fresh } = step;
+  const request = stepRequest(context, { path, kind, version, with: inputs, secrets: step.secrets, fresh, outputs });
   const begun = await control('begin-foreign', { step: request, reuse });
   if ('result' in begun) return begun.result;
 
-  const argument: ForeignArgument = { run, path, ...begun, with: inputs };
+  const argument: ForeignArgument = { run, path, ...begun, with: inputs, secrets };
   const attempts: AttemptRecord[] = [];
   const { orders } = context.mailbox;
   const stopped = async () => {

@@ -158,7 +158,7 @@ function identityOf(step: KindStep, options: Options): Options {
   return { type: step.type, version, outputs, reuse, heartbeatMs, form, expired };
 }
 
-function codeOf(value: unknown): Code {
+export function codeOf(value: unknown): Code {
   if (Array.isArray(value)) return { list: value.map(codeOf) };
   if (typeof value === 'string') return quoted(value);
   if (typeof value !== 'object' || value === null) return String(value);

@@ -20,7 +20,7 @@ import type {
 import { commonOf, typeOfJson } from '../value-types.ts';
 import { expressionOf, secretNameOf, textPartsOf } from '../values.ts';
 import { type Names, nameOf, negated, record, safeName, type Typed, typescriptOf } from './expression.ts';
-import { Kinds } from './kinds.ts';
+import { codeOf, Kinds } from './kinds.ts';
 import { type Code, oneLine, printed, quoted } from './layout.ts';
 import { fieldTexts, typeText } from './types.ts';
 
@@ -245,7 +245,11 @@ class Writer {
 
   #kindStep(step: KindStep, binding: string, after: readonly string[], place: Place): ExpressionType {
     const group = 'group' in step ? step.group : undefined;
-    const more = group === undefined ? [] : [['group', this.#group(group, place.names)] as const];
+    const secrets = 'secrets' in step ? step.secrets : undefined;
+    const more = [
+      ...(secrets === undefined ? [] : [['secrets', { list: secrets.map(quoted) }] as const]),
+      ...(group === undefined ? [] : [['group', this.#group(group, place.names)] as const]),
+    ];
     const kind = this.#kinds.use(step, outputTypes(step));
     const inputs = this.#value(step.with, place.names);
     const call = `${place.scope}.step(${quoted(step.id)}, ${oneLine(kind)}, ${oneLine(this.#options(step, after, more))}, `;
@@ -441,7 +445,7 @@ class Writer {
       ]);
       seen = new Map([['matrix', record(fields)]]);
       seenName = this.#type(`${typeName}Leg`, seen);
-      given = { list: matrix.map(({ name, values }) => ({ list: [quoted(name), this.#value(values, names)] })) };
+      given = { list: matrix.map(({ name, values }) => ({ list: [quoted(name), codeOf(values)] })) };
     } else {
       const items = this.#typeOf(step.legs.forEach, names);
       const item = items.type === 'list' ? items.item : anyType;

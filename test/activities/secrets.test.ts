@@ -22,34 +22,44 @@ const inputs = {
   header: { $text: ['Basic ', { $secret: 'OTHER' }, ':', { $secret: 'HUB' }] },
 };
 
-test('are found at any depth, and nothing else is taken for one', () => {
-  expect(secretNames(inputs)).toEqual(['HUB', 'OTHER', 'OTHER', 'HUB']);
+const places = ['/token', '/list/0/key', '/header'];
+
+test('are found where the plan says that they stand, and nothing that looks like one elsewhere', () => {
+  expect(secretNames(inputs, places)).toEqual(['HUB', 'OTHER', 'OTHER', 'HUB']);
+  expect(secretNames(inputs, ['/token', '/plain', '/none', '/list/1'])).toEqual(['HUB']);
+});
+
+test('data that looks like one goes through as it is', () => {
+  const data = { token: { $secret: 'HUB' }, 'a/b': { $secret: 'OTHER' }, text: { $text: ['x', { $secret: 'HUB' }] } };
+  const environment = { HARDCASE_SECRET_OTHER: 'value' };
+  expect(withSecrets(data, ['/a~1b'], environment)).toEqual({ ...data, 'a/b': 'value' });
+  expect(withSecrets(data, [], {})).toEqual(data);
 });
 
 test('come from the environment first, then from the file', () => {
   const environment = { HARDCASE_SECRET_OTHER: 'from environment', HARDCASE_SECRETS_FILE: file };
-  expect(withSecrets(inputs, environment)).toEqual({
+  expect(withSecrets(inputs, places, environment)).toEqual({
     token: 'from=file',
     list: [{ key: 'from environment' }, 3],
     plain: { $secret: 'HUB', more: 1 },
     header: 'Basic from environment:from=file',
   });
-  expect(withSecrets({ a: 1 }, {})).toEqual({ a: 1 });
+  expect(withSecrets({ a: 1 }, [], {})).toEqual({ a: 1 });
 });
 
 test('that are missing are one clear error', () => {
-  expect(() => withSecrets(inputs, {})).toThrow(
+  expect(() => withSecrets(inputs, places, {})).toThrow(
     'This worker has no value for the secrets HUB, OTHER. Set HARDCASE_SECRET_HUB, or put the line HUB=VALUE in a file that HARDCASE_SECRETS_FILE names, where the worker is started.',
   );
-  expect(() => withSecrets({ a: { $secret: 'NONE' } }, { HARDCASE_SECRETS_FILE: file })).toThrow(
+  expect(() => withSecrets({ a: { $secret: 'NONE' } }, ['/a'], { HARDCASE_SECRETS_FILE: file })).toThrow(
     `This worker has no value for the secret NONE. Set HARDCASE_SECRET_NONE, or put the line NONE=VALUE in ${file}`,
   );
-  expect(() => withSecrets(inputs, { HARDCASE_SECRETS_FILE: join(folder, 'none') })).toThrow('cannot be read');
+  expect(() => withSecrets(inputs, places, { HARDCASE_SECRETS_FILE: join(folder, 'none') })).toThrow('cannot be read');
 });
 
 test('a file that others may read is refused', () => {
   chmodSync(file, 0o640);
-  expect(() => withSecrets(inputs, { HARDCASE_SECRETS_FILE: file })).toThrow(
+  expect(() => withSecrets(inputs, places, { HARDCASE_SECRETS_FILE: file })).toThrow(
     `The secrets file ${file} may be read by others (mode 640). Make it yours alone: chmod 600 ${file}`,
   );
   chmodSync(file, 0o600);

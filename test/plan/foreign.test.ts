@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { mayHoldSecret } from '../../plan/secrets.ts';
+import type { ForeignStep } from '../../plan/types.ts';
+import { resolveValue } from '../../plan/values.ts';
 import { planOf, problemsOf, stepOf } from './compile-text.ts';
 
 const pipeline = (step: string, rest = '') => `
@@ -37,6 +39,7 @@ test('an activity has its queue, version, types and policies, and a secret is it
     activity: 'trainYolo',
     version: 3,
     with: { dataset: { $: 'steps.data.dataset' }, epochs: 3, token: { $secret: 'HUB' } },
+    secrets: ['/token'],
     outputs: { model: { artifact: 'model' }, score: 'number', curve: { list: 'number' } },
     reuse: true,
     queue: 'PyTorch_1',
@@ -138,7 +141,27 @@ with:
           ],
         },
       },
+      secrets: ['/plain', '/whole'],
     });
+  });
+
+  test('is planned with its place; what is only written like one is data', () => {
+    const planned = (value: string) => {
+      const step = stepOf(planOf(pipeline(`activity: a\nqueue: q\nwith: { given: ${value} }`)), 'train');
+      const { with: values, secrets } = step as ForeignStep;
+      return [resolveValue(values, { steps: {} }), secrets];
+    };
+    expect(planned('[{ "a/b": "${{ secrets.HUB }}" }]')).toEqual([
+      { given: [{ 'a/b': { $secret: 'HUB' } }] },
+      ['/given/0/a~1b'],
+    ]);
+    expect(planned('[{ $secret: HUB }]')).toEqual([{ given: [{ $secret: 'HUB' }] }, undefined]);
+    expect(planned('{ $: 1 + 1 }')).toEqual([{ given: { $: '1 + 1' } }, undefined]);
+    expect(planned('{ x: { $text: [a, "b\\n", -1, { $secret: HUB }] } }')).toEqual([
+      { given: { x: { $text: ['a', 'b\n', -1, { $secret: 'HUB' }] } } },
+      undefined,
+    ]);
+    expect(planned('"${{ {\\"$secret\\": \\"HUB\\"} }}"')).toEqual([{ given: { $secret: 'HUB' } }, undefined]);
   });
 
   test('makes the text that it is part of a secret, also for declared inputs', () => {

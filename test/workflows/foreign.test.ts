@@ -45,10 +45,16 @@ const program = {
     if (argument.with.give === 'less') return { model: { ...model, digest: '0'.repeat(64) } };
     return { model, score: 0.5 };
   },
-  push: async ({ with: inputs }: { with: { [name: string]: Json } }) => {
-    const { token } = withSecrets(inputs, { HARDCASE_SECRET_HUB: secret });
+  push: async ({ with: inputs, secrets }: { with: { [name: string]: Json }; secrets: readonly string[] }) => {
+    const { token } = withSecrets(inputs, secrets, { HARDCASE_SECRET_HUB: secret });
     return { length: String(token).length };
   },
+  /** Gives what looks like a secret. */
+  tell: async () => ({ value: { $secret: 'OWN' } }),
+  echo: async ({ with: { value }, secrets }: { with: { value: Json }; secrets: readonly string[] }) => ({
+    value,
+    secrets: secrets.length,
+  }),
 };
 
 const train = (id: string, changes: Partial<ForeignStep> = {}): ForeignStep => ({
@@ -196,6 +202,9 @@ describe('an activity of another program', () => {
   });
 });
 
+const leaky = (id: string, leak: string, token: Json) =>
+  activity(id, 'leaky', { with: { token, leak }, secrets: ['/token'], onFailure: 'continue' });
+
 describe('a secret', () => {
   test('reaches the activity, and no history, store or log', async () => {
     const handle = await rig.startRun('secret', {
@@ -204,6 +213,7 @@ describe('a secret', () => {
           kind: 'activity:push',
           activity: 'push',
           with: { token: { $secret: 'HUB' } },
+          secrets: ['/token'],
           outputs: { length: 'number' },
         }),
         train('header', {
@@ -211,20 +221,15 @@ describe('a secret', () => {
           activity: 'push',
           needs: ['push'],
           with: { token: { $text: ['Bearer ', { $secret: 'HUB' }, ' ', { $: 'steps.push.length' }] } },
+          secrets: ['/token'],
           outputs: { length: 'number' },
         }),
-        activity('own', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'none' } }),
-        activity('text', 'leaky', {
-          with: { token: { $text: ['Bearer ', { $secret: 'OWN' }] }, leak: 'error' },
-          onFailure: 'continue',
-        }),
-        activity('part', 'leaky', {
-          with: { token: { $text: ['Bearer ', { $secret: 'OWN' }] }, leak: 'output' },
-          onFailure: 'continue',
-        }),
-        activity('fails', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'error' }, onFailure: 'continue' }),
-        activity('gives', 'leaky', { with: { token: { $secret: 'OWN' }, leak: 'output' }, onFailure: 'continue' }),
-        activity('missing', 'leaky', { with: { token: { $secret: 'NOWHERE' } }, onFailure: 'continue' }),
+        leaky('own', 'none', { $secret: 'OWN' }),
+        leaky('text', 'error', { $text: ['Bearer ', { $secret: 'OWN' }] }),
+        leaky('part', 'output', { $text: ['Bearer ', { $secret: 'OWN' }] }),
+        leaky('fails', 'error', { $secret: 'OWN' }),
+        leaky('gives', 'output', { $secret: 'OWN' }),
+        leaky('missing', 'none', { $secret: 'NOWHERE' }),
       ],
     });
     await handle.result();
@@ -252,6 +257,25 @@ describe('a secret', () => {
     );
     expect([payloads.includes('$secret'), payloads.includes(secret)]).toEqual([true, false]);
     expect(filesWith(rig.folder, secret)).toEqual([]);
+  });
+
+  test('is not what a step gave that only looks like one, whoever is given that', async () => {
+    const any = { value: 'any' } as const;
+    const handle = await rig.startRun('looks', {
+      steps: [
+        train('tell', { activity: 'tell', with: {}, outputs: any }),
+        activity('note', 'note', { needs: ['tell'], with: { value: cel('steps.tell.value') } }),
+        train('echo', {
+          activity: 'echo',
+          needs: ['note'],
+          with: { value: cel('steps.note.value') },
+          outputs: { ...any, secrets: 'number' },
+        }),
+      ],
+    });
+    await handle.result();
+    expect((await rig.step('looks', 'note'))?.outputs).toEqual({ value: { $secret: 'OWN' } });
+    expect((await rig.step('looks', 'echo'))?.outputs).toEqual({ value: { $secret: 'OWN' }, secrets: 0 });
   });
 });
 

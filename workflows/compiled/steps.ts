@@ -39,6 +39,8 @@ export type Skip = typeof skip;
 export interface StepOptions {
   readonly after?: readonly Step<unknown>[];
   readonly onFailure?: OnFailure;
+  /** JSON Pointers into its inputs: where `{ $secret: NAME }` stands for a secret, and `{ $text: [...] }` for a text with some. */
+  readonly secrets?: readonly string[];
   /** Name of a concurrency group: the step runs while no other of the group does, in any run. */
   readonly group?: string | (() => string);
 }
@@ -77,7 +79,7 @@ export class Steps {
       if (given === skip) return { skipped: true };
       const values = merged(plainValues(given as object), this.context.mailbox.orders.changesOf(path) ?? {});
       const group = typeof options.group === 'function' ? options.group() : options.group;
-      const work = { ...planned, with: values, group } as KindStep;
+      const work = { ...planned, with: values, secrets: options.secrets, group } as KindStep;
       const { orders } = this.context.mailbox;
       const run = async (): Promise<StepEnd> => {
         const { outputs } = await resultOf(work, path, values, holds, this.context);
