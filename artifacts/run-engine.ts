@@ -1,4 +1,10 @@
-/** Where a run is run: a second engine with the same store finds it there, and does not run the run as well. */
+/**
+ * Where a run is run: a second engine with the same store finds it there, and does not run the run as well.
+ *
+ *     runs/RUN/engines/NUMBER.json    RunEngine, created once; the highest number counts
+ *
+ * Who takes a run over reads the newest and creates the next: of two at once one is first, and the other reads again.
+ */
 
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Store } from './store.ts';
@@ -15,20 +21,32 @@ export type RunEngine =
     }
   | { readonly address: string; readonly namespace: string };
 
-const keyOf = (run: string): string => `runs/${run}/engine.json`;
+export interface EngineClaim {
+  /** From 1. */
+  readonly number: number;
+  readonly engine: RunEngine;
+}
+
+const prefixOf = (run: string): string => `runs/${run}/engines/`;
 
 /** Null for a run that has not begun, or that an earlier version began. */
-export async function readRunEngine(store: Store, run: string): Promise<RunEngine | null> {
-  const bytes = await store.readRecord(keyOf(run));
-  return bytes === null ? null : (JSON.parse(bytes.toString()) as RunEngine);
+export async function readEngineClaim(store: Store, run: string): Promise<EngineClaim | null> {
+  const newest = (await store.listRecords(prefixOf(run))).at(-1);
+  if (newest === undefined) return null;
+  const engine = JSON.parse(String(await store.readRecord(newest))) as RunEngine;
+  return { number: Number(newest.slice(prefixOf(run).length, -'.json'.length)), engine };
 }
 
-/** Of two that claim a run nobody has run at once, one succeeds, and the other gets the one that did; null: succeeded. */
-export async function createRunEngine(store: Store, run: string, engine: RunEngine): Promise<RunEngine | null> {
-  const first = await store.createRecord(keyOf(run), Buffer.from(canonicalJson(engine)));
-  return first === null ? null : (JSON.parse(first.toString()) as RunEngine);
-}
-
-export async function writeRunEngine(store: Store, run: string, engine: RunEngine): Promise<void> {
-  await store.writeRecord(keyOf(run), Buffer.from(canonicalJson(engine)));
+/** Puts a claim behind the newest that is known, null where there is none. False where another engine was quicker. */
+export async function addEngineClaim(
+  store: Store,
+  run: string,
+  newest: EngineClaim | null,
+  engine: RunEngine,
+): Promise<boolean> {
+  const number = String((newest?.number ?? 0) + 1).padStart(6, '0');
+  const key = `${prefixOf(run)}${number}.json`;
+  const content = Buffer.from(canonicalJson(engine));
+  const first = await store.createRecord(key, content);
+  return first === null;
 }

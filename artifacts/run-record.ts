@@ -9,7 +9,7 @@
  *     runs/RUN/notices/HASH.json    one notice
  *     runs/RUN/operations/…json     OperationRecord
  *     runs/RUN/gates/…              see gate-record.ts
- *     runs/RUN/engine.json          see run-engine.ts
+ *     runs/RUN/engines/NUMBER.json  see run-engine.ts
  */
 
 import { canonicalJson } from '../plan/canonical.ts';
@@ -60,6 +60,8 @@ export async function readRun(store: Store, run: string): Promise<RunRecord | nu
   return { header, state: notices.length > 0 ? { ...state, notices } : state };
 }
 
+export const hasEnded = ({ state }: RunState): boolean => ['done', 'failed', 'cancelled', 'skipped'].includes(state);
+
 const isOpen = ({ state }: RunState): boolean => ['running', 'paused', 'waiting', 'held'].includes(state);
 
 const headerAfter = ({ plan, filePlan, file, source, imports, params, given }: PlanUpgrade): Partial<RunHeader> => ({
@@ -74,10 +76,22 @@ const headerAfter = ({ plan, filePlan, file, source, imports, params, given }: P
 
 /** All runs, newest first. */
 export async function listRuns(store: Store): Promise<RunRecord[]> {
-  const all = await mapInParallel(await store.listNames('runs/'), (name) => readRun(store, name));
-  // A folder without a header is the trace of a creation that was cut short.
+  return newestFirst(await mapInParallel(await store.listNames('runs/'), (name) => readRun(store, name)));
+}
+
+/** A folder without a header is the trace of a creation that was cut short. */
+function newestFirst(all: readonly (RunRecord | null)[]): RunRecord[] {
   const runs = all.filter((run) => run !== null);
   return runs.sort((a, b) => compare(b.header.createdAt, a.header.createdAt) || compare(a.header.run, b.header.run));
+}
+
+/** Those that have not ended, newest first. Of the others no more is read than that. */
+export async function listOpenRuns(store: Store): Promise<RunRecord[]> {
+  const open = await mapInParallel(await store.listNames('runs/'), async (name) => {
+    const state = await read<RunState>(store, `runs/${name}/state.json`);
+    return state !== null && hasEnded(state) ? null : await readRun(store, name);
+  });
+  return newestFirst(open);
 }
 
 /**

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import colours from 'picocolors';
 import { type ApprovalRecord, listApprovals, readApproval } from '../artifacts/approval-record.ts';
-import { listRuns } from '../artifacts/run-record.ts';
+import { listOpenRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import {
   type Answer,
@@ -28,7 +28,7 @@ import {
   print,
   printJson,
 } from './output.ts';
-import { isFinal, readPlan } from './run-view.ts';
+import { readPlan } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 export interface ApprovalView {
@@ -40,7 +40,7 @@ export interface ApprovalView {
 export async function approvalViews(store: Store, runName: string | undefined): Promise<ApprovalView[]> {
   const runs =
     runName === undefined
-      ? (await listRuns(store)).filter(({ state }) => !isFinal(state.state)).map(({ header }) => header.run)
+      ? (await listOpenRuns(store)).map(({ header }) => header.run)
       : [(await findRun(store, runName)).header.run];
   const views: ApprovalView[] = [];
   for (const run of runs) {

@@ -29,7 +29,7 @@ export async function runCancel(settings: Settings, name: string, options: Opera
       if (!(error instanceof WorkflowGoneError)) throw error;
       // The engine has forgotten it, so nobody else writes its record.
       const { takeRun } = await import('./claim-run.ts');
-      await takeRun(settings, store, run);
+      await takeRun(settings, store, header);
       await writeRunState(store, run, { state: 'cancelled', endedAt: new Date().toISOString() });
       return { cancelled: true };
     },

@@ -1,13 +1,13 @@
 /** Which run a plan belongs to: a given id, the newest unfinished one of the same plan, or a new one. */
 
 import { randomInt } from 'node:crypto';
-import { createRun, listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
+import { createRun, listOpenRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Plan, RunHeader } from '../plan/types.ts';
 import type { LineOf } from './file-lines.ts';
 import { CommandError, exitCodes } from './output.ts';
 import { planDiff } from './plan-diff.ts';
-import { isFinal, readPlan } from './run-view.ts';
+import { readPlan } from './run-view.ts';
 
 export interface ChosenRun {
   readonly header: RunHeader;
@@ -57,7 +57,7 @@ export async function findEarlierRun(
     return { header: other.header, how: 'joined' };
   }
   if (wish.forceNew) return null;
-  const found = (await listRuns(store)).find(({ header, state }) => isOf(header, planDigest) && !isFinal(state.state));
+  const found = (await listOpenRuns(store)).find(({ header }) => isOf(header, planDigest));
   return found === undefined ? null : { header: found.header, how: 'found' };
 }
 

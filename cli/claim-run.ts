@@ -6,27 +6,28 @@
  */
 
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
-import { createRunEngine, type RunEngine, readRunEngine, writeRunEngine } from '../artifacts/run-engine.ts';
-import { addNotice, listRuns } from '../artifacts/run-record.ts';
+import { addEngineClaim, type RunEngine, readEngineClaim } from '../artifacts/run-engine.ts';
+import { addNotice, listOpenRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { readEngine } from '../deploy/embedded.ts';
-import { identify, isAlive, placeOf } from '../deploy/lock.ts';
+import { folderPlace, identify, isAlive } from '../deploy/lock.ts';
 import type { RunHeader } from '../plan/types.ts';
 import { workflowIdOf } from '../workflows/messages.ts';
 import { type TemporalConnection, temporalTarget } from './connect.ts';
-import { isNotFound, isOpenWorkflow } from './open-workflow.ts';
+import { isNotFound, isOpenWorkflow, openRunsOf } from './open-workflow.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
-import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 /** Throws where another engine that lives has the run. Writes and starts nothing. */
 export async function checkRunIsHere(settings: Settings, store: Store, header: RunHeader): Promise<void> {
-  const claim = await readRunEngine(store, header.run);
+  const claim = await readEngineClaim(store, header.run);
   if (claim === null) return;
+  const { engine } = claim;
   const target = await temporalTarget(settings);
   // One server has many addresses: whether it has the run it says itself.
-  const isHere = 'address' in claim ? target !== null : target === null && claim.place === placeOf(settings.folder);
-  if (!isHere && (await lives(claim, header.run))) throw elsewhere(claim, header);
+  const isHere =
+    'address' in engine ? target !== null : target === null && engine.place === folderPlace(settings.folder);
+  if (!isHere && (await lives(engine, header.run))) throw new RunElsewhereError(engine, header);
 }
 
 /** Has the record say that the run is run here from now on. Throws where another engine that lives has it. */
@@ -36,21 +37,33 @@ export async function claimRun(
   temporal: TemporalConnection,
   header: RunHeader,
 ): Promise<void> {
+  const { run } = header;
   const here = engineHere(settings, temporal);
-  const claim = await createRunEngine(store, header.run, here);
-  if (claim === null) return;
-  // Of two addresses that may be those of one server, what is open here counts.
-  const isKnownHere = 'address' in claim && 'address' in here && (await isOpenWorkflow(temporal.client, header.run));
-  if (!isSame(claim, here) && !isKnownHere) {
-    if (await lives(claim, header.run)) throw elsewhere(claim, header);
-    if (await endStale(temporal, header.run)) await addNotice(store, header.run, backWords(claim));
+  for (;;) {
+    const claim = await readEngineClaim(store, run);
+    if (claim !== null && isEqual(claim.engine, here)) return;
+    let hadStale = false;
+    if (claim !== null && !isSame(claim.engine, here) && !(await isKnownHere(claim.engine, here, temporal, run))) {
+      if (await lives(claim.engine, run)) throw new RunElsewhereError(claim.engine, header);
+      // Before the claim: a command that dies between the two must not leave it to be taken for the run's own.
+      hadStale = await endStale(temporal, run);
+    }
+    if (!(await addEngineClaim(store, run, claim, here))) continue;
+    if (hadStale) await addNotice(store, run, backWords(claim!.engine));
+    return;
   }
-  if (!isEqual(claim, here)) await writeRunEngine(store, header.run, here);
 }
 
 /** For a command that writes the record of a run itself, because no engine knows it: what another still has is stale. */
-export async function takeRun({ folder }: Settings, store: Store, run: string): Promise<void> {
-  await writeRunEngine(store, run, { folder, place: placeOf(folder), server: identify(process.pid)! });
+export async function takeRun({ folder }: Settings, store: Store, header: RunHeader): Promise<void> {
+  const { run } = header;
+  const here: RunEngine = { folder, place: folderPlace(folder), server: identify(process.pid)! };
+  for (;;) {
+    const claim = await readEngineClaim(store, run);
+    const isOther = claim !== null && !isSame(claim.engine, here);
+    if (isOther && (await lives(claim.engine, run))) throw new RunElsewhereError(claim.engine, header);
+    if (await addEngineClaim(store, run, claim, here)) return;
+  }
 }
 
 /**
@@ -60,12 +73,17 @@ export async function takeRun({ folder }: Settings, store: Store, run: string): 
 export async function claimOpenRuns(settings: Settings, store: Store, temporal: TemporalConnection): Promise<void> {
   if (temporal.engine === null) return;
   const here = engineHere(settings, temporal);
-  // A store that is far away may hold thousands of runs, and the command waits for this.
-  await mapInParallel(await listRuns(store), async ({ header: { run }, state }) => {
-    const claim = await readRunEngine(store, run);
-    if (claim === null) return;
-    if (!isSame(claim, here)) await endStale(temporal, run);
-    else if (!isFinal(state.state) && !isEqual(claim, here)) await writeRunEngine(store, run, here);
+  const open = new Set((await listOpenRuns(store)).map(({ header }) => header.run));
+  // A run that ended elsewhere may still be open here; what the store has of the others does not matter.
+  const runs = new Set([...open, ...(await openRunsOf(temporal.client))]);
+  await mapInParallel([...runs], async (run) => {
+    for (;;) {
+      const claim = await readEngineClaim(store, run);
+      if (claim === null || isEqual(claim.engine, here)) return;
+      if (!isSame(claim.engine, here)) return void (await endStale(temporal, run));
+      // Where another engine is quicker, the run is no longer ours.
+      if (!open.has(run) || (await addEngineClaim(store, run, claim, here))) return;
+    }
   });
 }
 
@@ -77,7 +95,7 @@ function engineHere(settings: Settings, temporal: TemporalConnection): RunEngine
   if (engine === null) {
     throw new CommandError('The embedded engine has ended. Run the same command again to go on.', exitCodes.engine);
   }
-  return { folder: settings.folder, place: placeOf(settings.folder), server: engine.server };
+  return { folder: settings.folder, place: folderPlace(settings.folder), server: engine.server };
 }
 
 function isSame(one: RunEngine, other: RunEngine): boolean {
@@ -92,6 +110,14 @@ const isEqual = (one: RunEngine, other: RunEngine): boolean =>
       one.folder === other.folder &&
       one.server.pid === other.server.pid &&
       one.server.started === other.server.started));
+
+/** Of two addresses that may be those of one server, what is open here counts. */
+const isKnownHere = async (
+  claim: RunEngine,
+  here: RunEngine,
+  temporal: TemporalConnection,
+  run: string,
+): Promise<boolean> => 'address' in claim && 'address' in here && (await isOpenWorkflow(temporal.client, run));
 
 /** Of another machine no process can be seen, so its embedded engine counts as gone. */
 async function lives(claim: RunEngine, run: string): Promise<boolean> {
@@ -120,15 +146,33 @@ async function endStale(temporal: TemporalConnection, run: string): Promise<bool
   );
 }
 
-function elsewhere(claim: RunEngine, { run, file }: RunHeader): CommandError {
-  const there =
-    'address' in claim
-      ? `is open on the Temporal server at ${claim.address} (namespace ${claim.namespace}). Name that one with --address or TEMPORAL_ADDRESS,`
-      : `is run by the embedded engine of ${claim.folder} (process ${claim.server.pid}). Give the command there, or end the one that runs it,`;
-  return new CommandError(
-    `Run ${run} ${there} because two engines must not run it at once. From here it is watched with "${ownCommand('watch', run)}", and "${ownCommand('run', file, '--new')}" starts another run.`,
-    exitCodes.engine,
-  );
+/** Two engines must not run a run at once. */
+export class RunElsewhereError extends CommandError {
+  /** Where the run is, and what to do to have it here, for people who are given no command: a sentence each. */
+  readonly remedy: string;
+
+  constructor(engine: RunEngine, { run, file }: RunHeader) {
+    const [there, name, end] =
+      'address' in engine
+        ? [
+            `is open on the Temporal server at ${engine.address} (namespace ${engine.namespace})`,
+            'Name that one with --address or TEMPORAL_ADDRESS',
+            null,
+          ]
+        : [
+            `is run by the embedded engine of ${engine.folder} (process ${engine.server.pid})`,
+            'Give the command there',
+            'end the one that runs it',
+          ];
+    super(
+      `Run ${run} ${there}. ${[name, end].filter(Boolean).join(', or ')}, because two engines must not run it at once. From here it is watched with "${ownCommand('watch', run)}", and "${ownCommand('run', file, '--new')}" starts another run.`,
+      exitCodes.engine,
+    );
+    this.remedy =
+      'address' in engine
+        ? `Run ${run} ${there}, not here. Open the review page of that server: "${ownCommand('review', run, '--address', engine.address)}".`
+        : `Run ${run} ${there}, not here. Open the review page there ("${ownCommand('review', run)}" in that folder), or end the command that runs it and wait.`;
+  }
 }
 
 const nameOf = (claim: RunEngine): string =>

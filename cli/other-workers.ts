@@ -34,7 +34,7 @@ export interface Place {
 const livingMs = 70_000;
 const idRecord = 'store-id.json';
 
-export async function placeOf(store: Store): Promise<Place> {
+export async function placeOfStore(store: Store): Promise<Place> {
   const url = store.url.startsWith('s3://') ? store.url : resolve(store.url);
   const own = Buffer.from(JSON.stringify({ id: randomUUID() }));
   const { id } = JSON.parse(String((await store.createRecord(idRecord, own)) ?? own)) as { readonly id: string };

@@ -41,7 +41,7 @@ export async function startWorker(
 ): Promise<OwnWorker> {
   // The native worker takes half a second to load, and reading commands do not need it.
   const worker = await import('../deploy/worker.ts');
-  const { placeOf, workerIdentity } = await import('./other-workers.ts');
+  const { placeOfStore, workerIdentity } = await import('./other-workers.ts');
   const { buildOf, moveOpenRuns } = await import('../deploy/move-runs.ts');
   const { buildIdOf } = await import('../deploy/builds.ts');
   const logFile = await installRuntime(settings);
@@ -62,7 +62,7 @@ export async function startWorker(
     memoryMax: own.memoryMax,
     ...(own.versioned === true ? { deployment: { deploymentName: settings.queue, buildId: buildIdOf(build) } } : {}),
     // Nobody else serves the embedded engine.
-    ...(temporal.engine === null ? { identity: workerIdentity(await placeOf(store)) } : {}),
+    ...(temporal.engine === null ? { identity: workerIdentity(await placeOfStore(store)) } : {}),
   });
   let failure: unknown;
   let stopping = false;

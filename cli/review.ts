@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import colours from 'picocolors';
 import { readBytes } from '../artifacts/codecs.ts';
 import { readGate } from '../artifacts/gate-record.ts';
-import { listRuns } from '../artifacts/run-record.ts';
+import { listOpenRuns } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { hidden, problemOfBlind } from '../detection/blind.ts';
 import { drawnAmong, misfitOf } from '../detection/decisions.ts';
@@ -621,9 +621,7 @@ async function checkGatePath(
 async function gateViews(store: Store, runName: string | undefined): Promise<GateView[]> {
   if (runName !== undefined) return await readGateViews(store, (await findRun(store, runName)).header.run);
   const views: GateView[] = [];
-  for (const { header, state } of await listRuns(store)) {
-    if (!isFinal(state.state)) views.push(...(await readGateViews(store, header.run)));
-  }
+  for (const { header } of await listOpenRuns(store)) views.push(...(await readGateViews(store, header.run)));
   return views;
 }
 

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import { listRuns } from '../artifacts/run-record.ts';
+import { listOpenRuns } from '../artifacts/run-record.ts';
 import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import { readEngine, workerOwner } from '../deploy/embedded.ts';
 import { fullDisk } from '../deploy/full-disk.ts';
@@ -250,9 +250,9 @@ async function keepGoing(
 
 /** Workers with another store would look for the run there in vain. */
 async function checkWorkers(settings: Settings, store: Store, temporal: TemporalConnection, plan: Plan): Promise<void> {
-  const { placeOf, problemOfClient, workersOf } = await import('./other-workers.ts');
+  const { placeOfStore, problemOfClient, workersOf } = await import('./other-workers.ts');
   const workers = await workersOf(temporal, settings.queue, [...workerQueues, ...queuesOf(plan.root)]);
-  const problem = problemOfClient(await placeOf(store), workers);
+  const problem = problemOfClient(await placeOfStore(store), workers);
   if (problem !== null) throw new CommandError(problem, exitCodes.usage);
 }
 
@@ -378,8 +378,8 @@ const noneWhileAway = (error: unknown): string[] => {
 /** The worker runs these too. */
 async function queuesOfOpenRuns(store: Store): Promise<string[]> {
   const queues: string[] = [];
-  for (const { header, state } of await listRuns(store)) {
-    const plan = isFinal(state.state) ? null : await readPlan(store, header.planDigest);
+  for (const { header } of await listOpenRuns(store)) {
+    const plan = await readPlan(store, header.planDigest);
     if (plan !== null) queues.push(...queuesOf(plan.root));
   }
   return queues;
@@ -393,9 +393,9 @@ async function sayOthers(
   told: readonly string[],
   say: (line: string) => void,
 ): Promise<void> {
-  for (const { header, state } of await listRuns(store)) {
+  for (const { header, state } of await listOpenRuns(store)) {
     // Held ones wait for a retry, whoever runs the worker.
-    if (told.includes(header.run) || isFinal(state.state) || state.state === 'held') continue;
+    if (told.includes(header.run) || state.state === 'held') continue;
     const open = await isOpenWorkflow(temporal.client, header.run).catch(() => false);
     if (open) say(`Also continuing run ${header.run} (${state.state}).`);
   }

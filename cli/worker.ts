@@ -45,8 +45,8 @@ export async function runWorker(
     () => stoppingWords,
   );
   try {
-    const { placeOf, problemOfStarted, problemOfWorkers, workersOf } = await import('./other-workers.ts');
-    const place = await placeOf(store);
+    const { placeOfStore, problemOfStarted, problemOfWorkers, workersOf } = await import('./other-workers.ts');
+    const place = await placeOfStore(store);
     const others = () => workersOf(temporal, settings.queue, [...workerQueues, ...queues]);
     refuse(problemOfWorkers(place, await others()));
     const bundlePath = await bundleOf(settings, options.workflows ?? []);

@@ -21,7 +21,16 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { endWithCommand } from './end-with-command.ts';
 import { fullDisk } from './full-disk.ts';
-import { identify, isAlive, isOfPlace, lockOwner, type ProcessIdentity, placeOf, tryLock, withLock } from './lock.ts';
+import {
+  folderPlace,
+  identify,
+  isAlive,
+  isOfPlace,
+  lockOwner,
+  type ProcessIdentity,
+  tryLock,
+  withLock,
+} from './lock.ts';
 import { startTemporalDevServer, stopProcess } from './servers.ts';
 
 /** What `engine.json` says. */
@@ -144,7 +153,7 @@ async function startServer(folder: string): Promise<EngineRecord> {
       const server = identify(pid);
       if (server === null) return;
       record = { server, port, startedAt: new Date().toISOString() };
-      writeWhole(files.engine, { ...record, place: placeOf(folder) });
+      writeWhole(files.engine, { ...record, place: folderPlace(folder) });
     },
   }).catch((error: unknown) => {
     rmSync(files.engine, { force: true });
@@ -189,7 +198,7 @@ function register(
   const me = identify(process.pid)!;
   const ticket = join(files.users, `${process.pid}.json`);
   mkdirSync(files.users, { recursive: true });
-  writeWhole(ticket, { ...me, place: placeOf(folder) });
+  writeWhole(ticket, { ...me, place: folderPlace(folder) });
   let left = false;
   return {
     address: `127.0.0.1:${record.port}`,

@@ -28,7 +28,7 @@ export function identify(pid: number): ProcessIdentity | null {
  * The folder as the file system knows it, whatever it is called: what a file in it says of living processes is true in
  * this folder only, and not in a copy of it. Empty where the folder is gone.
  */
-export function placeOf(folder: string): string {
+export function folderPlace(folder: string): string {
   try {
     const { dev, ino } = statSync(folder);
     return `${dev}:${ino}`;
@@ -39,7 +39,7 @@ export function placeOf(folder: string): string {
 
 /** Whether what was written with this place (none: by an earlier version) was written in the folder as it is now. */
 export const isOfPlace = (value: object, folder: string): boolean =>
-  !('place' in value) || value.place === placeOf(folder);
+  !('place' in value) || value.place === folderPlace(folder);
 
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = identify(identity.pid);
@@ -65,7 +65,7 @@ function startOf(pid: number): string {
 export function tryLock(path: string): (() => void) | null {
   mkdirSync(dirname(path), { recursive: true });
   const token = randomBytes(8).toString('hex');
-  const content = JSON.stringify({ ...identify(process.pid), place: placeOf(dirname(path)), token });
+  const content = JSON.stringify({ ...identify(process.pid), place: folderPlace(dirname(path)), token });
   if (!createWhole(path, content)) {
     if (!removeStale(path) || !createWhole(path, content)) return null;
   }

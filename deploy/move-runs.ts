@@ -8,7 +8,7 @@ import type { Client } from '@temporalio/client';
 import { ReplayError, Worker } from '@temporalio/worker';
 import { packageVersion } from '../activities/environment.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
-import { addNotice, listRuns, writeRunState } from '../artifacts/run-record.ts';
+import { addNotice, listOpenRuns, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import type { Build } from '../plan/types.ts';
 import { workflowIdOf } from '../workflows/messages.ts';
@@ -34,10 +34,10 @@ export async function moveOpenRuns(
   own: Build,
 ): Promise<readonly HeldRun[]> {
   const held: HeldRun[] = [];
-  for (const { header, state } of await listRuns(store)) {
+  for (const { header, state } of await listOpenRuns(store)) {
     const { run } = header;
     const { build } = state;
-    if (build === undefined || build.id === own.id || state.endedAt !== undefined) continue;
+    if (build === undefined || build.id === own.id) continue;
     const histories = await historiesOf(client, workflowIdOf(run));
     if (histories.length === 0) continue;
     const why = await problemOfReplay(bundlePath, histories);

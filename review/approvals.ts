@@ -2,13 +2,13 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type ApprovalRecord, listApprovals, readApproval } from '../artifacts/approval-record.ts';
-import { listRuns, RUN_ID_PATTERN } from '../artifacts/run-record.ts';
+import { listOpenRuns, RUN_ID_PATTERN } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { type Answer, problemOfAnswer } from '../plan/form.ts';
 import type { AnswerMessage, AnswerReceipt } from '../workflows/messages.ts';
 import type { Reviewer } from './access.ts';
 import type { ApprovalAnswerRequest, ApprovalJson } from './api.ts';
-import { endedStates, gatePattern } from './gate-book.ts';
+import { gatePattern } from './gate-book.ts';
 import { HttpError, reviewerOf } from './guard.ts';
 import { DecisionsRefusedError } from './take-decisions.ts';
 
@@ -38,8 +38,8 @@ export function serveApprovals(server: FastifyInstance, { store, sender, run: on
   server.get('/api/approvals', async (request): Promise<ApprovalJson[]> => {
     const reviewer = reviewerOf(request, 'viewer');
     const open: ApprovalJson[] = [];
-    for (const { header, state } of await listRuns(store)) {
-      if ((only !== undefined && header.run !== only) || endedStates.includes(state.state)) continue;
+    for (const { header } of await listOpenRuns(store)) {
+      if (only !== undefined && header.run !== only) continue;
       for (const approval of await listApprovals(store, header.run)) {
         if (approval.state === 'open') open.push(jsonOf(header.run, approval, reviewer));
       }

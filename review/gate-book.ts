@@ -1,7 +1,7 @@
 /** The gates of a store as the server needs them again and again: read once, and brought up to date when they change. */
 
 import { type GateRecord, listGates, readGate } from '../artifacts/gate-record.ts';
-import { listRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
+import { hasEnded, listOpenRuns, RUN_ID_PATTERN, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { type DrawnBox, drawnAmong } from '../detection/decisions.ts';
 import type { Candidate, CandidateType, Decision, ImageEntry } from '../detection/types.ts';
@@ -111,8 +111,8 @@ export function createGateBook(store: Store): GateBook {
   }
 
   async function listNow(run: string | undefined): Promise<GateEntry[]> {
-    const runs = run === undefined ? await listRuns(store) : [await readRun(store, run)];
-    const going = runs.filter((record) => record !== null && !endedStates.includes(record.state.state));
+    const runs = run === undefined ? await listOpenRuns(store) : [await readRun(store, run)];
+    const going = runs.filter((record) => record !== null && !hasEnded(record.state));
     const entries: GateEntry[] = [];
     for (const { header } of going as NonNullable<(typeof going)[number]>[]) {
       for (const gate of await listGates(store, header.run)) {
@@ -147,7 +147,6 @@ export function createGateBook(store: Store): GateBook {
   };
 }
 
-export const endedStates: readonly string[] = ['done', 'failed', 'cancelled', 'skipped'];
 /** A path becomes part of a record's key: nothing in it may leave the run's folder. */
 export const gatePattern = /^(?!.*\.\.)[A-Za-z0-9][\w.,=[\]-]{0,299}$/;
 

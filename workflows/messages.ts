@@ -213,5 +213,10 @@ export const groupWorkflowId = (workflowsQueue: string, group: string): string =
 export const workflowIdOf = (run: string, path = ''): string =>
   path === '' ? `hardcase:${run}` : `hardcase:${run}:${path}`;
 
+/** The run whose root workflow has the id; null for rounds, legs, groups, and what is not ours. */
+export function runOfWorkflow(workflowId: string): string | null {
+  return /^hardcase:([^:]+)$/.exec(workflowId)?.[1] ?? null;
+}
+
 /** Task queue of a kind of work. `prefix` is `hardcase` unless HARDCASE_QUEUE says otherwise. */
 export const queueName = (prefix: string, queue: string): string => `${prefix}-${queue}`;

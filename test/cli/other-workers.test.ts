@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import {
   type Place,
-  placeOf,
+  placeOfStore,
   problemOfClient,
   problemOfStarted,
   problemOfWorkers,
@@ -22,10 +22,10 @@ const at = (place: Partial<Place>, idleMs = 1_000) => ({
 
 test('a worker says where it is and which store it has, which keeps its id', async () => {
   const store = createMemoryStore();
-  const place = await placeOf(store);
+  const place = await placeOfStore(store);
   expect(place).toMatchObject({ host: hostname(), store: resolve('memory') });
-  expect(await placeOf(store)).toEqual(place);
-  expect((await placeOf(createMemoryStore())).id).not.toBe(place.id);
+  expect(await placeOfStore(store)).toEqual(place);
+  expect((await placeOfStore(createMemoryStore())).id).not.toBe(place.id);
   expect(workerIdentity(here)).toBe(`${process.pid}@here boot=b1 store=/data/store id=i1`);
   expect(workerIdentity({ ...here, boot: null, id: null })).toBe(`${process.pid}@here store=/data/store`);
 });

@@ -10,7 +10,7 @@ import type { AnyStepImplementation } from '../../activities/context.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { Store } from '../../artifacts/store.ts';
-import { placeOf, workerIdentity } from '../../cli/other-workers.ts';
+import { placeOfStore, workerIdentity } from '../../cli/other-workers.ts';
 import { makeCurrent } from '../../deploy/builds.ts';
 import { type RunningServer, startTemporalDevServer } from '../../deploy/servers.ts';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../deploy/worker.ts';
@@ -170,7 +170,7 @@ test('`worker --workflows` runs a compiled pipeline in place of the interpreter,
 
 test('a worker and a run with a folder are refused beside a worker of another machine, and told why', async () => {
   const { hardcase } = at('hosts');
-  const place = await placeOf(store);
+  const place = await placeOfStore(store);
   const there = (pid: number) => workerIdentity({ ...place, host: 'there', boot: 'another' }).replace(/^\d+/, `${pid}`);
   await startOwnWorker({ queuePrefix: 'hosts', identity: there(7) });
   const [worker, run] = await Promise.all([hardcase('worker'), hardcase('run', 'ask.yaml', '--run', 'nowhere')]);
