@@ -5,6 +5,7 @@
  * worker begins.
  */
 
+import { dirname } from 'node:path';
 import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { addEngineClaim, type RunEngine, readEngineClaim } from '../artifacts/run-engine.ts';
 import { addNotice, listOpenRuns } from '../artifacts/run-record.ts';
@@ -148,7 +149,7 @@ async function endStale(temporal: TemporalConnection, run: string): Promise<bool
 
 /** Two engines must not run a run at once. */
 export class RunElsewhereError extends CommandError {
-  /** Where the run is, and what to do to have it here, for people who are given no command: a sentence each. */
+  /** The same for a page whose decisions are kept until they can be sent. */
   readonly remedy: string;
 
   constructor(engine: RunEngine, { run, file }: RunHeader) {
@@ -168,10 +169,11 @@ export class RunElsewhereError extends CommandError {
       `Run ${run} ${there}. ${[name, end].filter(Boolean).join(', or ')}, because two engines must not run it at once. From here it is watched with "${ownCommand('watch', run)}", and "${ownCommand('run', file, '--new')}" starts another run.`,
       exitCodes.engine,
     );
+    const page = ownCommand('review', run, ...('address' in engine ? ['--address', engine.address] : []));
     this.remedy =
       'address' in engine
-        ? `Run ${run} ${there}, not here. Open the review page of that server: "${ownCommand('review', run, '--address', engine.address)}".`
-        : `Run ${run} ${there}, not here. Open the review page there ("${ownCommand('review', run)}" in that folder), or end the command that runs it and wait.`;
+        ? `Run ${run} ${there}, and decisions go to it there: open the page that "${page}" serves. Those of here are kept in this browser, and sent should the run come here.`
+        : `Run ${run} ${there}, and decisions go to it there: open the page that "${page}" serves in ${dirname(engine.folder)}. Or end the command that runs it: those of here are kept in this browser, and sent when the run goes on here.`;
   }
 }
 

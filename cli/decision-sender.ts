@@ -14,6 +14,7 @@ import {
   gatherMore,
   workflowIdOf,
 } from '../workflows/messages.ts';
+import { checkRunIsHere, RunElsewhereError } from './claim-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ownCommand } from './output.ts';
 import { startWorker } from './own-worker.ts';
@@ -87,8 +88,19 @@ export async function openDecisionSender(
     return temporal;
   };
 
+  /** Another engine that has the run is the one to tell. That may change, so that what was decided is kept and sent again. */
+  const checkIsHere = async (run: string): Promise<void> => {
+    const found = await readRun(store, run);
+    if (found === null) return;
+    await checkRunIsHere(settings, store, found.header).catch((error: unknown) => {
+      if (error instanceof RunElsewhereError) throw new Error(error.remedy, { cause: error });
+      throw error;
+    });
+  };
+
   /** An update of the run's workflow, and its answer. */
   const update = async <Answer extends object>(run: string, name: string, message: object) => {
+    await checkIsHere(run);
     const engine = await connected();
     const own = await ensureWorker(engine);
     const handle = engine.client.workflow.getHandle(workflowIdOf(run));

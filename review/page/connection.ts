@@ -4,6 +4,8 @@ import type { ProblemJson } from '../api.ts';
 
 /** The server cannot be reached, or not now: to be tried again. */
 export class AwayError extends Error {}
+/** The server is there, and says why what was sent cannot reach the run now. */
+export class HeldBackError extends AwayError {}
 /** The token is missing or wrong. */
 export class LockedError extends Error {}
 /** The server understood, and says no. */
@@ -89,6 +91,10 @@ export class Connection {
     if (response.status === 401) {
       this.#become('locked', why);
       throw new LockedError(why);
+    }
+    if (response.status === 503) {
+      this.#become('online', '');
+      throw new HeldBackError(why);
     }
     if (response.status === 429 || response.status >= 500) {
       this.#become('away', why);

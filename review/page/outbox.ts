@@ -6,7 +6,7 @@
 
 import type { Decision } from '../../detection/types.ts';
 import type { DecisionOutcome, DecisionsAnswer } from '../api.ts';
-import { AwayError, type Connection, LockedError } from './connection.ts';
+import { AwayError, type Connection, HeldBackError, LockedError } from './connection.ts';
 
 export interface KeptDecision {
   readonly run: string;
@@ -44,6 +44,7 @@ export class Outbox {
   #busy = false;
   #failures = 0;
   #waitUntil = 0;
+  #heldBack = '';
 
   constructor(connection: Connection, by: string, client: string) {
     this.#connection = connection;
@@ -59,6 +60,11 @@ export class Outbox {
       this.#waitUntil = 0;
       void this.flush();
     });
+  }
+
+  /** Why what was sent last cannot reach the run now, as the server says it; empty where it did, or was not tried. */
+  get heldBack(): string {
+    return this.#heldBack;
   }
 
   /** Answers how to stop listening. */
@@ -109,6 +115,7 @@ export class Outbox {
       });
       this.#failures = 0;
       this.#waitUntil = 0;
+      this.#heldBack = '';
       for (const [index, kept] of together.entries()) {
         localStorage.removeItem(keys[index]!);
         const outcome = answer.outcomes.find(({ candidateId }) => candidateId === kept.decision.candidateId);
@@ -118,6 +125,7 @@ export class Outbox {
     } catch (error) {
       if (error instanceof AwayError || error instanceof LockedError) {
         this.#failures++;
+        this.#heldBack = error instanceof HeldBackError ? error.message : '';
         this.#waitUntil = Date.now() + Math.min(10_000, 500 * 2 ** Math.min(5, this.#failures));
       } else {
         // The server will not have them: to send them again would block those that come after.

@@ -76,6 +76,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   const count = h('b');
   const speed = h('span.speed');
   const state = h('span.state', { role: 'status' });
+  const heldBack = h('p.held-back', { role: 'alert', hidden: true });
   const hint = h('div.hint', { hidden: true });
   const veil = h(
     'div.veil',
@@ -160,6 +161,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
       undo,
       options.tools,
     ),
+    heldBack,
     h(
       'main',
       { id: 'main' },
@@ -363,16 +365,22 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
   }
 
   function showState(pending: number): void {
+    const why = pending === 0 ? '' : outbox.heldBack;
+    if (heldBack.textContent !== why) heldBack.textContent = why;
+    heldBack.hidden = why === '';
     const words = { online: '', away: 'no connection', locked: 'no access' }[connection.state];
     const kept = pending === 0 ? '' : `${pending} kept here`;
-    state.dataset.state = connection.state === 'online' ? (pending === 0 ? 'saved' : 'sending') : connection.state;
+    state.dataset.state =
+      connection.state !== 'online' ? connection.state : why !== '' ? 'away' : pending === 0 ? 'saved' : 'sending';
     const text =
       connection.state === 'online'
         ? pending === 0
           ? progress.decided > 0
             ? 'all saved'
             : 'ready'
-          : `${pending} to send`
+          : why === ''
+            ? `${pending} to send`
+            : kept
         : [words, kept].filter(Boolean).join(' · ');
     if (state.textContent !== text) state.textContent = text;
     state.title = connection.why;
@@ -389,6 +397,7 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const ofOthers = progress.asked - progress.decided - progress.yours;
     const key = [
       connection.state,
+      outbox.heldBack,
       pending,
       left,
       ofOthers,
@@ -410,15 +419,17 @@ export function createReviewScreen(options: ReviewScreenOptions): Screen {
     const text =
       connection.state !== 'online'
         ? `What you decided is kept in this browser (${pending}) and sent as soon as the server answers.`
-        : pending > 0
-          ? `Your last ${pending === 1 ? 'answer goes' : `${pending} answers go`} out in a few seconds. Until then they can be taken back.`
-          : left <= 0 || progress.state === 'closed'
-            ? goOn === undefined
-              ? 'The run goes on with the corrected labels. Thank you.'
-              : `Nothing runs it at the moment. It goes on with:`
-            : supply.exhausted
-              ? othersWords(ofOthers)
-              : 'The next questions are on their way.';
+        : outbox.heldBack !== '' && pending > 0
+          ? `What you decided is kept in this browser (${pending}) and sent as soon as the run can be reached.`
+          : pending > 0
+            ? `Your last ${pending === 1 ? 'answer goes' : `${pending} answers go`} out in a few seconds. Until then they can be taken back.`
+            : left <= 0 || progress.state === 'closed'
+              ? goOn === undefined
+                ? 'The run goes on with the corrected labels. Thank you.'
+                : `Nothing runs it at the moment. It goes on with:`
+              : supply.exhausted
+                ? othersWords(ofOthers)
+                : 'The next questions are on their way.';
     finished.replaceChildren(
       h('h2', {}, title),
       h('p', {}, text),

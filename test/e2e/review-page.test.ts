@@ -10,8 +10,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { loadJson } from '../../artifacts/codecs.ts';
 import { readDecisions } from '../../artifacts/gate-record.ts';
+import { addEngineClaim, readEngineClaim } from '../../artifacts/run-engine.ts';
 import { readStepRecord } from '../../artifacts/run-record.ts';
 import { openDecisionSender } from '../../cli/decision-sender.ts';
+import { identify } from '../../deploy/lock.ts';
 import { type ReviewServer, startReviewServer } from '../../review/server.ts';
 import { startCommand } from '../cli/command.ts';
 import { makeCandidates, openGateRig, pageFolder, reviewers, tokens } from '../review/gate-rig.ts';
@@ -85,6 +87,16 @@ async function answer(page: Page, questions: number): Promise<number> {
   return questions;
 }
 
+/** To the runs of the rig's server. */
+const openSender = () =>
+  openDecisionSender({ folder: rig.folder, store: rig.storeFolder, queue: 'test' }, rig.store, {
+    client: rig.client,
+    connection: rig.client.connection as never,
+    target: { options: { address: rig.server.address }, namespace: 'default' },
+    engine: null,
+    close: async () => {},
+  });
+
 const decided = (page: Page) => page.locator('.counts b').textContent();
 const settled = (page: Page) =>
   untilPage<boolean>(page, `document.querySelector('.state')?.textContent === 'all saved'`);
@@ -97,15 +109,7 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   const handle = await rig.startRun('page', { steps: [step] });
   await eventually(async () => (await readStepRecord(rig.store, 'page', 'review'))?.state === 'waiting');
 
-  const temporal = {
-    client: rig.client,
-    connection: rig.client.connection as never,
-    target: { options: { address: rig.server.address }, namespace: 'default' },
-    engine: null,
-    close: async () => {},
-  };
-  const settings = { folder: rig.folder, store: rig.storeFolder, queue: 'test' };
-  const sender = await openDecisionSender(settings, rig.store, temporal);
+  const sender = await openSender();
   const serve = (port: number) => startReviewServer({ store: rig.store, sender, reviewers, pageFolder, port });
   let server: ReviewServer = await serve(0);
   const problems: string[] = [];
@@ -159,6 +163,48 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
   expect(problems).toEqual([]);
   await server.close();
   await sender.close();
+});
+
+test('a run that another engine has is told from here by no decision: the page says where it is, and sends them when it comes', async () => {
+  const data = await makeCandidates(rig.store, { candidates: 2 });
+  const step = gate('review', {
+    with: { dataset: data.dataset as never, candidates: data.saved as never, reviewer: 'human' },
+  });
+  const handle = await rig.startRun('away', { steps: [step] });
+  await eventually(async () => (await readStepRecord(rig.store, 'away', 'review'))?.state === 'waiting');
+  // This process stands for the server of another folder.
+  const other = { folder: '/home/ann/cherries/.hardcase', place: 'there', server: identify(process.pid)! };
+  await addEngineClaim(rig.store, 'away', null, other);
+  const sender = await openSender();
+  const server = await startReviewServer({ store: rig.store, sender, reviewers, pageFolder, port: 0, run: 'away' });
+  const problems: string[] = [];
+  const { page, work, context } = await openReviewer(server.url, tokens.ada, problems);
+  try {
+    await work(2);
+    await page.getByRole('button', { name: 'Send now' }).click();
+    const told = page.locator('.held-back');
+    await expect
+      .poll(() => told.textContent(), { timeout: 20_000 })
+      .toMatch(
+        /^Run away is run by the embedded engine of \/home\/ann\/cherries\/\.hardcase \(process \d+\), and decisions go to it there: open the page that ".*review away" serves in \/home\/ann\/cherries\. Or end the command that runs it: those of here are kept/,
+      );
+    expect(await told.isVisible()).toBe(true);
+    expect(await page.locator('.state').textContent()).toBe('2 kept here');
+    expect(await readDecisions(rig.store, 'away', 'review')).toEqual([]);
+    // That command has ended.
+    await addEngineClaim(rig.store, 'away', await readEngineClaim(rig.store, 'away'), {
+      ...other,
+      server: { ...other.server, started: 'long ago' },
+    });
+    await handle.result();
+    expect(await readDecisions(rig.store, 'away', 'review')).toHaveLength(2);
+    await expect.poll(() => told.isVisible(), { timeout: 20_000 }).toBe(false);
+    expect(problems).toEqual([]);
+  } finally {
+    await context.close();
+    await server.close();
+    await sender.close();
+  }
 });
 
 test('the form of an approve step is answered on the page, and a wrong answer is told before it is sent', async () => {
