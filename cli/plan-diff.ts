@@ -1,7 +1,8 @@
 /** What differs between two plans, in the words of the pipeline file. */
 
+import { isSteps } from '../plan/compare-steps.ts';
 import { kindOf } from '../plan/paths.ts';
-import type { Json, Plan, PlannedStep } from '../plan/types.ts';
+import type { Json, Plan } from '../plan/types.ts';
 import type { LineOf } from './file-lines.ts';
 
 /** One line a difference, `steps.train.with.epochs: 10 -> 20 (line 12)`; one for a step added or removed; at most `max` of them. */
@@ -47,12 +48,15 @@ function linesOf({ leaves, steps }: Flat, other: Flat): Map<string, string> {
 /** Steps go by their id, because their position changes with every step added. */
 function flatten(value: Json, place = '', flat: Flat = { leaves: new Map(), steps: new Map() }): Flat {
   const at = (name: string) => (place === '' ? name : `${place}.${name}`);
-  if (Array.isArray(value)) {
-    const isSteps = value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
+  if (isSteps(value)) {
+    for (const step of value) {
+      const own = at(step.id);
+      flat.steps.set(own, kindOf(step));
+      flatten(step as unknown as Json, own, flat);
+    }
+  } else if (Array.isArray(value)) {
     value.forEach((item: Json, index) => {
-      const own = isSteps ? at((item as { id: string }).id) : `${place}[${index}]`;
-      if (isSteps) flat.steps.set(own, kindOf(item as unknown as PlannedStep));
-      flatten(item, own, flat);
+      flatten(item, `${place}[${index}]`, flat);
     });
   } else if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value);

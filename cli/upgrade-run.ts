@@ -9,7 +9,13 @@ import { followFork } from '../plan/follow-fork.ts';
 import { parsePath } from '../plan/paths.ts';
 import { digestPlan } from '../plan/plan-digest.ts';
 import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
-import { problemsOfUpgrade, type RunSoFar, stepsBegunAgain, type UpgradeProblem } from '../plan/upgrade.ts';
+import {
+  problemsOfUpgrade,
+  type RunSoFar,
+  roundsWithin,
+  stepsBegunAgain,
+  type UpgradeProblem,
+} from '../plan/upgrade.ts';
 import {
   beginsAgain,
   compiledWorkflow,
@@ -36,7 +42,11 @@ export interface Upgrade {
   readonly message: UpgradeMessage;
   /** Steps that have begun and begin again, with what is within them now. */
   readonly again: readonly string[];
+  /** What the record says of the run by now. Throws where the run can't follow any more. */
+  readonly progress: () => Promise<Progress>;
 }
+
+type Progress = Pick<UpgradeMessage, 'recorded' | 'rounds'>;
 
 // The record is written right after the answer; a long loop is told first.
 const recordWaitMs = 20_000;
@@ -75,22 +85,15 @@ export async function planUpgrade(
   const fork = header.fork === undefined ? null : await planOfFork(store, record, before!, inFile);
   if (fork !== null && fork.edit.was === fork.edit.is) return null;
   const plan = fork?.plan ?? inFile;
-  const records = await readStepRecords(store, run);
-  const problems = problemsOfUpgrade(before!.root, plan.root, soFarOf(records));
-  if (problems.length > 0) {
-    const lines = problems.map(({ step, why, places }) => {
-      const line = step === '' ? undefined : (lineOf?.(`${step}.${places[0] ?? ''}`) ?? lineOf?.(step));
-      return `  ${file}${line === undefined ? '' : `:${line}`}  ${step === '' ? `the run ${run}` : step} ${why}`;
-    });
-    throw new CommandError(
-      [
-        `Run ${run} cannot follow the changed file, because the change is not in its future alone:`,
-        ...lines,
-        `Undo that part, and the rest can be applied; ${resetWords(run, problems[0]!)}or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
-      ].join('\n'),
-      exitCodes.input,
-    );
-  }
+  const progress = async (): Promise<Progress> => {
+    const records = await readStepRecords(store, run);
+    const soFar = soFarOf(records);
+    const problems = problemsOfUpgrade(before!.root, plan.root, soFar);
+    if (problems.length > 0) throw new CommandError(refusalOf(run, file, problems, lineOf), exitCodes.input);
+    const rounds = roundsWithin(before!.root, plan.root, soFar);
+    return { recorded: recordedIn(records), ...(Object.keys(rounds).length === 0 ? {} : { rounds }) };
+  };
+  const far = await progress();
   const changes = planDiff(before!, plan, changesMax, lineOf);
   const all = [...new Set([...(header.given ?? Object.keys(header.params)), ...given])];
   const facts: RunFile = {
@@ -103,17 +106,33 @@ export async function planUpgrade(
   };
   const fits = Buffer.byteLength(canonicalJson(plan.root)) <= scopeBytesMax;
   await store.putObject(Buffer.from(canonicalJson(plan)));
-  const recorded = recordedIn(records);
   const message = {
     ...who,
     planDigest: digestPlan(plan),
     file: facts,
     changes,
-    recorded,
+    ...far,
     ...(fits ? { scope: plan.root } : {}),
   };
-  const again = stepsBegunAgain(before!.root, plan.root, soFarOf(records));
-  return { header, before: before!, message, again };
+  const again = stepsBegunAgain(before!.root, plan.root, soFarOf(await readStepRecords(store, run)));
+  return { header, before: before!, message, again, progress };
+}
+
+function refusalOf(
+  run: string,
+  file: string,
+  problems: readonly UpgradeProblem[],
+  lineOf: LoadedPlan['lineOf'],
+): string {
+  const lines = problems.map(({ step, why, places }) => {
+    const line = step === '' ? undefined : (lineOf?.(`${step}.${places[0] ?? ''}`) ?? lineOf?.(step));
+    return `  ${file}${line === undefined ? '' : `:${line}`}  ${step === '' ? `the run ${run}` : step} ${why}`;
+  });
+  return [
+    `Run ${run} cannot follow the changed file, because the change is not in its future alone:`,
+    ...lines,
+    `Undo that part, and the rest can be applied; ${resetWords(run, problems[0]!)}or start a new run, which reuses what is unchanged: ${ownCommand('run', file, '--new')}`,
+  ].join('\n');
 }
 
 /** What is said of the whole run is of no step that could begin again. */
@@ -155,11 +174,13 @@ async function planOfFork(store: Store, { header, state }: RunRecord, before: Pl
 
 /** By the record, which also knows what ran under an engine that has forgotten the run. */
 export function soFarOf(records: readonly StepRecord[]): RunSoFar {
-  const ended = (id: string) => records.find(({ path }) => path === id)?.state;
+  const hasEnded = ({ state }: StepRecord) => ['done', 'skipped', 'failed'].includes(state);
+  const ended = records.filter(hasEnded).map(({ path }) => path);
   return {
     hasBegun: (id) => records.some(({ path }) => path === id || path.startsWith(`${id}[`) || path.startsWith(`${id}.`)),
-    hasEnded: (id) => ['done', 'skipped', 'failed'].includes(ended(id) ?? ''),
+    hasEnded: (id) => ended.includes(id),
     recorded: records.map(({ path }) => path),
+    ended,
   };
 }
 
@@ -180,7 +201,7 @@ export async function sendUpgrade(
   store: Store,
   temporal: TemporalConnection,
   handle: WorkflowHandle,
-  { header, message }: Upgrade,
+  { header, message, progress }: Upgrade,
 ): Promise<void> {
   const { run } = header;
   // First, because a history may replay with the interpreter by chance.
@@ -212,7 +233,9 @@ export async function sendUpgrade(
   const { WorkflowUpdateFailedError } = await import('@temporalio/client');
   let answer: OperateAnswer;
   try {
-    answer = await handle.executeUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName, { args: [message] });
+    // The run went on meanwhile.
+    const now = { ...message, ...(await progress()) };
+    answer = await handle.executeUpdate<OperateAnswer, [UpgradeMessage]>(upgradeName, { args: [now] });
   } catch (error) {
     if (!(error instanceof WorkflowUpdateFailedError)) throw error;
     throw new CommandError(

@@ -1,11 +1,12 @@
 /**
- * Legs, and the steps of another file, run in children of their own. Where steps in them change that have not begun, the
- * whole begins again with the new ones and finds what is finished.
+ * Legs, and the steps of another file, run in children of their own. Where steps in them change that have not begun, or
+ * later rounds of their loops, the whole begins again with the new ones and finds what is finished.
  */
 
-import { identityOf, placesOf, same } from './compare-steps.ts';
-import { hasEnd, innerPath, stepPath, stepsOf } from './paths.ts';
-import type { FanOutStep, PipelineStep, PlannedLeg, PlannedScope, PlannedStep } from './types.ts';
+import { identityOf, placesOf, presentOf, presentScope, same } from './compare-steps.ts';
+import { fixedOf, withLaterRounds } from './later-rounds.ts';
+import { hasEnd, innerPath, parsePath, stepPath, stepsOf } from './paths.ts';
+import type { FanOutStep, PipelineStep, PlannedLeg, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 import type { RunSoFar } from './upgrade.ts';
 
 type Holder = FanOutStep | PipelineStep;
@@ -20,7 +21,7 @@ interface Problem {
 /** Whether what is within the step differs, and it can begin again for that. */
 export function mayBeginAgain(was: PlannedStep, is: PlannedStep): is is Holder {
   if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return false;
-  const within = (step: Holder) => [step.scope, step.outputs ?? null, legsOf(step)];
+  const within = (step: Holder) => [presentScope(step.scope), step.outputs ?? null, legsOf(step)];
   return !same(within(was), within(is));
 }
 
@@ -80,12 +81,92 @@ function problemsWithin(was: PlannedScope, is: PlannedScope, within: string, soF
     if (isHolder(old) && isHolder(now) && same(aroundOf(old), aroundOf(now))) {
       return problemsWithin(old.scope, now.scope, innerPath(old, stepPath(within, old.id)), soFar);
     }
-    const places = placesOf(identityOf(old), identityOf(now));
-    if (places.length === 0) return [];
+    const isOpenLoop = old.type === 'repeat' && now.type === 'repeat' && !hasEnded(soFar, stepPath(within, old.id));
+    const [why, places] = isOpenLoop
+      ? problemOfLoop(old, now, stepPath(within, old.id), soFar)
+      : changesOf(placesOf(identityOf(old), identityOf(now)));
+    if (why === null) return [];
     const at = places.map((each) => (place === '' ? each : `${place}.${each}`));
-    return [{ why: `${begun} has, whose ${places.join(', ')} changed`, places: at, path: begun }];
+    return [{ why: `${begun} has, ${why}`, places: at, path: begun }];
   });
 }
+
+const changesOf = (places: readonly string[]): [string | null, readonly string[]] =>
+  places.length === 0 ? [null, []] : [`whose ${places.join(', ')} changed`, places];
+
+/** A loop within, under way: its later rounds may do something else, in all legs from the same one on. */
+function problemOfLoop(
+  was: RepeatStep,
+  is: RepeatStep,
+  path: string,
+  soFar: RunSoFar,
+): [string | null, readonly string[]] {
+  const places = placesOf(fixedOf(was), fixedOf(is));
+  if (places.length > 0) {
+    return [`whose ${places.join(', ')} changed; only what later rounds do can`, places];
+  }
+  if (same(was.max, is.max)) return [null, []];
+  const newest = newestRound(soFar, path);
+  if (typeof is.max !== 'number') return ['and its max changed to what only the run will know', ['max']];
+  return is.max >= newest ? [null, []] : [`up to round ${newest}, and its max is ${is.max} now`, ['max']];
+}
+
+/**
+ * The step as it begins again: rounds of loops within it as they were, up to the one that `from` names by the path of the
+ * loop (`tune[].rounds`); all else as it is now.
+ */
+export function begunAgain(was: PlannedStep, is: PlannedStep, from: FirstRounds, path = is.id): PlannedStep {
+  if (same(was, is) || same(presentOf(was), presentOf(is))) return was;
+  if (was.type === 'repeat' && is.type === 'repeat') {
+    const first = from[path];
+    return first === undefined ? is : withLaterRounds(was, is, first);
+  }
+  if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return is;
+  const old = was.scope.steps;
+  const steps = is.scope.steps.map((step) => {
+    const before = old.find(({ id }) => id === step.id);
+    return before === undefined ? step : begunAgain(before, step, from, stepPath(innerPath(is, path), step.id));
+  });
+  return { ...is, scope: { ...is.scope, steps } };
+}
+
+/** The first round that does something else, by the path of a loop. */
+export interface FirstRounds {
+  readonly [loop: string]: number;
+}
+
+/** Of the loops within a step that begins again, those that have begun by the record and change. */
+export function firstRoundsWithin(was: PlannedStep, is: PlannedStep, soFar: RunSoFar, path = is.id): FirstRounds {
+  if (same(presentOf(was), presentOf(is))) return {};
+  if (was.type === 'repeat' && is.type === 'repeat') {
+    return begunAt(soFar, path) === null ? {} : { [path]: newestRound(soFar, path) + 1 };
+  }
+  if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return {};
+  const found = is.scope.steps.map((step) => {
+    const before = was.scope.steps.find(({ id }) => id === step.id);
+    const own = stepPath(innerPath(is, path), step.id);
+    return before === undefined ? {} : firstRoundsWithin(before, step, soFar, own);
+  });
+  return Object.assign({}, ...found);
+}
+
+/** The newest round that has begun, in whichever leg; 0 where there is none. `loop`: `tune[].rounds`. */
+function newestRound({ recorded = [] }: RunSoFar, loop: string): number {
+  const parts = parsePath(loop)!;
+  const last = parts.length - 1;
+  const rounds = recorded.map((path) => {
+    const known = parsePath(path) ?? [];
+    const isIts = parts.every(
+      ({ id, leg }, at) => known[at]?.id === id && (at === last || (leg === null) === (known[at].leg === null)),
+    );
+    return isIts ? Number(known[last]!.leg) : 0;
+  });
+  return rounds.reduce((newest, round) => Math.max(newest, round), 0);
+}
+
+/** Whether it has in any leg. */
+const hasEnded = ({ ended = [] }: RunSoFar, step: string): boolean =>
+  ended.some((path) => path.replace(/\[[^\]]*\]/g, '[]') === step);
 
 /** The first path of the record that is the step, or within it. `tune[].last` is that step in whichever leg. */
 function begunAt({ recorded = [] }: RunSoFar, step: string): string | null {

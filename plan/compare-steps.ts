@@ -6,13 +6,26 @@ import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts
 
 export const newestBody = (step: RepeatStep): LoopBody => bodyOfRound(step, Number.POSITIVE_INFINITY);
 
-/** A loop as its newest body has it: what a file says knows nothing of rounds before. */
+/** Loops as their newest body has them, those within the step too: what a file says knows nothing of rounds before. */
 export function presentOf(step: PlannedStep): object {
-  if (step.type !== 'repeat') return step;
-  const { bodies: _, ...plain } = step;
-  const { from: __, ...body } = newestBody(step);
-  return { ...plain, ...body };
+  if (step.type === 'repeat') {
+    const { bodies: _, ...plain } = step;
+    const { from: __, ...body } = newestBody(step);
+    return { ...plain, ...body, scope: presentScope(body.scope) };
+  }
+  return 'scope' in step ? { ...step, scope: presentScope(step.scope) } : step;
 }
+
+export function presentScope(scope: PlannedScope): object {
+  const atEnd = scope.finally?.map(presentOf);
+  return { ...scope, steps: scope.steps.map(presentOf), ...(atEnd && { finally: atEnd }) };
+}
+
+/** Steps, and nothing else, by what each list of a plan has in it; an empty list is none. */
+export const isSteps = (value: unknown): value is readonly PlannedStep[] =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
 
 /** What says how a step waits, where it runs and how often it is tried: no part of what it makes. */
 const waits = ['needs', 'timeoutMs', 'heartbeatMs', 'retry', 'queue', 'onFailure', 'group', 'concurrency', 'perBatch'];
@@ -57,11 +70,7 @@ const text = (value: unknown): string => (value === undefined ? '' : canonicalJs
 
 /** Members by name, steps of a list by id; null for what is compared as one. */
 function partsOf(value: unknown): Map<string, unknown> | null {
-  if (Array.isArray(value)) {
-    const isSteps =
-      value.length > 0 && value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
-    return isSteps ? new Map(value.map((item: { id: string }) => [item.id, item])) : null;
-  }
+  if (Array.isArray(value)) return isSteps(value) ? new Map(value.map((step) => [step.id, step])) : null;
   if (typeof value !== 'object' || value === null || '$' in value || '$text' in value) return null;
   return new Map(Object.entries(value));
 }

@@ -1,6 +1,7 @@
 /** A fork whose file has changed: what differs between the two plans of the file is made in the plan of the fork, which no file says. */
 
 import { canonicalJson } from './canonical.ts';
+import { isSteps } from './compare-steps.ts';
 import { freshScope, freshStep, stepsBehind } from './fork.ts';
 import { type PathPart, stepsOf } from './paths.ts';
 import {
@@ -113,9 +114,6 @@ const text = (value: unknown): string => (value === undefined ? '' : canonicalJs
 
 const withoutAbsent = (values: Values): Values =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-
-const isSteps = (value: unknown): value is readonly PlannedStep[] =>
-  Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null && 'id' in item);
 
 /** Expressions, texts with some, secrets and artifacts are one value each. */
 function isMapping(value: unknown): value is Values {

@@ -1,10 +1,10 @@
 /** A changed plan for a run that goes on: whether the change lies in its future, and the plan that the run follows then. */
 
-import { mayBeginAgain, problemOfBeginning } from './begin-again.ts';
-import { identityOf, newestBody, placesOf, presentOf, same } from './compare-steps.ts';
-import { bodyOfRound } from './loop-body.ts';
+import { begunAgain, type FirstRounds, firstRoundsWithin, mayBeginAgain, problemOfBeginning } from './begin-again.ts';
+import { identityOf, placesOf, presentOf, same } from './compare-steps.ts';
+import { changesRounds, fixedOf, withLaterRounds } from './later-rounds.ts';
 import { stepsOf } from './paths.ts';
-import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
+import type { PlannedScope, PlannedStep } from './types.ts';
 
 /** How far a run is, as its root knows it. */
 export interface RunSoFar {
@@ -13,6 +13,8 @@ export interface RunSoFar {
   hasEnded(id: string): boolean;
   /** Paths that have begun, by the run's record. Absent in the workflow, which does not know what is within its children. */
   readonly recorded?: readonly string[];
+  /** Those of them that have ended. */
+  readonly ended?: readonly string[];
 }
 
 export interface UpgradeProblem {
@@ -56,8 +58,7 @@ function problemOfStep(
   if (is === undefined) return { why: `${begun}, and the changed file has it no more` };
   if (!ended && mayBeginAgain(was, is)) return problemOfBeginning(was, is, soFar);
   if (was.type === 'repeat' && is.type === 'repeat' && !ended) {
-    const fixed = (step: RepeatStep) => ({ id: step.id, when: step.when, carry: step.carry });
-    const places = placesOf(fixed(was), fixed(is));
+    const places = placesOf(fixedOf(was), fixedOf(is));
     if (places.length > 0) {
       return { why: `${begun}, and its ${places.join(', ')} changed; only what later rounds do can`, places };
     }
@@ -72,24 +73,20 @@ function problemOfStep(
 
 /**
  * The plan that the run follows from now on: what has begun stays as it was, but loops do something else from the round
- * that `from` names on.
+ * that `from` names on, those within legs and files that begin again (`tune[].rounds`) too.
  */
 export function upgradedScope(
   before: PlannedScope,
   after: PlannedScope,
   hasBegun: (id: string) => boolean,
-  from: { readonly [loop: string]: number },
+  from: FirstRounds,
 ): PlannedScope {
   const follow = (is: PlannedStep): PlannedStep => {
     const was = stepOf(before, is.id);
     if (was === undefined) return is;
-    if (!hasBegun(is.id)) return same(was, is) ? was : is;
+    if (!hasBegun(is.id)) return begunAgain(was, is, from);
     if (was.type !== 'repeat' || is.type !== 'repeat' || same(presentOf(was), presentOf(is))) return was;
-    const { max, needs, perBatch } = is;
-    const next = { ...was, max, needs, ...(perBatch === undefined ? {} : { perBatch }) };
-    const first = from[is.id];
-    if (first === undefined || !changesRounds(was, is)) return next;
-    return { ...next, bodies: [...(was.bodies ?? []), ...bodiesFrom(is, first)] };
+    return withLaterRounds(was, is, from[is.id]);
   };
   const atEnd = after.finally?.map(follow);
   return { ...after, steps: after.steps.map(follow), ...(atEnd === undefined ? {} : { finally: atEnd }) };
@@ -114,6 +111,12 @@ export function stepsBegunAgain(before: PlannedScope, after: PlannedScope, soFar
   });
 }
 
+/** The first round that changes, of loops that have begun within steps that begin again, by the record. */
+export function roundsWithin(before: PlannedScope, after: PlannedScope, soFar: RunSoFar): FirstRounds {
+  const again = stepsBegunAgain(before, after, soFar);
+  return Object.assign({}, ...again.map((id) => firstRoundsWithin(stepOf(before, id)!, stepOf(after, id)!, soFar)));
+}
+
 /** Ids of steps of the root that the change adds, removes or gives other work. */
 export function changedSteps(before: PlannedScope, after: PlannedScope): string[] {
   const ids = new Set([...stepsOf(before), ...stepsOf(after)].map(({ id }) => id));
@@ -125,11 +128,3 @@ export function changedSteps(before: PlannedScope, after: PlannedScope): string[
 
 const stepOf = (scope: PlannedScope, id: string): PlannedStep | undefined =>
   stepsOf(scope).find((step) => step.id === id);
-
-const changesRounds = (was: RepeatStep, is: RepeatStep): boolean => !same(newestBody(was), newestBody(is), ['from']);
-
-/** What a loop does from a round on. The plan of a file has one body for all; that of a fork has others behind. */
-const bodiesFrom = (step: RepeatStep, first: number): LoopBody[] => [
-  { ...bodyOfRound(step, first), from: first },
-  ...(step.bodies?.filter(({ from }) => from > first) ?? []),
-];

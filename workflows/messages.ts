@@ -111,6 +111,8 @@ export interface UpgradeMessage extends OperateMessage {
   readonly changes: readonly string[];
   /** Steps of the root that have begun by the run's record, with the newest round of a loop, or 0. */
   readonly recorded: { readonly [id: string]: number };
+  /** First round that changes, of loops within steps that begin again, by their path: `tune[].rounds`. By the run's record, as the root does not know. */
+  readonly rounds?: { readonly [loop: string]: number };
   /** Only in a replay of the run's history: a problem ends the replay, and nothing is changed. */
   readonly proof?: true;
 }

@@ -15,6 +15,7 @@ import { control } from './control.ts';
 import { beginsAgain, compiledWorkflow, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
+import { rootStepOf } from './plan-paths.ts';
 import { handBackSignal, handedBackSignal } from './scope-messages.ts';
 
 /** What the desk needs of the one for other operations. */
@@ -106,7 +107,8 @@ export class UpgradeDesk {
     const about = { steps, changes, ...(again.length === 0 ? {} : { again }) };
     const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, ...about } as const;
     const loops = changedLoops(before, after, this.#orders);
-    const from = Object.fromEntries(loops.map((loop) => [loop, this.#orders.nextRound(loop)]));
+    const within = Object.entries(message.rounds ?? {}).filter(([loop]) => again.includes(rootStepOf(loop)));
+    const from = Object.fromEntries([...loops.map((loop) => [loop, this.#orders.nextRound(loop)] as const), ...within]);
     const follow = (rounds: typeof from, restarted: readonly string[] = []) => {
       const scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
       this.#briefing.planIs(scope);
@@ -120,7 +122,7 @@ export class UpgradeDesk {
       for (const { loop, child } of holders) from[loop] = await this.#handBack(loop, child);
       // Only now it is known from which round on; a reset would begin with the first.
       if (holders.length > 0 && this.#briefing.scope === followed) follow(from);
-      await this.#record(message, { ...operation, ...(loops.length === 0 ? {} : { from }) }, begun);
+      await this.#record(message, { ...operation, ...(Object.keys(from).length === 0 ? {} : { from }) }, begun);
     }, 'needed');
     return { at: operation.at, steps };
   }
@@ -166,7 +168,17 @@ export class UpgradeDesk {
 function problemOfMessage(given: unknown): string | null {
   const example = 'Send it with "hardcase run FILE --upgrade".';
   if (typeof given !== 'object' || given === null) return `The message of "${upgradeName}" is an object. ${example}`;
-  const { by, reason, planDigest, scope, file, changes, recorded, proof } = given as {
+  const {
+    by,
+    reason,
+    planDigest,
+    scope,
+    file,
+    changes,
+    recorded,
+    rounds = {},
+    proof,
+  } = given as {
     readonly [name: string]: unknown;
   };
   if (typeof by !== 'string' || by === '') return `"${upgradeName}" needs "by": who asks.`;
@@ -178,11 +190,12 @@ function problemOfMessage(given: unknown): string | null {
   if (scope !== undefined && !isScope) return `"scope" is the root of the changed plan. ${example}`;
   if (typeof file !== 'object' || file === null)
     return `"file" says what the run's record says of its file. ${example}`;
-  const isCount = (value: unknown) => typeof value === 'number';
-  if (typeof recorded !== 'object' || recorded === null || !Object.values(recorded).every(isCount)) {
-    return `"recorded" has the steps that the run's record knows. ${example}`;
-  }
+  if (!areCounts(recorded)) return `"recorded" has the steps that the run's record knows. ${example}`;
+  if (!areCounts(rounds)) return `"rounds" has the first round that changes, by loop. ${example}`;
   if (!Array.isArray(changes) || changes.some((line) => typeof line !== 'string'))
     return '"changes" is a list of texts.';
   return proof === undefined ? null : '"proof" has a place in replays alone.';
 }
+
+const areCounts = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.values(value).every((count) => Number.isInteger(count));

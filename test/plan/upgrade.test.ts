@@ -1,8 +1,9 @@
 /** What may change in a run that goes on: here what has an end of its own. */
 
 import { describe, expect, test } from 'vitest';
-import type { FanOutStep, PlannedScope, PlannedStep } from '../../plan/types.ts';
-import { problemsOfUpgrade, stepsBegunAgain } from '../../plan/upgrade.ts';
+import { bodyOfRound } from '../../plan/loop-body.ts';
+import type { FanOutStep, PlannedScope, PlannedStep, RepeatStep } from '../../plan/types.ts';
+import { problemsOfUpgrade, type RunSoFar, roundsWithin, stepsBegunAgain, upgradedScope } from '../../plan/upgrade.ts';
 import { activity, fanOut, imported, repeat } from '../small-plans.ts';
 
 const scopeWith = (last: PlannedStep): PlannedScope => {
@@ -42,13 +43,20 @@ describe('what is within a step that has begun', () => {
   const fileWith = (...steps: PlannedStep[]): PlannedScope => ({
     steps: [imported('fit', [imported('inner', steps)])],
   });
-  /** What was recorded; `data` alone has ended. */
-  const refusals = (before: PlannedScope, after: PlannedScope, ...recorded: string[]) =>
-    problemsOfUpgrade(before, after, {
+  /** What was recorded; `data` alone has ended, and what has a dot behind its path. */
+  const soFar = (...paths: string[]): RunSoFar => {
+    const recorded = paths.map((path) => path.replace(/\.$/, ''));
+    return {
       hasBegun: (id) => recorded.some((path) => path === id || path.startsWith(`${id}[`) || path.startsWith(`${id}.`)),
       hasEnded: (id) => id === 'data',
       recorded,
-    }).map(({ step, why, path }) => `${step} ${why}${path === undefined ? '' : ` (${path})`}`);
+      ended: recorded.filter((path) => paths.includes(`${path}.`)),
+    };
+  };
+  const refusals = (before: PlannedScope, after: PlannedScope, ...recorded: string[]) =>
+    problemsOfUpgrade(before, after, soFar(...recorded)).map(
+      ({ step, why, path }) => `${step} ${why}${path === undefined ? '' : ` (${path})`}`,
+    );
 
   test('may change, be added and removed where it has not begun in any leg', () => {
     const begun = ['data', 'tune', 'tune[size=1].x'];
@@ -75,17 +83,87 @@ describe('what is within a step that has begun', () => {
     ]);
   });
 
-  test('is looked for through files that import others, and in rounds that have begun', () => {
+  test('is looked for through files that import others', () => {
     expect(
       refusals(fileWith(note('a', 1), note('b', 1)), fileWith(note('a', 1), note('b', 2)), 'fit', 'fit.inner.a'),
     ).toEqual([]);
     expect(
       refusals(fileWith(note('a', 1), note('b', 1)), fileWith(note('a', 2), note('b', 2)), 'fit', 'fit.inner.a'),
     ).toEqual(['fit has begun, and in it fit.inner.a has, whose with.value changed (fit.inner.a)']);
-    const loop = (value: number) => fileWith(repeat('loop', [note('a', value)]));
-    expect(refusals(loop(1), loop(2), 'fit', 'fit.inner.loop[1].a')).toEqual([
-      'fit has begun, and in it fit.inner.loop[1].a has, whose steps.a.with.value changed (fit.inner.loop[1].a)',
-    ]);
+  });
+
+  describe('is a loop under way: its later rounds', () => {
+    const loop = (value: number, changes: Partial<RepeatStep> = {}) =>
+      repeat('loop', [note('a', value)], { max: 4, ...changes });
+    const file = (value: number, changes: Partial<RepeatStep> = {}) => fileWith(loop(value, changes));
+    const inLegs = (value: number, changes: Partial<RepeatStep> = {}): PlannedScope => ({
+      steps: [fanOut('tune', [loop(value, changes)], { legs: legs(1, 2) })],
+    });
+    const loopIn = (scope: PlannedScope): RepeatStep => {
+      const [step] = scope.steps;
+      return step?.type === 'repeat' ? step : loopIn((step as FanOutStep).scope);
+    };
+    const valuesOf = (scope: PlannedScope) =>
+      [1, 2, 3, 4].map((round) => {
+        const [a] = bodyOfRound(loopIn(scope), round).scope.steps;
+        return (a as { with: { value?: unknown } }).with.value;
+      });
+    const never = () => false;
+
+    test('follow, from the first that has begun in no leg', () => {
+      expect(refusals(file(1), file(2), 'fit', 'fit.inner.loop', 'fit.inner.loop[1].a')).toEqual([]);
+      expect(roundsWithin(file(1), file(2), soFar('fit', 'fit.inner.loop', 'fit.inner.loop[2].a'))).toEqual({
+        'fit.inner.loop': 3,
+      });
+      const begun = ['tune', 'tune[size=1].loop[1].a', 'tune[size=2].loop[2].a', 'tune[size=1].loop'];
+      expect(refusals(inLegs(1), inLegs(2), ...begun)).toEqual([]);
+      const from = roundsWithin(inLegs(1), inLegs(2), soFar(...begun));
+      expect(from).toEqual({ 'tune[].loop': 3 });
+      expect(valuesOf(upgradedScope(inLegs(1), inLegs(2), never, from))).toEqual([1, 1, 2, 2]);
+      expect(roundsWithin(inLegs(1), inLegs(2), soFar('tune'))).toEqual({});
+      expect(valuesOf(upgradedScope(inLegs(1), inLegs(2), never, {}))).toEqual([2, 2, 2, 2]);
+    });
+
+    test('stay as they are where something else changes then, and change once more by another edit', () => {
+      const once = upgradedScope(file(1), file(2), never, { 'fit.inner.loop': 2 });
+      // The file has one body for all rounds, as the newest of the run is.
+      expect(stepsBegunAgain(once, file(2), { hasBegun: () => true, hasEnded: never })).toEqual([]);
+      const beside = (scope: PlannedScope): PlannedScope => {
+        const [fit] = scope.steps as [FanOutStep];
+        return { steps: [{ ...fit, scope: { steps: [...fit.scope.steps, note('z', 1)] } }] };
+      };
+      const begun = ['fit', 'fit.inner.loop', 'fit.inner.loop[2].a'];
+      expect(refusals(once, beside(file(2)), ...begun)).toEqual([]);
+      expect(roundsWithin(once, beside(file(2)), soFar(...begun))).toEqual({});
+      expect(valuesOf(upgradedScope(once, beside(file(2)), never, {}))).toEqual([1, 2, 2, 2]);
+      const twice = upgradedScope(once, file(3), never, roundsWithin(once, file(3), soFar(...begun)));
+      expect(valuesOf(twice)).toEqual([1, 2, 3, 3]);
+    });
+
+    test('may be more or fewer, but no fewer than have begun', () => {
+      const begun = ['fit', 'fit.inner.loop', 'fit.inner.loop[3].a'];
+      expect(refusals(file(1), file(1, { max: 9 }), ...begun)).toEqual([]);
+      expect(loopIn(upgradedScope(file(1), file(1, { max: 9 }), never, { 'fit.inner.loop': 4 }))).toEqual(
+        loop(1, { max: 9 }),
+      );
+      expect(refusals(file(1), file(1, { max: 3 }), ...begun)).toEqual([]);
+      expect(refusals(file(1), file(1, { max: 2 }), ...begun)).toEqual([
+        'fit has begun, and in it fit.inner.loop has, up to round 3, and its max is 2 now (fit.inner.loop)',
+      ]);
+      expect(refusals(file(1), file(1, { max: { $: 'params.n' } }), ...begun)).toEqual([
+        'fit has begun, and in it fit.inner.loop has, and its max changed to what only the run will know (fit.inner.loop)',
+      ]);
+    });
+
+    test('are all there were where the loop has ended, and begin with what it began with', () => {
+      const ended = ['tune', 'tune[size=1].loop.', 'tune[size=1].loop[4].a', 'tune[size=2].loop[1].a'];
+      expect(refusals(inLegs(1), inLegs(2), ...ended)).toEqual([
+        'tune has begun, and in it tune[size=1].loop has, whose steps.a.with.value changed (tune[size=1].loop)',
+      ]);
+      expect(refusals(file(1), file(1, { carry: { x: 1 } }), 'fit', 'fit.inner.loop')).toEqual([
+        'fit has begun, and in it fit.inner.loop has, whose carry.x changed; only what later rounds do can (fit.inner.loop)',
+      ]);
+    });
   });
 
   test('begins again only with what is there, and with the same around it', () => {

@@ -257,6 +257,34 @@ describe('an upgrade', () => {
     await replays('within');
   });
 
+  test('reaches later rounds of loops in a file and in legs, and the rounds before stay as they were', async () => {
+    only = 'inner';
+    const loop = (value: number, max: number) =>
+      repeat('loop', [slow('x', value)], { max, next: { value: cel('steps.x.value') } });
+    const legs = { matrix: [1, 2].map((size) => ({ name: `size=${size}`, values: { size } })) };
+    const scope = (value: number, max: number) =>
+      scopeOf(imported('fit', [loop(value, max)]), fanOut('tune', [loop(value, max)], { legs }));
+    const handle = await rig.startRun('inner', scope(1, 2));
+    const rounds = (at: number) => ['fit', 'tune[size=1]', 'tune[size=2]'].map((path) => `${path}.loop[${at}].x`);
+    released.add('inner fit.loop[1].x').add('inner tune[size=2].loop[1].x');
+    for (const path of ['fit.loop[2].x', 'tune[size=1].loop[1].x', 'tune[size=2].loop[2].x']) {
+      await hasRun('inner', `${path} 1`);
+    }
+    const changed = scope(2, 4);
+    const within = { 'fit.loop': 3, 'tune[].loop': 3 };
+    expect(await refusal(upgrade('inner', changed, { rounds: { fit: 'all' } as never }))).toMatch(/^"rounds" has/);
+    await upgrade('inner', changed, { rounds: within });
+    for (const path of [1, 2, 3, 4].flatMap(rounds)) released.add(`inner ${path}`);
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const expected = [1, 2, 3, 4].flatMap((round) => rounds(round).map((path) => `${path} ${round > 2 ? 2 : 1}`));
+    expect([...new Set(ranIn('inner'))].sort()).toEqual(expected.sort());
+    expect(ranIn('inner').filter((entry) => entry === 'fit.loop[1].x 1')).toHaveLength(1);
+    expect(await readOperations(rig.store, 'inner')).toMatchObject([{ from: within, again: ['fit', 'tune'] }]);
+    const { checks } = await verifyRun(rig.store, (await readRun(rig.store, 'inner'))!);
+    expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
+    await replays('inner');
+  });
+
   test('keeps the questions and decisions of a file that begins again, and what was said in that moment', async () => {
     only = 'asked';
     const data = await saveReviewed(rig, 'asked', [], [0, 30, 60].map(missingAt));
