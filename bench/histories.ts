@@ -20,7 +20,7 @@ import { startTemporalDevServer } from '../deploy/servers.ts';
 import { startWorker } from '../deploy/worker.ts';
 import type { Annotation, Candidate, Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import { eventsMax, renewAfterEvents } from '../plan/limits.ts';
+import { eventsMax, renewAfterEvents, wornEvents } from '../plan/limits.ts';
 import type {
   ActivityStep,
   ApproveStep,
@@ -125,6 +125,42 @@ const sideBySide: FanOutStep = {
   },
 };
 
+/** Legs of a batch, each of which asks so often, one question after another. */
+const loopLegs = 100;
+const loopRounds = 10;
+/** Of the legs, those whose questions a person answers one by one. In the others the time runs out, at times of their own. */
+const loopsAnswered = 40;
+const loopsOfGates: FanOutStep = {
+  ...legs('ask', { matrix: numbers(loopLegs).map((a) => ({ name: `a=${a}`, values: { a } })) }),
+  outputs: { by: { $: 'steps.rounds.all.map(r, r.by)' } },
+  scope: {
+    steps: [
+      {
+        ...approvals,
+        max: loopRounds,
+        next: { by: { $: 'steps.ok.by' } },
+        scope: {
+          steps: [
+            {
+              ...(approvals.scope.steps[0] as ApproveStep),
+              with: {
+                after: {
+                  expire: {
+                    in: {
+                      $: `matrix.a <= ${loopsAnswered} ? "10d" : string(5 + (matrix.a * 7 + round.index * 13) % 60) + "s"`,
+                    },
+                  },
+                },
+              },
+              expired: { go: false },
+            },
+          ],
+        },
+      },
+    ],
+  },
+};
+
 interface Case {
   readonly about: string;
   readonly steps: PlannedScope['steps'];
@@ -165,6 +201,11 @@ const cases: { readonly [name: string]: Case } = {
     about: `${gatesCount} approvals side by side, ${gatesEarly} answered early, ${gatesAnswered} while they wait`,
     steps: [sideBySide],
     people: answerSome,
+  },
+  loops: {
+    about: `${loopLegs} legs with a loop of ${loopRounds} approvals each, ${loopsAnswered * loopRounds} answered one by one`,
+    steps: [loopsOfGates],
+    people: answerLoops,
   },
   passed: {
     about: `${passedRounds} rounds that were approved before`,
@@ -278,6 +319,36 @@ async function answerSome(handle: WorkflowHandle, store: Store): Promise<void> {
   }
 }
 
+/** One after another, as they open. Throws where an answer was lost. */
+async function answerLoops(handle: WorkflowHandle, store: Store): Promise<void> {
+  const pathOf = (a: number, round: number) => `ask[a=${a}].rounds[${round}].ok`;
+  for (const round of numbers(loopRounds)) {
+    for (const a of numbers(loopsAnswered)) {
+      const gate = pathOf(a, round);
+      while ((await readApproval(store, 'loops', gate))?.state !== 'open') await pause(100);
+      const say = () =>
+        handle.executeUpdate<object, [AnswerMessage]>(answerName, {
+          args: [{ gate, by: 'bench', answer: { go: true } }],
+        });
+      while (
+        !(await say()
+          .then(() => true)
+          .catch(isAnswered))
+      )
+        await pause(200);
+    }
+    console.error(`  round ${round} was answered after ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+  }
+  await handle.result();
+  for (const a of numbers(loopLegs)) {
+    for (const round of numbers(loopRounds)) {
+      const by = (await readApproval(store, 'loops', pathOf(a, round)))?.given?.by;
+      if (by !== (a <= loopsAnswered ? 'bench' : 'nobody'))
+        throw new Error(`${pathOf(a, round)} was answered by ${by}.`);
+    }
+  }
+}
+
 /** The record has the answer to each round's question. */
 async function preparedApprovals(store: Store): Promise<PlannedScope['steps']> {
   for (const round of numbers(passedRounds)) {
@@ -292,6 +363,8 @@ async function preparedApprovals(store: Store): Promise<PlannedScope['steps']> {
 
 const isAnswered = (error: { readonly cause?: Error }): boolean =>
   error.cause?.message.includes('no more answers') ?? false;
+
+const startedAt = performance.now();
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -325,7 +398,7 @@ async function start(client: Client, store: Store, run: string, root: PlannedSco
   const { pipeline, seed } = plan;
   const createdAt = new Date().toISOString();
   await createRun(store, { run, pipeline, planDigest, source: planDigest, file: 'bench', params: {}, createdAt });
-  const args: RunArguments = { run, pipeline, planDigest, seed, renewAfter: renewAfterEvents };
+  const args: RunArguments = { run, pipeline, planDigest, seed, renewAfter: renewAfterEvents, wornAfter: wornEvents };
   const taskQueue = queueName(queuePrefix, 'workflows');
   return client.workflow.start(pipeline, { workflowId: workflowIdOf(run), taskQueue, args: [args] });
 }

@@ -7,7 +7,7 @@ import { listGates } from '../artifacts/gate-record.ts';
 import { addNotice, readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { canonicalJson } from '../plan/canonical.ts';
-import { renewAfterEvents } from '../plan/limits.ts';
+import { renewAfterEvents, wornEvents } from '../plan/limits.ts';
 import type { Build, OperationRecord, Plan, RunHeader } from '../plan/types.ts';
 import { queueName, type ResetMessage, type RunArguments, scopeBytesMax, workflowIdOf } from '../workflows/messages.ts';
 import { claimRun } from './claim-run.ts';
@@ -49,6 +49,7 @@ export async function startWorkflow(
     planDigest: header.planDigest,
     seed: plan.seed,
     renewAfter: renewAfterEvents,
+    wornAfter: wornEvents,
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
     ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),

@@ -5,6 +5,8 @@ export const eventsMax = 4_096;
 
 /** From so many events on the root of a run goes on in a new history as soon as no step runs. */
 export const renewAfterEvents = 3_000;
+/** And as soon as a workflow below it has so many, which may then need as many again to end what is in it. */
+export const wornEvents = 2_000;
 
 /** Legs' values travel together to who reads them all, and at 2 MiB Temporal refuses what travels. */
 export const legsMax = 5_000;

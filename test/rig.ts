@@ -19,6 +19,8 @@ import { bundleWorkflows } from './workflow-bundle.ts';
 
 export type Steps = { readonly [kind: string]: (context: StepContext, inputs: never) => unknown };
 
+type StartedWith = Pick<RunArguments, 'renewAfter' | 'wornAfter' | 'decided'>;
+
 export interface Rig {
   readonly folder: string;
   readonly store: Store;
@@ -31,11 +33,7 @@ export interface Rig {
   /** Workers of all queues, in this process. */
   startWorker(steps: Steps): Promise<RunningWorker>;
   /** Creates the run and starts its workflow. */
-  startRun(
-    run: string,
-    scope: PlannedScope,
-    more?: Pick<RunArguments, 'renewAfter' | 'decided'>,
-  ): Promise<WorkflowHandle>;
+  startRun(run: string, scope: PlannedScope, more?: StartedWith): Promise<WorkflowHandle>;
   step(run: string, path: string): Promise<StepRecord | null>;
   /** `path: state` of every step that began, in order of path. */
   states(run: string): Promise<string[]>;
@@ -97,7 +95,7 @@ export async function startRun(
   store: Store,
   run: string,
   root: PlannedScope,
-  { inline = true, more = {} }: { inline?: boolean; more?: Pick<RunArguments, 'renewAfter' | 'decided'> } = {},
+  { inline = true, more = {} }: { inline?: boolean; more?: StartedWith } = {},
 ): Promise<WorkflowHandle> {
   const plan: Plan = { format: 1, pipeline: 'test-pipeline', seed: 1, params: {}, root };
   const text = canonicalJson(plan);

@@ -95,7 +95,7 @@ export class DecisionDesk {
   readonly #outbox: Outbox;
   /** Batches that are yet to be kept. */
   readonly #early: QueuedBatch[] = [];
-  /** Messages that people sent in this history, and reports of the ledger. */
+  /** Messages that people sent in this history, reports of the ledger, and gates that came to their end. */
   moved = 0;
   readonly #briefing: Briefing;
 
@@ -320,6 +320,7 @@ export class DecisionDesk {
     const gate = this.#gateOf(path);
     if (gate.opening !== opening) return { path, opening, batches: 0 };
     gate.closed = true;
+    this.moved++;
     return { path, opening, batches: gate.sent };
   }
 

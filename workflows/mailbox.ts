@@ -28,6 +28,7 @@ import {
 } from './scope-messages.ts';
 import type { ScopeState } from './scope-state.ts';
 import type { StandingOrders } from './standing-orders.ts';
+import { Wear } from './wear.ts';
 
 /** What a step tells the root. */
 export interface Root {
@@ -47,6 +48,7 @@ export class Mailbox {
   readonly orders: Orders;
   readonly relay = new Relay();
   readonly ends = new Ends();
+  readonly wear = new Wear();
   /** Of each gate the newest. */
   readonly #openings = new Map<string, Opening>();
   readonly #batches = new Map<string, QueuedBatch[]>();
@@ -169,16 +171,19 @@ export function openMailbox({
   orders,
   unattended,
   endsHeld,
-}: Pick<RunFacts, 'orders' | 'unattended' | 'endsHeld'>): Mailbox {
+  ...facts
+}: Pick<RunFacts, 'run' | 'orders' | 'unattended' | 'endsHeld' | 'wornAfter'>): Mailbox {
   const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
   mailbox.ends.receive(endsHeld === true);
-  const { relay } = mailbox;
+  const { relay, wear } = mailbox;
   // What is passed on to children that end meanwhile need not arrive.
   const unfinishedPolicy = HandlerUnfinishedPolicy.ABANDON;
   setHandler(batchesSignal, ({ batches, opening }) => {
+    wear.note();
     for (const batch of batches) mailbox.batch(batch, opening);
   });
   const retry = async ({ paths, orders }: { readonly paths: readonly string[]; readonly orders: StandingOrders }) => {
+    wear.note();
     mailbox.orders.take(orders);
     const { own, below } = relay.route(paths, (path) => path);
     for (const path of own) mailbox.retry(path);
@@ -186,13 +191,18 @@ export function openMailbox({
   };
   setHandler(retryStepsSignal, retry, { unfinishedPolicy });
   const answer = async ({ replies }: { readonly replies: readonly Reply[] }) => {
+    wear.note();
     const { own, below } = relay.route(replies, ({ path }) => path);
     for (const reply of own) mailbox.reply(reply);
     await Promise.all([...below].map(([id, its]) => sendReplies(id, its)));
   };
   setHandler(repliesSignal, answer, { unfinishedPolicy });
-  setHandler(newsSignal, ({ news, from }) => relay.tell(news, from));
+  setHandler(newsSignal, ({ news, from }) => {
+    wear.note();
+    relay.tell(news, from);
+  });
   relay.open();
+  wear.watch(facts);
   return mailbox;
 }
 
@@ -226,7 +236,10 @@ export function distantRoot({ run, bundled }: Pick<RunFacts, 'run' | 'bundled'>,
 
 /** A child is in its parent's eyes what its steps are together; batches of legs also hand back what they need no more. */
 export function receiveChildStates(state: ScopeState, mailbox: Mailbox): void {
-  setHandler(scopeStateSignal, (child) => state.update(child.path, child.state));
+  setHandler(scopeStateSignal, (child) => {
+    mailbox.wear.note();
+    state.update(child.path, child.state);
+  });
   setHandler(slotsFreedSignal, ({ path, count }) => mailbox.slotsFreed(path, count));
 }
 

@@ -27,6 +27,8 @@ export interface RunArguments {
   readonly reset?: OperationRecord;
   /** From so many events on the run goes on in a new history. Absent: never, as in runs of earlier releases. */
   readonly renewAfter?: number;
+  /** And so it does once a workflow below it has so many. */
+  readonly wornAfter?: number;
   /** What the history before handed over. */
   readonly before?: HandedOver;
 }

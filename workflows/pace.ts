@@ -13,12 +13,18 @@ const decisionsPerBundleMax = 2_000;
 /** Up to here everything goes on at once. */
 const freeEvents = 1_000;
 const calmEvents = 2_000;
+/** Beyond, each bundle waits twice as long as the one before, whatever waits for it. */
+export const lateEvents = 3_000;
 /** Beyond, only what lets the run go on is taken: decisions that end their gate, answers to open gates, no pauses. */
 export const lastEvents = 3_800;
 /** An update, its tasks, and what follows of it when nothing else comes with it. */
 const eventsPerMessage = 16;
 
+/** Once a history is long, a moment is awaited in which no step runs; once it is so much longer, no more. */
+export const patience = 1.125;
+
 const gateMs = 60_000;
+const goesOnMs = 3_000;
 /** Who has told nothing for so long is heard soon. */
 export const calmMs = 120_000;
 /** Up to some twelve days. */
@@ -31,20 +37,34 @@ export function gatherMs(events: number): number {
   if (events < 200) return 0;
   if (events < freeEvents) return 1_000;
   if (events < calmEvents) return lingerMs.calm;
-  return events < 3_000 ? 60_000 : 1_800_000;
+  return events < lateEvents ? 60_000 : 1_800_000;
+}
+
+/**
+ * How long a change of state must last before it is told. `toRun`: whether it is that work goes on; `before`: changes that
+ * were told without a pause, or late in the history. `isOneOfMany`: as a leg, of which there may be a hundred.
+ */
+export function stateMs(events: number, toRun: boolean, before: number, isOneOfMany: boolean): number {
+  const ms = gatherMs(events);
+  if (events >= lateEvents) return ms * 2 ** Math.min(before, doublings);
+  if (!isOneOfMany) return ms;
+  // A leg that asks again soon has not gone on, in the eyes of those around it.
+  const doubled = before < 2 ? 0 : Math.min(gateMs, 1_000 * 2 ** (before - 1));
+  return Math.max(ms, doubled, toRun ? goesOnMs : 0);
 }
 
 /**
  * For how long news for the root is gathered: the longer the less is waited for it, and the more bundles went before, so
  * that there are few of them in however long a time, of however many workflows beside each other. `urgency`: 0 where
  * nobody waits, `before` being all bundles of that kind; 1 where people may; 2 where a gate does, `before` being the
- * bundles of gates that were sent without a pause.
+ * bundles of gates that were sent without a pause, or late in the history.
  */
 export function relayMs(events: number, urgency: number, before: number): number {
   const ms = gatherMs(events);
   const doubled = before === 0 ? 0 : 1_000 * 2 ** Math.min(before, doublings);
   if (urgency === 0) return Math.max(ms, doubled);
-  return urgency === 1 || ms === 0 ? ms : Math.min(gateMs, Math.max(ms, doubled));
+  if (urgency === 1 || ms === 0) return ms;
+  return events < lateEvents ? Math.min(gateMs, Math.max(ms, doubled)) : Math.max(gateMs, doubled);
 }
 
 /** Removes and answers the first of the batches, as many as fit into one message, at least one. */

@@ -7,7 +7,7 @@
 import { CancellationScope, condition, getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
 import { takeBundle } from './bundles.ts';
 import { toLiving } from './orders.ts';
-import { calmMs, relayMs } from './pace.ts';
+import { calmMs, lateEvents, relayMs } from './pace.ts';
 import { type News, newsSignal, type Reply, repliesSignal, retryStepsSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -17,7 +17,7 @@ export class Relay {
   readonly #untold: News[] = [];
   /** Of the most urgent among it. */
   #urgency = 0;
-  /** Bundles so far in which nothing was urgent; and those with news of gates, since there was none for a while. */
+  /** Bundles so far in which nothing was urgent; and those with news of gates, since there was none for a while, or late. */
   #notices = 0;
   #rush = 0;
   #lastRush = 0;
@@ -84,8 +84,9 @@ export class Relay {
   async #gather(): Promise<void> {
     for (;;) {
       const urgency = this.#urgency;
-      if (Date.now() - this.#lastRush > calmMs) this.#rush = 0;
-      const ms = relayMs(workflowInfo().historyLength, urgency, urgency === 0 ? this.#notices : this.#rush);
+      const { historyLength } = workflowInfo();
+      if (Date.now() - this.#lastRush > calmMs && historyLength < lateEvents) this.#rush = 0;
+      const ms = relayMs(historyLength, urgency, urgency === 0 ? this.#notices : this.#rush);
       if (ms > 0 && !this.#isClosed) {
         await condition(() => this.#isClosed || this.#urgency > urgency, ms);
       }

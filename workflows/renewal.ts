@@ -8,9 +8,8 @@ import type { Ends } from './ends.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
 import { rethrowUnlessCancelled } from './orders.ts';
 import type { Outbox } from './outbox.ts';
+import { patience } from './pace.ts';
 
-/** From `renewAfter` on a moment is awaited in which no step runs; so much later it begins at once. */
-const patience = 1.125;
 /** A history in which less came from people has grown by its steps: beginning again would make it as long as it is. */
 const movedMin = 5;
 /** Where the end of a file runs that must not be cut, the history grows by so many events before it is looked again. */
@@ -48,6 +47,9 @@ export class Renewal {
   #begun = false;
   #ending = false;
   #over = false;
+  /** Whether a workflow below has a long history, and whether no quiet moment is awaited because of it. */
+  #isWorn = false;
+  #isWornOut = false;
 
   constructor(of: Renewed) {
     this.#of = of;
@@ -60,7 +62,7 @@ export class Renewal {
 
   async #beginAfter(renewAfter: number): Promise<void> {
     const { ends, work } = this.#of;
-    for (let from = renewAfter; ; from = workflowInfo().historyLength + eventsBetweenLooks) {
+    for (let from = 0; ; from = workflowInfo().historyLength + eventsBetweenLooks) {
       await condition(() => this.#isDue(renewAfter, from));
       this.#begun = true;
       if (await ends.hold()) {
@@ -69,6 +71,12 @@ export class Renewal {
       }
       this.#begun = false;
     }
+  }
+
+  /** A workflow below the root tells that its history is long. */
+  worn(atOnce: boolean): void {
+    this.#isWorn = true;
+    this.#isWornOut ||= atOnce;
   }
 
   get owesEnds(): boolean {
@@ -121,9 +129,10 @@ export class Renewal {
   #isDue(renewAfter: number, from: number): boolean {
     const { moved, running, ends } = this.#of;
     const { historyLength } = workflowInfo();
+    if (historyLength < renewAfter && !this.#isWorn) return false;
     if (historyLength < from || moved() < movedMin || this.#mayNot()) return false;
     // To ask about the ends of files takes events, too.
-    return historyLength >= renewAfter * patience || running() === 0 || ends.areOpen;
+    return historyLength >= renewAfter * patience || this.#isWornOut || running() === 0 || ends.areOpen;
   }
 
   #mayNot(): boolean {

@@ -51,7 +51,7 @@ export async function runChild<Result>(
     | Own<EndArguments>
     | Own<PartArguments>,
 ): Promise<Result> {
-  const { run, pipeline, seed, environment, state, bundled } = context;
+  const { run, pipeline, seed, environment, state, bundled, wornAfter } = context;
   const { orders, ends } = context.mailbox;
   const given = orders.standing;
   const part = 'owner' in own ? own.owner : path;
@@ -67,6 +67,7 @@ export async function runChild<Result>(
     ...(unattended ? { unattended } : {}),
     ...(bundled ? { bundled } : {}),
     ...(endsHeld ? { endsHeld } : {}),
+    ...(wornAfter === undefined ? {} : { wornAfter }),
   };
   const args = { ...facts, path, ...own };
   if (hasEnds) ends.childStarts(path);

@@ -7,7 +7,7 @@ import type { Bindings, LegArguments, LegResult, Values } from './scope-messages
 import { openScopeState } from './scope-state.ts';
 
 export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArguments): Promise<LegResult> {
-  const state = openScopeState((published) => tellParent(path, published));
+  const state = openScopeState((published) => tellParent(path, published), facts.bundled);
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };

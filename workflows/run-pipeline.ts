@@ -1,6 +1,6 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
-import { CancellationScope, ContinueAsNew, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, ContinueAsNew, isCancellation, setHandler } from '@temporalio/workflow';
 import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
@@ -16,6 +16,7 @@ import { Orders } from './orders.ts';
 import { Outbox } from './outbox.ts';
 import { Renewal } from './renewal.ts';
 import { runToItsEnd } from './run-to-its-end.ts';
+import { wornSignal } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 import { noOrders } from './standing-orders.ts';
 
@@ -92,6 +93,7 @@ export async function runPipeline(
     operations.open(work, renewal);
     const desks = { decisions: desk, approvals, operations };
     receiveNews(mailbox, outbox, desks);
+    setHandler(wornSignal, ({ atOnce }) => renewal.worn(atOnce));
     renewal.open();
     const scope = given.scope ?? (await control('load-plan', { planDigest }));
     briefing.planIs(scope);
@@ -114,7 +116,8 @@ export async function runPipeline(
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
     const root = nearRoot(mailbox, desks);
-    const context = { run, pipeline, seed, environment, orders, path: '', mailbox, root, state };
+    const { wornAfter } = given;
+    const context = { run, pipeline, seed, environment, orders, wornAfter, path: '', mailbox, root, state };
     const { concurrency } = scope;
     await work.run(() =>
       concurrency === undefined

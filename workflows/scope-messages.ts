@@ -58,6 +58,8 @@ export interface RunFacts {
   readonly bundled?: true;
   /** The root wants to go on in a new history: no end of a file begins until it says otherwise. */
   readonly endsHeld?: true;
+  /** From so many events on a workflow below the root tells it that its history is long. Absent: never, as in earlier runs. */
+  readonly wornAfter?: number;
 }
 
 /** One round of a loop. */
@@ -294,6 +296,9 @@ export const holdEndsSignal = defineSignal('hold-ends');
 export const endsHeldSignal = defineSignal<[{ workflowId: string; held: boolean }]>('ends-held');
 /** Ends may begin again. */
 export const releaseEndsSignal = defineSignal('release-ends');
+
+/** To the root, from a workflow whose history has grown long. `atOnce`: no quiet moment is awaited any more. */
+export const wornSignal = defineSignal<[{ atOnce: boolean }]>('worn');
 
 /** To the root. */
 export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');

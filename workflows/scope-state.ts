@@ -1,7 +1,7 @@
 /** What a scope as a whole does now: it runs while any step runs, then is paused, waits or is held as some step is. */
 
 import { condition, isCancellation, workflowInfo } from '@temporalio/workflow';
-import { gatherMs } from './pace.ts';
+import { calmMs, lateEvents, stateMs } from './pace.ts';
 import type { LiveState } from './scope-messages.ts';
 
 export interface ScopeState {
@@ -16,8 +16,11 @@ export interface ScopeState {
   close(): void;
 }
 
-/** `publish` is called for each change that lasts until the one before has been published. */
-export function openScopeState(publish: (state: LiveState) => Promise<void>): ScopeState {
+/**
+ * `publish` is called for each change that lasts until the one before has been published. `isOneOfMany`: who hears of it
+ * hears of as many as a hundred others.
+ */
+export function openScopeState(publish: (state: LiveState) => Promise<void>, isOneOfMany = false): ScopeState {
   const steps = new Map<string, LiveState>();
   let published: LiveState = 'running';
   let closed = false;
@@ -29,14 +32,20 @@ export function openScopeState(publish: (state: LiveState) => Promise<void>): Sc
   };
 
   const keepPublishing = async () => {
+    let told = 0;
+    let lastTold = 0;
     for (;;) {
       await condition(() => closed || current() !== published);
       // What lasts no longer than this is told to nobody: late in a history each word of it counts.
-      const ms = gatherMs(workflowInfo().historyLength);
+      const { historyLength } = workflowInfo();
+      if (Date.now() - lastTold > calmMs && historyLength < lateEvents) told = 0;
+      const ms = stateMs(historyLength, current() === 'running', told, isOneOfMany);
       if (!closed && ms > 0) await condition(() => closed, ms);
       if (closed) return;
       if (current() === published) continue;
       published = current();
+      told++;
+      lastTold = Date.now();
       await publish(published);
     }
   };

@@ -56,7 +56,8 @@ export async function searchCapacity(
 export async function runTrials(args: SearchArguments): Promise<SearchResult> {
   const { step, path, with: inputs, before, role: _role, ...facts } = args;
   const state = openScopeState((published) => tellParent(path, published));
-  const mailbox = openMailbox(facts);
+  // It goes on in a new history by itself.
+  const mailbox = openMailbox({ ...facts, wornAfter: undefined });
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   const { depth: _, width: __, imageSize: ___, anchors: ____, choose, strategy, halving, ...training } = inputs;
   const sizes = sizesOf(inputs, path);

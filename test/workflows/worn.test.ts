@@ -1,0 +1,159 @@
+/** Runs whose root goes on in new histories because those of workflows below it grow long by their gates, on a real server. */
+
+import type { WorkflowHandle } from '@temporalio/client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { StepContext } from '../../activities/context.ts';
+import { readApproval } from '../../artifacts/approval-record.ts';
+import type { Form } from '../../plan/form.ts';
+import { answerName, workflowIdOf } from '../../workflows/messages.ts';
+import { eventually, openRig, type Rig } from '../rig.ts';
+import { activity, approve, cel, fanOut, repeat } from '../small-plans.ts';
+
+let rig: Rig;
+/** How often each step began, by its path. */
+const began = new Map<string, number>();
+
+const steps = {
+  note: async ({ path }: StepContext, { value }: { value?: unknown }) => {
+    began.set(path, (began.get(path) ?? 0) + 1);
+    return { value: value ?? 0 };
+  },
+};
+
+const form: Form = { properties: { go: { type: 'integer' } }, required: ['go'] };
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+/** Says it until the gate has it: a new history may begin just now. */
+const answer = (handle: WorkflowHandle, gate: string, go: number) =>
+  eventually(
+    () =>
+      handle
+        .executeUpdate<object, [object]>(answerName, { args: [{ gate, by: 'Ann', answer: { go } }] })
+        .catch((error: { cause?: Error }) => error.cause?.message.includes('takes no more answers')),
+    60_000,
+  );
+
+const isOpen = async (run: string, path: string) => (await readApproval(rig.store, run, path))?.state === 'open';
+
+/** How many histories the root has had, and the longest of any workflow of the run. */
+async function histories(run: string): Promise<{ readonly ofRoot: number; readonly longest: number }> {
+  let ofRoot = 0;
+  let longest = 0;
+  for await (const { workflowId, historyLength } of rig.client.workflow.list()) {
+    if (workflowId === workflowIdOf(run)) ofRoot++;
+    else if (!workflowId.startsWith(`${workflowIdOf(run)}:`)) continue;
+    longest = Math.max(longest, historyLength);
+  }
+  return { ofRoot, longest };
+}
+
+beforeAll(async () => {
+  rig = await openRig();
+  await rig.startWorker(steps);
+});
+
+afterAll(async () => {
+  await rig?.close();
+});
+
+test('a run goes on in new histories for the sake of a batch of legs that ask again and again, and loses no answer', async () => {
+  const [legs, rounds] = [4, 6];
+  // Two of the legs are answered by a person; in the others the time runs out, at different moments.
+  const expires = cel(`item > 2 ? (item > 3 ? '700ms' : '1100ms') : '1h'`);
+  const asks = approve('ok', form, { with: { after: { expire: { in: expires } } }, expired: { go: 0 } });
+  const trains = activity('train', 'note', { needs: ['ok'], with: { value: cel('steps.ok.go') } });
+  const loop = repeat('rounds', [asks, trains], { max: rounds, next: { went: cel('steps.ok.go') } });
+  const handle = await rig.startRun(
+    'worn',
+    {
+      steps: [
+        fanOut('ask', [loop], {
+          legs: { forEach: numbers(legs) },
+          concurrency: legs,
+          outputs: { went: cel('steps.rounds.all.map(r, r.went)') },
+        }),
+        activity('all', 'note', { needs: ['ask'], with: { value: cel('steps.ask.all.map(l, l.went)') } }),
+      ],
+    },
+    { renewAfter: 3_000, wornAfter: 120 },
+  );
+  for (const round of numbers(rounds)) {
+    for (const leg of [1, 2]) {
+      await eventually(() => isOpen('worn', `ask[${leg}].rounds[${round}].ok`));
+      await answer(handle, `ask[${leg}].rounds[${round}].ok`, 10 * leg + round);
+    }
+  }
+  await handle.result();
+  const went = numbers(legs).map((leg) => numbers(rounds).map((round) => (leg > 2 ? 0 : 10 * leg + round)));
+  expect((await rig.step('worn', 'all'))?.outputs?.value).toEqual(went);
+  for (const [path, times] of began) expect([path, times]).toEqual([path, 1]);
+  await eventually(async () => (await histories('worn')).ofRoot > 2);
+  const { longest } = await histories('worn');
+  expect([longest, longest < 250]).toEqual([longest, true]);
+}, 180_000);
+
+test('answers that come in the moment in which the run leaves its history count, once each', async () => {
+  const [legs, rounds] = [3, 5];
+  const handle = await rig.startRun(
+    'raced',
+    {
+      steps: [
+        fanOut('ask', [repeat('rounds', [approve('ok', form)], { max: rounds, next: { went: cel('steps.ok.go') } })], {
+          legs: { forEach: numbers(legs) },
+          outputs: { went: cel('steps.rounds.all.map(r, r.went)') },
+        }),
+        activity('all', 'note', { needs: ['ask'], with: { value: cel('steps.ask.all.map(l, l.went)') } }),
+      ],
+    },
+    { renewAfter: 3_000, wornAfter: 2_000 },
+  );
+  const gates = numbers(rounds).flatMap((round) => numbers(legs).map((leg) => [leg, round] as const));
+  for (const [leg, round] of gates) {
+    const gate = `ask[${leg}].rounds[${round}].ok`;
+    // Some wait by then, and some open in the new history only.
+    if ((leg + round) % 3 > 0) await eventually(() => isOpen('raced', gate));
+    const worn = handle.signal('worn', { atOnce: true });
+    await Promise.all([worn, answer(handle, gate, 10 * leg + round)]);
+  }
+  await handle.result();
+  const went = numbers(legs).map((leg) => numbers(rounds).map((round) => 10 * leg + round));
+  expect((await rig.step('raced', 'all'))?.outputs?.value).toEqual(went);
+  await eventually(async () => (await histories('raced')).ofRoot > 2);
+}, 180_000);
+
+test('legs within legs that ask again and again stay short, too', async () => {
+  const rounds = 3;
+  const expires = cel(`item == 'a' ? '900ms' : '1h'`);
+  const asks = approve('ok', form, { with: { after: { expire: { in: expires } } }, expired: { go: 0 } });
+  const inner = fanOut('inner', [repeat('rounds', [asks], { max: rounds, next: { went: cel('steps.ok.go') } })], {
+    legs: { forEach: ['a', 'b'] },
+    outputs: { went: cel('steps.rounds.all.map(r, r.went)') },
+  });
+  const handle = await rig.startRun(
+    'nested',
+    {
+      steps: [
+        fanOut('outer', [inner], {
+          legs: { forEach: [1, 2] },
+          outputs: { went: cel('steps.inner.all.map(l, l.went)') },
+        }),
+        activity('all', 'note', { needs: ['outer'], with: { value: cel('steps.outer.all.map(l, l.went)') } }),
+      ],
+    },
+    { renewAfter: 3_000, wornAfter: 80 },
+  );
+  for (const round of numbers(rounds)) {
+    for (const leg of [1, 2]) {
+      const gate = `outer[${leg}].inner[2].rounds[${round}].ok`;
+      await eventually(() => isOpen('nested', gate));
+      await answer(handle, gate, 10 * leg + round);
+    }
+  }
+  await handle.result();
+  const went = [1, 2].map((leg) => [numbers(rounds).map(() => 0), numbers(rounds).map((round) => 10 * leg + round)]);
+  expect((await rig.step('nested', 'all'))?.outputs?.value).toEqual(went);
+  await eventually(async () => (await histories('nested')).ofRoot > 1);
+  const { longest } = await histories('nested');
+  expect([longest, longest < 200]).toEqual([longest, true]);
+}, 180_000);

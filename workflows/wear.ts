@@ -1,0 +1,40 @@
+/**
+ * How a workflow below the root tells that the messages of gates, states and retries have made its history long. Only the
+ * root goes on in a new history, and with it all that is below: so it hears of it directly, and then takes its own as due.
+ */
+
+import { condition, getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
+import { workflowIdOf } from './messages.ts';
+import { rethrowUnlessCancelled, toLiving } from './orders.ts';
+import { patience } from './pace.ts';
+import { type RunFacts, wornSignal } from './scope-messages.ts';
+
+/** A history in which a message stands for more events has grown by its own steps, whose number the plan bounds. */
+const eventsPerMessageMax = 16;
+
+export class Wear {
+  #messages = 0;
+
+  /** A message came from another workflow of the run. */
+  note(): void {
+    this.#messages++;
+  }
+
+  /** Tells the root twice in the workflow's life at most: that a quiet moment is awaited, and that none is any more. */
+  watch({ run, wornAfter }: Pick<RunFacts, 'run' | 'wornAfter'>): void {
+    if (wornAfter === undefined) return;
+    const root = getExternalWorkflowHandle(workflowIdOf(run));
+    const tell = async () => {
+      await condition(() => this.#isWorn(wornAfter));
+      await toLiving(root.signal(wornSignal, { atOnce: false }));
+      await condition(() => this.#isWorn(wornAfter * patience));
+      await toLiving(root.signal(wornSignal, { atOnce: true }));
+    };
+    tell().catch(rethrowUnlessCancelled);
+  }
+
+  #isWorn(events: number): boolean {
+    const { historyLength } = workflowInfo();
+    return historyLength >= events && this.#messages * eventsPerMessageMax >= historyLength;
+  }
+}
