@@ -25,6 +25,8 @@ export const patience = 1.125;
 
 const gateMs = 60_000;
 const goesOnMs = 3_000;
+/** Who begins again finds many gates passed, and then one that waits: all of it is one bundle. */
+const noticeMs = 15_000;
 /** Who has told nothing for so long is heard soon. */
 export const calmMs = 120_000;
 /** Up to some twelve days. */
@@ -61,8 +63,8 @@ export function stateMs(events: number, toRun: boolean, before: number, isOneOfM
  */
 export function relayMs(events: number, urgency: number, before: number): number {
   const ms = gatherMs(events);
+  if (urgency === 0) return Math.max(ms, noticeMs * 2 ** Math.min(before, doublings));
   const doubled = before === 0 ? 0 : 1_000 * 2 ** Math.min(before, doublings);
-  if (urgency === 0) return Math.max(ms, doubled);
   if (urgency === 1 || ms === 0) return ms;
   return events < lateEvents ? Math.min(gateMs, Math.max(ms, doubled)) : Math.max(gateMs, doubled);
 }

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { takeBundle } from '../../workflows/bundles.ts';
-import { countOf, leastDecisions, relayMs, takeFitting } from '../../workflows/pace.ts';
+import { countOf, leastDecisions, relayMs, stateMs, takeFitting } from '../../workflows/pace.ts';
 import type { QueuedBatch } from '../../workflows/scope-messages.ts';
 
 const batch = (count: number): QueuedBatch => ({
@@ -43,19 +43,41 @@ test('batches travel together up to 2,000 decisions, and at least one at a time'
 });
 
 test('news for the root goes on at once early in a history, and is gathered later: the longer, the less waits for it', () => {
-  expect([0, 1, 2].map((urgency) => relayMs(199, urgency, 0))).toEqual([0, 0, 0]);
-  expect([0, 1, 2].map((urgency) => relayMs(500, urgency, 0))).toEqual([1_000, 1_000, 1_000]);
+  expect([0, 1, 2].map((urgency) => relayMs(199, urgency, 0))).toEqual([15_000, 0, 0]);
+  expect([0, 1, 2].map((urgency) => relayMs(500, urgency, 0))).toEqual([15_000, 1_000, 1_000]);
   // Each of many batches tells of the gates in it as they open.
   expect([1, 2, 3, 5, 6, 7].map((before) => relayMs(500, 2, before))).toEqual([
     2_000, 4_000, 8_000, 32_000, 60_000, 60_000,
   ]);
   // Where there are few, they are not kept waiting, and never for half an hour.
   expect(relayMs(199, 2, 7)).toBe(0);
+  expect([1, 2].map((urgency) => relayMs(2_999, urgency, 7))).toEqual([60_000, 60_000]);
   expect([1, 2].map((urgency) => relayMs(3_500, urgency, 0))).toEqual([1_800_000, 60_000]);
 });
 
+test('late in a history that cannot be left, news and states go on ever more rarely, so that a year fits into it', () => {
+  const year = 365 * 24 * 3_600_000;
+  const messagesIn = (waitMs: (before: number) => number) => {
+    let messages = 0;
+    for (let ms = 0; ms < year; messages++) ms += waitMs(messages);
+    return messages;
+  };
+  expect(messagesIn((before) => relayMs(3_000, 2, before))).toBeLessThan(60);
+  expect(messagesIn((before) => stateMs(3_000, false, before, false))).toBeLessThan(60);
+});
+
+test('a leg tells at once that it waits, later that it goes on, and the more rarely the more often it does', () => {
+  expect(stateMs(50, false, 0, true)).toBe(0);
+  expect(stateMs(50, true, 0, true)).toBe(3_000);
+  expect([1, 2, 3, 4, 20].map((before) => stateMs(50, false, before, true))).toEqual([0, 2_000, 4_000, 8_000, 60_000]);
+  // Others are few.
+  expect([0, 20].map((before) => stateMs(50, true, before, false))).toEqual([0, 0]);
+});
+
 test('what nobody waits for goes on ever more rarely, so that a year of it is fewer than sixty messages', () => {
-  expect([0, 1, 2, 3, 10].map((before) => relayMs(100, 0, before))).toEqual([0, 2_000, 4_000, 8_000, 1_024_000]);
+  expect([0, 1, 2, 3, 10].map((before) => relayMs(100, 0, before))).toEqual([
+    15_000, 30_000, 60_000, 120_000, 15_360_000,
+  ]);
   let [messages, ms] = [0, 0];
   for (; ms < 365 * 24 * 3_600_000; messages++) ms += relayMs(100, 0, messages);
   expect(messages).toBeLessThan(60);
