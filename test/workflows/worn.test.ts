@@ -58,7 +58,7 @@ afterAll(async () => {
 });
 
 test('a run goes on in new histories for the sake of a batch of legs that ask again and again, and loses no answer', async () => {
-  const [legs, rounds] = [4, 6];
+  const [legs, rounds] = [4, 5];
   // Two of the legs are answered by a person; in the others the time runs out, at different moments.
   const expires = cel(`item > 2 ? (item > 3 ? '700ms' : '1100ms') : '1h'`);
   const asks = approve('ok', form, { with: { after: { expire: { in: expires } } }, expired: { go: 0 } });
@@ -76,7 +76,7 @@ test('a run goes on in new histories for the sake of a batch of legs that ask ag
         activity('all', 'note', { needs: ['ask'], with: { value: cel('steps.ask.all.map(l, l.went)') } }),
       ],
     },
-    { renewAfter: 3_000, wornAfter: 120 },
+    { renewAfter: 3_000, wornAfter: 80 },
   );
   for (const round of numbers(rounds)) {
     for (const leg of [1, 2]) {
@@ -94,7 +94,7 @@ test('a run goes on in new histories for the sake of a batch of legs that ask ag
 }, 180_000);
 
 test('answers that come in the moment in which the run leaves its history count, once each', async () => {
-  const [legs, rounds] = [3, 5];
+  const [legs, rounds] = [2, 6];
   const handle = await rig.startRun(
     'raced',
     {
@@ -123,7 +123,7 @@ test('answers that come in the moment in which the run leaves its history count,
 }, 180_000);
 
 test('legs within legs that ask again and again stay short, too', async () => {
-  const rounds = 3;
+  const rounds = 2;
   const expires = cel(`item == 'a' ? '900ms' : '1h'`);
   const asks = approve('ok', form, { with: { after: { expire: { in: expires } } }, expired: { go: 0 } });
   const inner = fanOut('inner', [repeat('rounds', [asks], { max: rounds, next: { went: cel('steps.ok.go') } })], {
@@ -141,7 +141,7 @@ test('legs within legs that ask again and again stay short, too', async () => {
         activity('all', 'note', { needs: ['outer'], with: { value: cel('steps.outer.all.map(l, l.went)') } }),
       ],
     },
-    { renewAfter: 3_000, wornAfter: 80 },
+    { renewAfter: 3_000, wornAfter: 60 },
   );
   for (const round of numbers(rounds)) {
     for (const leg of [1, 2]) {
