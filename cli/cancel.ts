@@ -24,8 +24,13 @@ export async function runCancel(settings: Settings, name: string, options: Opera
     return exitCodes.done;
   }
   const { sendCancel, WorkflowGoneError } = await import('./send-messages.ts');
+  const { endStuckRun, StuckWorkflowError } = await import('./stuck-workflow.ts');
   const { cancelled } = await sendCancel(settings, store, header, whoOf(options), cancelWaitMs).catch(
     async (error: unknown) => {
+      if (error instanceof StuckWorkflowError) {
+        await endStuckRun(settings, store, header, whoOf(options));
+        return { cancelled: true };
+      }
       if (!(error instanceof WorkflowGoneError)) throw error;
       // The engine has forgotten it, so nobody else writes its record.
       const { takeRun } = await import('./claim-run.ts');

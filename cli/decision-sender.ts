@@ -19,6 +19,7 @@ import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { ownCommand } from './output.ts';
 import { startWorker } from './own-worker.ts';
 import type { Settings } from './settings.ts';
+import { isStuck, stuckError } from './stuck-workflow.ts';
 
 export interface OpenDecisionSender extends DecisionSender, AnswerSender {
   /** Frees what would outlive a process that ends at once. */
@@ -131,6 +132,10 @@ export async function openDecisionSender(
           `The engine does not know the run ${run} (any more). Decisions are kept and sent once it goes on: ${ownCommand('run', file, '--run', run)}`,
           { cause: error },
         );
+      }
+      if (isStuck(error)) {
+        const header = (await readRun(store, run))?.header;
+        if (header !== undefined) throw await stuckError(store, header, error);
       }
       throw new Error('The engine does not answer just now. Decisions are kept, and sent again.', { cause: error });
     }

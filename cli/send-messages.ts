@@ -32,6 +32,7 @@ import { CommandError, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker } from './own-worker.ts';
 import { isFinal } from './run-view.ts';
 import type { Settings } from './settings.ts';
+import { isStuck, stuckError } from './stuck-workflow.ts';
 
 /** The record says that the run goes on, but the engine has no workflow of it. */
 export class WorkflowGoneError extends CommandError {}
@@ -232,7 +233,7 @@ async function withWorkflow<T extends object>(
       if (!serving.here()) return answer;
       return { ...answer, goOn: ownCommand('run', header.file, '--run', header.run) };
     } catch (error) {
-      throw await explain(error, header);
+      throw await explain(error, store, header);
     } finally {
       await serving.stop();
     }
@@ -268,7 +269,7 @@ async function serveMeanwhile(settings: Settings, store: Store, temporal: Tempor
   };
 }
 
-async function explain(error: unknown, header: RunHeader): Promise<unknown> {
+async function explain(error: unknown, store: Store, header: RunHeader): Promise<unknown> {
   const { WorkflowNotFoundError, WorkflowUpdateFailedError } = await import('@temporalio/client');
   if (error instanceof WorkflowUpdateFailedError) {
     return new CommandError(error.cause?.message ?? error.message, exitCodes.input, error);
@@ -280,5 +281,5 @@ async function explain(error: unknown, header: RunHeader): Promise<unknown> {
       error,
     );
   }
-  return error;
+  return isStuck(error) ? await stuckError(store, header, error) : error;
 }

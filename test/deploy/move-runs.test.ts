@@ -1,11 +1,15 @@
 /** Open runs of another build go on with this one where their histories replay. */
 
 import { afterAll, describe, expect, test } from 'vitest';
-import { createRun, readNotices, readRun, writeRunState } from '../../artifacts/run-record.ts';
+import { createRun, readNotices, readOperations, readRun, writeRunState } from '../../artifacts/run-record.ts';
+import { runCancel } from '../../cli/cancel.ts';
+import { runPause } from '../../cli/operate.ts';
 import { buildOf, moveOpenRuns } from '../../deploy/move-runs.ts';
+import { startWorker } from '../../deploy/worker.ts';
+import type { PlannedStep } from '../../plan/types.ts';
 import { presentAndNextBundle } from '../changed-bundle.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { activity } from '../small-plans.ts';
+import { activity, testEnvironment, testQueuePrefix } from '../small-plans.ts';
 
 const bundles = presentAndNextBundle();
 
@@ -46,5 +50,58 @@ describe('an open run of another build', () => {
     ]);
     expect(await readNotices(rig.store, 'gone')).toEqual([]);
     await handle.terminate();
+  });
+
+  test('takes no operation while no worker can go on with it, and says so; it can be cancelled all the same', async () => {
+    const never = {
+      weak: () => {
+        throw new Error('not yet');
+      },
+    };
+    const begun = await rig.startWorker(never);
+    const legs = { type: 'fan-out', id: 'legs', needs: [], concurrency: 2, scope: { steps: [activity('', 'weak')] } };
+    const matrix = { matrix: [{ name: 'a', values: { a: 1 } }] };
+    const handle = await rig.startRun('stuck', { steps: [{ ...legs, legs: matrix } as PlannedStep] });
+    await eventually(async () => (await readRun(rig.store, 'stuck'))?.state.state === 'held');
+    await begun.shutdown();
+    await writeRunState(rig.store, 'stuck', { build: { id: 'aaaaaaaaaaaa', version: '0.0.9' } });
+    const worker = await startWorker({
+      connection: { address: rig.server.address },
+      namespace: 'default',
+      store: rig.store,
+      queuePrefix: testQueuePrefix,
+      queues: ['workflows', 'cpu', 'train'],
+      bundlePath: bundles.changedPath,
+      implementations: never as never,
+      describeEnvironment: async () => testEnvironment,
+    });
+    const settings = {
+      folder: rig.folder,
+      store: rig.storeFolder,
+      queue: testQueuePrefix,
+      address: rig.server.address,
+    };
+    await expect(runPause(settings, 'stuck', { by: 'ann' })).rejects.toThrow(
+      /^Run stuck takes no messages now: its workflow was begun by hardcase 0\.0\.9 \(build aaaaaaaaaaaa\), and the worker that there is cannot go on with it\. Install that version, run it \(.* --run stuck\).* Or end it with ".*cancel stuck"/,
+    );
+    expect(await runCancel(settings, 'stuck', { by: 'ann', reason: 'an old one', json: true })).toBe(0);
+    expect((await handle.describe()).status.name).toBe('TERMINATED');
+    const open = async () => {
+      const ids: string[] = [];
+      for await (const { workflowId } of rig.client.workflow.list({ query: 'ExecutionStatus = "Running"' })) {
+        ids.push(workflowId);
+      }
+      return ids;
+    };
+    await expect.poll(open, { timeout: 30_000 }).toEqual([]);
+    const { state } = (await readRun(rig.store, 'stuck'))!;
+    expect(state).toMatchObject({
+      state: 'cancelled',
+      notices: [expect.stringContaining('steps of "finally" did not run')],
+    });
+    expect(await readOperations(rig.store, 'stuck')).toMatchObject([
+      { operation: 'cancel', by: 'ann', reason: 'an old one' },
+    ]);
+    await worker.shutdown();
   });
 });
