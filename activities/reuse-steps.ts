@@ -7,7 +7,7 @@ import type { ActivityStep, Json, RunEnvironment, StepRequest } from '../plan/ty
 import { resolveValue } from '../plan/values.ts';
 import { type ExpressionScope, evaluateExpression } from '../spec/expression.ts';
 import type { ActivityDeps } from './attempt.ts';
-import { endOf, newRecord } from './run-step.ts';
+import { endOfFound, newRecord } from './run-step.ts';
 import { fingerprintOfStep, isReusable } from './step-identity.ts';
 
 export interface ReuseRequest {
@@ -82,7 +82,7 @@ async function reuse(
   const fingerprint = fingerprintOfStep(own);
   const result = await readStepResult(deps.store, fingerprint);
   if (result === null) return null;
-  const end = endOf(own, result);
+  const end = endOfFound(own, result);
   const record = await newRecord(deps, own, fingerprint);
   await writeStepRecord(deps.store, run, { ...record, ...end.record }, { again: true });
   return end.result.outputs;

@@ -47,7 +47,7 @@ import { parseDurationMs } from '../spec/duration.ts';
 import { afterWorkingTime, problemOfHours, type WorkingHours } from '../spec/working-hours.ts';
 import { type ActivityDeps, type AttemptPolicy, now, runAttempt } from './attempt.ts';
 import { carryOver, carryOverDrawn, categoryOf } from './carry-over.ts';
-import { endOf, keepResult } from './run-step.ts';
+import { endOf, endOfFound, keepResult } from './run-step.ts';
 import { fingerprintOfStep } from './step-identity.ts';
 
 export interface ReviewParameters {
@@ -168,7 +168,7 @@ export async function openGate(
   return runAttempt<OpenedGate>(deps, { request, policy, fingerprint }, async (context) => {
     const earlier = await readStepResult(store, fingerprint);
     if (earlier !== null) {
-      const { result, record } = endOf(request, earlier);
+      const { result, record } = endOfFound(request, earlier);
       return { result: { result }, record };
     }
     const parameters = parametersOf(request);

@@ -18,7 +18,7 @@ export async function runStep(
   const fingerprint = fingerprintOfStep(request);
   return runAttempt(deps, { request, policy, fingerprint }, async (context) => {
     const earlier = isReusable(request.kind) ? await readStepResult(deps.store, fingerprint) : null;
-    if (earlier !== null) return endOf(request, earlier);
+    if (earlier !== null) return endOfFound(request, earlier);
     // Code that listens for the abort alone would never hear of one that came before it.
     context.signal.throwIfAborted();
     const startedAt = now();
@@ -91,6 +91,15 @@ export function endOf(
   };
 }
 
+/** As `endOf`, of a result that was there before the step began. */
+export function endOfFound(request: StepRequest, result: RecordedStepResult): ReturnType<typeof endOf> {
+  const end = endOf(request, result);
+  if (end.result.reused) return end;
+  const { startedAt, at } = result;
+  const found = startedAt === undefined ? {} : { madeInMs: Date.parse(at) - Date.parse(startedAt) };
+  return { ...end, record: { ...end.record, found } };
+}
+
 /** The result of the same work, where there is one. Else the record says that the step runs. */
 export async function reuseStep(deps: ActivityDeps, request: StepRequest): Promise<StepResult | null> {
   const fingerprint = fingerprintOfStep(request);
@@ -100,7 +109,7 @@ export async function reuseStep(deps: ActivityDeps, request: StepRequest): Promi
     await writeStepRecord(deps.store, request.run, record, { again: true });
     return null;
   }
-  const end = endOf(request, found);
+  const end = endOfFound(request, found);
   await writeStepRecord(deps.store, request.run, { ...record, ...end.record }, { again: true });
   return end.result;
 }

@@ -5,7 +5,7 @@ import { type Store, StoreUnavailableError } from '../artifacts/store.ts';
 import type { StepRecord } from '../plan/types.ts';
 import { operationWords, pauseOf } from './operations.ts';
 import { CommandError, exitCodes, formatClock, formatDuration, paintState, visibleLength } from './output.ts';
-import { isFinal, type RunView, readRunView } from './run-view.ts';
+import { durationMsOf, isFinal, type RunView, readRunView } from './run-view.ts';
 import { awaited, gateWords } from './status.ts';
 
 export interface FollowOptions {
@@ -200,10 +200,8 @@ function momentOf({ state, startedAt, endedAt, attempts }: StepRecord): string |
 
 function wordsOf(step: StepRecord, run: string): string[] {
   const at = formatClock(momentOf(step));
-  const took =
-    step.startedAt && step.endedAt
-      ? ` in ${formatDuration(Date.parse(step.endedAt) - Date.parse(step.startedAt))}`
-      : '';
+  const ms = durationMsOf(step);
+  const took = `${step.found === undefined ? '' : ' before'}${ms === null ? '' : ` in ${formatDuration(ms)}`}`;
   const head = `${at}  ${step.path}`;
   switch (step.state) {
     case 'running':

@@ -19,6 +19,12 @@ export interface RunView {
 export const isFinal = (state: StepState): boolean =>
   state === 'done' || state === 'failed' || state === 'cancelled' || state === 'skipped';
 
+/** How long the step took: of one that found its own result, to make that. Null where it is not known. */
+export function durationMsOf({ startedAt, endedAt, found }: StepRecord): number | null {
+  if (found !== undefined) return found.madeInMs ?? null;
+  return startedAt === undefined || endedAt === undefined ? null : Date.parse(endedAt) - Date.parse(startedAt);
+}
+
 /** Failures of what was given: the same bytes are in the store, so that a retry would read them again. */
 const inputFaults = ['BadData', 'EmptySplit', 'EmptySelection', 'ForeignImages', 'UnreadableImage'];
 

@@ -18,7 +18,7 @@ import {
   printJson,
   table,
 } from './output.ts';
-import { isFinal, isHeldByInput, type RunView, readRunView, statusJson } from './run-view.ts';
+import { durationMsOf, isFinal, isHeldByInput, type RunView, readRunView, statusJson } from './run-view.ts';
 import type { Settings } from './settings.ts';
 
 export async function runStatus(
@@ -144,6 +144,9 @@ function stateWords(step: StepRecord): string {
 function timeWords(step: StepRecord, now: number): string {
   if (step.startedAt === undefined) return '';
   const began = Date.parse(step.startedAt);
-  if (step.endedAt !== undefined) return formatDuration(Date.parse(step.endedAt) - began);
+  if (step.endedAt !== undefined) {
+    const ms = durationMsOf(step);
+    return ms === null ? '' : formatDuration(ms);
+  }
   return isFinal(step.state) ? '' : `since ${formatClock(step.startedAt)} (${formatDuration(now - began)})`;
 }

@@ -362,6 +362,8 @@ export interface StepRecord {
   readonly endedAt?: string;
   readonly outputs?: { readonly [name: string]: Json };
   readonly waitingFor?: string;
+  /** Of a step that began again and found its own result, which takes a moment: how long it took to make, where that is known. */
+  readonly found?: { readonly madeInMs?: number };
   /** What the step needs before it can begin: a worker of its queue, where none was found. */
   readonly unserved?: string;
   readonly error?: string;

@@ -13,6 +13,7 @@ import { runStep } from '../../activities/run-step.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { readProgress, readStepRecord, writeStepRecord } from '../../artifacts/run-record.ts';
 import { type Store, StoreFullError, StoreUnavailableError } from '../../artifacts/store.ts';
+import { durationMsOf } from '../../cli/run-view.ts';
 import type { StepRequest, StepResult } from '../../plan/types.ts';
 import { testEnvironment } from '../small-plans.ts';
 
@@ -82,9 +83,16 @@ test('a step runs once, and the same work elsewhere has its result', async () =>
   expect(await readStepRecord(store, 'r2', 'b')).toMatchObject({ state: 'done', reused: true, outputs: { value: 2 } });
 });
 
-test('a result found again by its own step, after its worker died, is not called reused', async () => {
-  await attempt(double);
+test('a result found again by its own step, after its worker died, is not called reused, and took as long as it took to make', async () => {
+  await attempt(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    return { value: 2 };
+  });
   expect(await attempt(never)).toEqual({ outputs: { value: 2 }, reused: false });
+  const record = (await readStepRecord(store, requestOf().run, requestOf().path))!;
+  expect(record).toMatchObject({ state: 'done', reused: false, found: { madeInMs: expect.any(Number) } });
+  expect(record.found!.madeInMs).toBeGreaterThan(50);
+  expect(record.found!.madeInMs).toBe(durationMsOf(record));
 });
 
 test('of two workers that run the same step the first to finish wins, and both answer its outputs', async () => {

@@ -54,6 +54,18 @@ test('Ctrl-C ends it while the store is away, too', async () => {
   await expect(view).rejects.toThrow('No S3 server answers.');
 });
 
+test('a step that began again and found its own result says how long that took to make, not to find', async () => {
+  const store = await storeWithRun();
+  const now = new Date(Date.now() + 60_000).toISOString();
+  const step = { kind: 'train', state: 'done', reused: false, startedAt: now, endedAt: now } as const;
+  await writeStepRecord(store, 'r1', { ...step, path: 'model', found: { madeInMs: 32_000 } });
+  await writeStepRecord(store, 'r1', { ...step, path: 'review', found: {} });
+  await writeRunState(store, 'r1', { state: 'done' });
+  const { view, text } = follow(store);
+  await view;
+  expect(text()).toMatch(/ {2}model {2}done before in 32.*\n.* {2}review {2}done before\n/);
+});
+
 test('a step that a pause stopped is told as paused, and each line has the time of what it tells', async () => {
   const store = await storeWithRun();
   const at = (minute: number) => new Date(2026, 0, 1, 10, minute).toISOString();
