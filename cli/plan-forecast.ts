@@ -5,7 +5,7 @@ import { readStepResult } from '../artifacts/step-results.ts';
 import type { Store } from '../artifacts/store.ts';
 import { legsOf } from '../plan/legs.ts';
 import { bodyOfRound } from '../plan/loop-body.ts';
-import { kindOf, stepPath } from '../plan/paths.ts';
+import { kindOf, scopeOfLeg, stepPath } from '../plan/paths.ts';
 import { plateauReason, type Standing, standingAfter } from '../plan/plateau.ts';
 import { stepKinds } from '../plan/step-kinds.ts';
 import type {
@@ -270,8 +270,7 @@ async function forecastFanOut(
       context.forecasts.push({ path: legPath, kind: kindOf(step), outlook: 'skip', reason });
       continue;
     }
-    const scope = step.forked?.leg === name ? step.forked.scope : step.scope;
-    const ended = await forecastScope(context, scope, legPath, outer);
+    const ended = await forecastScope(context, scopeOfLeg(step, name), legPath, outer);
     if (ended.open.has('') || firstOpen(step.outputs ?? null, ended.open) !== null) {
       open = true;
       continue;

@@ -5,6 +5,7 @@ import { isSteps } from './compare-steps.ts';
 import { freshScope, freshStep, stepsBehind } from './fork.ts';
 import { type PathPart, stepsOf } from './paths.ts';
 import {
+  type ForkedLeg,
   isArtifactRef,
   type Json,
   type LoopBody,
@@ -50,7 +51,8 @@ function stepWithChanges(own: readonly PlannedStep[], was: readonly PlannedStep[
   const merged = withChanges(mine, old, step);
   if (mine.type !== 'fan-out' || mine.forked === undefined) return merged;
   const [before, after] = [old, step].map((one) => (one as typeof mine).scope);
-  return { ...(merged as Values), forked: { ...mine.forked, scope: withChanges(mine.forked.scope, before, after) } };
+  const forked = mine.forked.map(({ leg, scope }) => ({ leg, scope: withChanges(scope, before, after) }));
+  return { ...(merged as Values), forked };
 }
 
 /** Rounds before the one at which the fork left its run are what it reuses, and stay. */
@@ -105,7 +107,8 @@ function markedInside(step: PlannedStep, leg: string | null, rest: readonly Path
   }
   if (step.type === 'fan-out') {
     const { forked } = step;
-    return forked === undefined ? step : { ...step, forked: { ...forked, scope: marked(forked.scope, rest, salt) } };
+    const mark = (each: ForkedLeg) => (each.leg === leg ? { ...each, scope: marked(each.scope, rest, salt) } : each);
+    return forked === undefined ? step : { ...step, forked: forked.map(mark) };
   }
   return 'scope' in step ? { ...step, scope: marked(step.scope, rest, salt) } : freshStep(step, salt);
 }

@@ -2,7 +2,7 @@
 
 import { bodyOfRound } from './loop-body.ts';
 import type { PathPart } from './paths.ts';
-import { innerScope, isLegName, stepsOf } from './paths.ts';
+import { innerScope, isLegName, scopeOfLeg, stepsOf } from './paths.ts';
 import type { LoopBody, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 
 /**
@@ -72,8 +72,10 @@ function forkInside(
     return forkLoop(before, now, Number(leg), rest, salt);
   }
   if (before.type === 'fan-out' && now.type === 'fan-out' && leg !== null) {
-    const was = before.forked?.leg === leg ? before.forked.scope : before.scope;
-    return { ...before, forked: { leg, scope: forkScope(was, now.scope, rest, salt) } };
+    // Other legs stay as the earlier run had them, also those that it forked itself.
+    const others = before.forked?.filter((each) => each.leg !== leg) ?? [];
+    const own = { leg, scope: forkScope(scopeOfLeg(before, leg), now.scope, rest, salt) };
+    return { ...before, forked: [...others, own] };
   }
   const [inner, outer] = [innerScope(now), innerScope(before)];
   if (inner === null || outer === null) throw new Error(`Internal error: ${now.id} has no steps inside.`);

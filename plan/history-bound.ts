@@ -233,12 +233,12 @@ function fanOutCost(step: FanOutStep, path: string, found: HistoryBound[]): Cost
   const legs = 'matrix' in step.legs ? step.legs.matrix.length : (listOf(step.legs.forEach)?.length ?? legsMax);
   const perBatch = Math.max(1, Math.min(legs, step.perBatch ?? legsPerBatch));
   const at = found.length;
-  const scopes = [step.scope, ...(step.forked === undefined ? [] : [step.forked.scope])];
-  const [first, second] = scopes.map((scope) => {
-    const inside: HistoryBound[] = [];
-    return { cost: childCost(scope, innerPath(step, path), 'leg', perBatch, inside), inside };
-  });
-  const longest = (second?.inside[0]?.events ?? 0) > first!.inside[0]!.events ? second! : first!;
+  const longest = [step, ...(step.forked ?? [])]
+    .map(({ scope }) => {
+      const inside: HistoryBound[] = [];
+      return { cost: childCost(scope, innerPath(step, path), 'leg', perBatch, inside), inside };
+    })
+    .reduce((most, each) => (each.inside[0]!.events > most.inside[0]!.events ? each : most));
   const batch = times(bundled(longest.cost), perBatch);
   const count = Math.ceil(legs / perBatch);
   // Where there are several, a batch is given slots, and gives back those that it does not need.

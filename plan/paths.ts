@@ -1,7 +1,7 @@
 /** Paths of steps: `rounds[2].train`, `tune[lr=0.01]`; and the steps of a plan that they mean. */
 
 import { bodyOfRound } from './loop-body.ts';
-import type { PlannedScope, PlannedStep } from './types.ts';
+import type { FanOutStep, PlannedScope, PlannedStep } from './types.ts';
 
 /** The path of a step in a scope; the step that a leg consists of has the id '' and the leg's path. */
 export function stepPath(scopePath: string, id: string): string {
@@ -29,16 +29,20 @@ export function innerScope(step: PlannedStep): PlannedScope | null {
 interface Part {
   readonly scope: PlannedScope;
   readonly bodies?: readonly { readonly scope: PlannedScope }[];
-  readonly forked?: { readonly scope: PlannedScope };
+  readonly forked?: readonly { readonly scope: PlannedScope }[];
 }
 
 /** Whether a file with a `finally` of its own is within the step, or is the part. */
 export function hasEnd(part: PlannedStep | Part): boolean {
   if (!('scope' in part)) return false;
-  const { scope, bodies = [], forked }: Part = part;
-  const scopes = [scope, ...(forked === undefined ? [] : [forked.scope]), ...bodies.map((body) => body.scope)];
+  const { scope, bodies = [], forked = [] }: Part = part;
+  const scopes = [scope, ...[...forked, ...bodies].map((each) => each.scope)];
   return scopes.some(({ steps, finally: end }) => end !== undefined || steps.some(hasEnd));
 }
+
+/** What the leg of a fan-out does. */
+export const scopeOfLeg = ({ scope, forked }: Pick<FanOutStep, 'scope' | 'forked'>, name: string): PlannedScope =>
+  forked?.find(({ leg }) => leg === name)?.scope ?? scope;
 
 /** The path of a step's inner scope before the run, where rounds and legs are alike: `rounds[]`. */
 export function innerPath(step: PlannedStep, path: string): string {

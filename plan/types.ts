@@ -232,8 +232,13 @@ export interface FanOutStep extends StepBase {
   readonly outputs?: { readonly [name: string]: PlannedValue };
   /** Absent: as the steps inside say. */
   readonly onFailure?: OnFailure;
-  /** Of a fork within a leg: what that leg does in place of `scope`. */
-  readonly forked?: { readonly leg: string; readonly scope: PlannedScope };
+  /** Of a fork within a leg, and of forks of that one in others: what those legs do in place of `scope`. */
+  readonly forked?: readonly ForkedLeg[];
+}
+
+export interface ForkedLeg {
+  readonly leg: string;
+  readonly scope: PlannedScope;
 }
 
 /** The steps of another file, as a child workflow with the step's path. They see its params, and nothing around it. */

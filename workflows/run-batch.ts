@@ -7,6 +7,7 @@ import {
   isCancellation,
   workflowInfo,
 } from '@temporalio/workflow';
+import { scopeOfLeg } from '../plan/paths.ts';
 import { control } from './control.ts';
 import { distantRoot, openMailbox, receiveChildStates, receiveSlots, tellParent } from './mailbox.ts';
 import { resolveCondition } from './resolve.ts';
@@ -52,8 +53,8 @@ export async function runBatch(args: BatchArguments): Promise<BatchResult> {
         return null;
       }
     }
-    const { outputs, forked } = step;
-    const scope = forked?.leg === name ? forked.scope : step.scope;
+    const { outputs } = step;
+    const scope = scopeOfLeg(step, name);
     return runChild<LegResult>(context, legPath, { role: 'leg', step: { scope, outputs }, bindings: seen });
   };
   const work: Promise<void>[] = [];

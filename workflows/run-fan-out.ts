@@ -133,7 +133,7 @@ async function runBatches(
       slots: batch.slots,
       // The last one keeps its slots, because nobody waits for them.
       shares: at < batches.length - 1,
-      bindings: visibleTo([scope, outputs ?? null, legWhen ?? null, forked?.scope ?? null], outer),
+      bindings: visibleTo([scope, outputs ?? null, legWhen ?? null, forked ?? null], outer),
     } as const;
     work.push(
       runChild<BatchResult>(context, batch.path, own)

@@ -5,7 +5,7 @@ import { canonicalJson } from '../../plan/canonical.ts';
 import { followFork } from '../../plan/follow-fork.ts';
 import { forkScope } from '../../plan/fork.ts';
 import { bodyOfRound } from '../../plan/loop-body.ts';
-import { innerPath, innerScope, parsePath, stepPath } from '../../plan/paths.ts';
+import { innerPath, innerScope, parsePath, scopeOfLeg, stepPath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, RepeatStep } from '../../plan/types.ts';
 import { upgradedScope } from '../../plan/upgrade.ts';
 import { activity, fanOut } from '../small-plans.ts';
@@ -151,7 +151,28 @@ test('a leg that was forked follows with all others, and stays apart', () => {
   const tune = followFork(own, { was, is }, place).steps[0]!;
   if (tune.type !== 'fan-out') throw new Error(tune.type);
   expect(stepsOf(tune.scope)).toEqual(['data 20', 'model 10 32']);
-  expect(stepsOf(tune.forked!.scope)).toEqual(['data 20', 'model* 30 32']);
+  expect(stepsOf(scopeOfLeg(tune, 'lr=2'))).toEqual(['data 20', 'model* 30 32']);
+});
+
+test('legs that two forks left follow an edit both, each with its own params', () => {
+  const legs = { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) };
+  const legsOf = ({ root }: Plan): PlannedScope => ({ steps: [fanOut('tune', root.steps.slice(0, 2), { legs })] });
+  const place = { from: parsePath('tune[lr=2].model')!, salt: 'salt' };
+  const first = forkScope(
+    legsOf(origin),
+    legsOf(planOf(yaml(), { params: { epochs: '50' } })),
+    parsePath('tune[lr=1].model')!,
+    'first',
+  );
+  const [was, is] = [planFor({}), planFor({ batch: 32 })].map(legsOf) as [PlannedScope, PlannedScope];
+  const tune = followFork(forkScope(first, was, place.from, 'salt'), { was, is }, place).steps[0]!;
+  if (tune.type !== 'fan-out') throw new Error(tune.type);
+  const models = [tune.scope, scopeOfLeg(tune, 'lr=1'), scopeOfLeg(tune, 'lr=2')].map((scope) => scope.steps[1]);
+  expect(models).toMatchObject([
+    { with: { epochs: 10, batchSize: 32 } },
+    { with: { epochs: 50, batchSize: 32 }, fresh: 'first' },
+    { with: { epochs: 30, batchSize: 32 }, fresh: 'salt' },
+  ]);
 });
 
 test('a fork of a run that followed a changed file has its rounds as they were', () => {

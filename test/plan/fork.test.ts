@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { forkScope, isForkPlace } from '../../plan/fork.ts';
 import { bodyOfRound } from '../../plan/loop-body.ts';
-import { innerPath, innerScope, parsePath, stepPath } from '../../plan/paths.ts';
+import { innerPath, innerScope, parsePath, scopeOfLeg, stepPath } from '../../plan/paths.ts';
 import type { Plan, PlannedScope, RepeatStep } from '../../plan/types.ts';
 import { fanOut } from '../small-plans.ts';
 import { planOf, stepOf } from './compile-text.ts';
@@ -78,8 +78,25 @@ test('a leg can be forked from, alone or from a step inside', () => {
   const forked = forkScope(was!, is!, parsePath('tune[lr=2].model')!, 'salt').steps[0]!;
   if (forked.type !== 'fan-out') throw new Error(forked.type);
   expect(stepsOf(forked.scope)).toEqual(['data', 'model 10']);
-  expect(forked.forked?.leg).toBe('lr=2');
-  expect(stepsOf(forked.forked!.scope)).toEqual(['data', 'model* 30']);
+  expect(forked.forked).toMatchObject([{ leg: 'lr=2' }]);
+  expect(stepsOf(scopeOfLeg(forked, 'lr=2'))).toEqual(['data', 'model* 30']);
+});
+
+test('a fork of a fork within another leg keeps the first one, and within the same leg takes its place', () => {
+  const legs = { matrix: [1, 2].map((lr) => ({ name: `lr=${lr}`, values: { lr } })) };
+  const [was, is, later] = [before, now, planOf(yaml, { params: { epochs: '50' } })].map(({ root }) => ({
+    steps: [fanOut('tune', root.steps.slice(0, 2), { legs })],
+  }));
+  const first = forkScope(was!, is!, parsePath('tune[lr=2].model')!, 'first');
+  const legsOf = (from: string) => {
+    const [tune] = forkScope(first, later!, parsePath(from)!, 'salt').steps;
+    if (tune?.type !== 'fan-out') throw new Error(tune?.type);
+    return [tune, ...[1, 2].map((lr) => ({ scope: scopeOfLeg(tune, `lr=${lr}`) }))].map(({ scope }) =>
+      stepsOf(scope).at(-1),
+    );
+  };
+  expect(legsOf('tune[lr=1].model')).toEqual(['model 10', 'model* 50', 'model 30']);
+  expect(legsOf('tune[lr=2].model')).toEqual(['model 10', 'model 10', 'model* 50']);
 });
 
 test('places are steps, rounds and legs of the plan, and nothing else', () => {

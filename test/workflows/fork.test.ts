@@ -8,7 +8,7 @@ import { forkScope } from '../../plan/fork.ts';
 import { parsePath } from '../../plan/paths.ts';
 import type { PlannedScope } from '../../plan/types.ts';
 import { openRig, type Rig } from '../rig.ts';
-import { activity, cel, repeat, search } from '../small-plans.ts';
+import { activity, cel, fanOut, repeat, search } from '../small-plans.ts';
 
 let rig: Rig;
 const ran: string[] = [];
@@ -93,4 +93,25 @@ test('a search that a fork runs anew makes each of its trials anew', async () =>
   await (await rig.startRun('searched-anew', forked)).result();
   expect(ranIn('searched-anew').sort()).toEqual(ranIn('searched').sort());
   expect(ranIn('searched')).toHaveLength(2);
+});
+
+test('a fork of a fork in another leg finds what the first one made in its leg', async () => {
+  const tune = (add: number): PlannedScope => {
+    const legs = { matrix: [1, 2, 3].map((size) => ({ name: `size=${size}`, values: { size } })) };
+    const value = cel('steps.first.value');
+    const steps = [
+      activity('first', 'note', { with: { value: cel('matrix.size'), add: 100 } }),
+      activity('second', 'note', { needs: ['first'], with: { value, add } }),
+    ];
+    return { steps: [fanOut('tune', steps, { legs, outputs: { value: cel('steps.second.value') } })] };
+  };
+  const first = forkScope(tune(0), tune(5), parsePath('tune[size=1].second')!, 'leg1');
+  const second = forkScope(first, tune(7), parsePath('tune[size=2].second')!, 'leg2');
+  await (await rig.startRun('legs', tune(0))).result();
+  await (await rig.startRun('legs-fork', first)).result();
+  await (await rig.startRun('legs-fork-2', second)).result();
+  expect(ranIn('legs-fork')).toEqual(['tune[size=1].second']);
+  expect(ranIn('legs-fork-2')).toEqual(['tune[size=2].second']);
+  const made = [1, 2, 3].map(async (size) => (await rig.step('legs-fork-2', `tune[size=${size}].second`))?.outputs);
+  expect(await Promise.all(made)).toEqual([{ value: 106 }, { value: 109 }, { value: 103 }]);
 });
