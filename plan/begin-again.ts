@@ -5,7 +5,7 @@
 
 import { identityOf, placesOf, presentOf, presentScope, same } from './compare-steps.ts';
 import { fixedOf, withLaterRounds } from './later-rounds.ts';
-import { hasEnd, innerPath, parsePath, stepPath, stepsOf } from './paths.ts';
+import { hasEnd, innerPath, type PathPart, parsePath, stepPath, stepsOf } from './paths.ts';
 import type { FanOutStep, PipelineStep, PlannedLeg, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 import type { RunSoFar } from './upgrade.ts';
 
@@ -21,19 +21,30 @@ interface Problem {
 /** Whether what is within the step differs, and it can begin again for that. */
 export function mayBeginAgain(was: PlannedStep, is: PlannedStep): is is Holder {
   if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return false;
-  const within = (step: Holder) => [presentScope(step.scope), step.outputs ?? null, legsOf(step)];
+  const within = (step: Holder) => [
+    ...scopesOf(step, '').map(({ scope }) => presentScope(scope)),
+    step.outputs ?? null,
+    legsOf(step),
+  ];
   return !same(within(was), within(is));
+}
+
+/** What is done within it, with the path that steps have there: `tune[]` in all legs, but `tune[lr=1]` where a fork has its own. */
+function scopesOf(step: Holder, path: string): { readonly within: string; readonly scope: PlannedScope }[] {
+  const own = { within: innerPath(step, path), scope: step.scope };
+  const forked = step.type === 'fan-out' ? (step.forked ?? []) : [];
+  return [own, ...forked.map(({ leg, scope }) => ({ within: `${path}[${leg}]`, scope }))];
 }
 
 const isHolder = (step: PlannedStep): step is Holder => step.type === 'fan-out' || step.type === 'pipeline';
 
 /** Why a step that has begun cannot begin again with what is within it now; null where it can. */
 export function problemOfBeginning(was: PlannedStep, is: Holder, soFar: RunSoFar): Problem | null {
-  const { id, scope } = was as Holder;
+  const { id } = was;
   const places = placesOf(aroundOf(was as Holder), aroundOf(is));
   if (places.length > 0) return { why: `has begun, and its ${places.join(', ')} changed`, places };
   if (hasEnd(was)) {
-    const changed = placesOf(scope, is.scope);
+    const changed = placesOf((was as Holder).scope, is.scope);
     const why = `has begun, and its ${changed.join(', ')} changed; it cannot begin again for that, because it has a finally of its own, which would run`;
     return { why, places: changed };
   }
@@ -49,7 +60,7 @@ export function problemOfBeginning(was: PlannedStep, is: Holder, soFar: RunSoFar
       places: ['matrix'],
     };
   }
-  const problems = problemsWithin(scope, is.scope, was.type === 'fan-out' ? `${id}[]` : id, soFar);
+  const problems = problemsInside(was as Holder, is, id, soFar);
   if (problems.length === 0) return null;
   return {
     why: `has begun, and in it ${problems.map(({ why }) => why).join('; ')}`,
@@ -62,12 +73,18 @@ export function problemOfBeginning(was: PlannedStep, is: Holder, soFar: RunSoFar
 function aroundOf(step: Holder): object {
   const { scope: _, outputs: __, needs: ___, ...around } = step;
   if (around.type === 'pipeline') return around;
-  const { concurrency: ____, perBatch: _____, legs, ...rest } = around;
-  return { ...rest, legs: 'matrix' in legs ? 'matrix' : legs };
+  const { concurrency: ____, perBatch: _____, legs, forked = [], ...rest } = around;
+  return { ...rest, legs: 'matrix' in legs ? 'matrix' : legs, forked: forked.map(({ leg }) => leg) };
 }
 
 const legsOf = (step: Holder): readonly PlannedLeg[] =>
   step.type === 'fan-out' && 'matrix' in step.legs ? step.legs.matrix : [];
+
+/** Of two that are the same around. */
+function problemsInside(was: Holder, is: Holder, path: string, soFar: RunSoFar): Problem[] {
+  const now = scopesOf(is, path);
+  return scopesOf(was, path).flatMap(({ scope, within }, at) => problemsWithin(scope, now[at]!.scope, within, soFar));
+}
 
 /** Steps that have begun by the record, in whichever leg, must make what they made. `within`: `tune[]`. */
 function problemsWithin(was: PlannedScope, is: PlannedScope, within: string, soFar: RunSoFar): Problem[] {
@@ -79,7 +96,7 @@ function problemsWithin(was: PlannedScope, is: PlannedScope, within: string, soF
     if (now === undefined)
       return [{ why: `${begun} has, which the changed file has no more`, places: [place], path: begun }];
     if (isHolder(old) && isHolder(now) && same(aroundOf(old), aroundOf(now))) {
-      return problemsWithin(old.scope, now.scope, innerPath(old, stepPath(within, old.id)), soFar);
+      return problemsInside(old, now, stepPath(within, old.id), soFar);
     }
     const isOpenLoop = old.type === 'repeat' && now.type === 'repeat' && !hasEnded(soFar, stepPath(within, old.id));
     const [why, places] = isOpenLoop
@@ -122,12 +139,18 @@ export function begunAgain(was: PlannedStep, is: PlannedStep, from: FirstRounds,
     return first === undefined ? is : withLaterRounds(was, is, first);
   }
   if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return is;
-  const old = was.scope.steps;
-  const steps = is.scope.steps.map((step) => {
-    const before = old.find(({ id }) => id === step.id);
-    return before === undefined ? step : begunAgain(before, step, from, stepPath(innerPath(is, path), step.id));
+  const old = scopesOf(was, path);
+  const scopes = scopesOf(is, path).map(({ scope, within }) => {
+    const before = old.find((each) => each.within === within)?.scope.steps;
+    const steps = scope.steps.map((step) => {
+      const own = before?.find(({ id }) => id === step.id);
+      return own === undefined ? step : begunAgain(own, step, from, stepPath(within, step.id));
+    });
+    return { ...scope, steps };
   });
-  return { ...is, scope: { ...is.scope, steps } };
+  const whole = { ...is, scope: scopes[0]! };
+  if (whole.type !== 'fan-out' || whole.forked === undefined) return whole;
+  return { ...whole, forked: whole.forked.map(({ leg }, at) => ({ leg, scope: scopes[at + 1]! })) };
 }
 
 /** The first round that does something else, by the path of a loop. */
@@ -142,38 +165,47 @@ export function firstRoundsWithin(was: PlannedStep, is: PlannedStep, soFar: RunS
     return begunAt(soFar, path) === null ? {} : { [path]: newestRound(soFar, path) + 1 };
   }
   if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return {};
-  const found = is.scope.steps.map((step) => {
-    const before = was.scope.steps.find(({ id }) => id === step.id);
-    const own = stepPath(innerPath(is, path), step.id);
-    return before === undefined ? {} : firstRoundsWithin(before, step, soFar, own);
+  const old = scopesOf(was, path);
+  const found = scopesOf(is, path).flatMap(({ scope, within }) => {
+    const before = old.find((each) => each.within === within)?.scope.steps;
+    return scope.steps.map((step) => {
+      const own = before?.find(({ id }) => id === step.id);
+      return own === undefined ? {} : firstRoundsWithin(own, step, soFar, stepPath(within, step.id));
+    });
   });
   return Object.assign({}, ...found);
+}
+
+/** The first path of the record that is the step, or within it. `tune[].last` is that step in whichever leg. */
+function begunAt({ recorded = [] }: RunSoFar, step: string): string | null {
+  const parts = parsePath(step)!;
+  return recorded.find((path) => isWithin(parsePath(path) ?? [], parts)) ?? null;
 }
 
 /** The newest round that has begun, in whichever leg; 0 where there is none. `loop`: `tune[].rounds`. */
 function newestRound({ recorded = [] }: RunSoFar, loop: string): number {
   const parts = parsePath(loop)!;
-  const last = parts.length - 1;
-  const rounds = recorded.map((path) => {
+  return recorded.reduce((newest, path) => {
     const known = parsePath(path) ?? [];
-    const isIts = parts.every(
-      ({ id, leg }, at) => known[at]?.id === id && (at === last || (leg === null) === (known[at].leg === null)),
-    );
-    return isIts ? Number(known[last]!.leg) : 0;
-  });
-  return rounds.reduce((newest, round) => Math.max(newest, round), 0);
+    return isWithin(known, parts) ? Math.max(newest, Number(known[parts.length - 1]!.leg)) : newest;
+  }, 0);
 }
 
 /** Whether it has in any leg. */
-const hasEnded = ({ ended = [] }: RunSoFar, step: string): boolean =>
-  ended.some((path) => path.replace(/\[[^\]]*\]/g, '[]') === step);
-
-/** The first path of the record that is the step, or within it. `tune[].last` is that step in whichever leg. */
-function begunAt({ recorded = [] }: RunSoFar, step: string): string | null {
-  const exact = /\[[^\]]/.test(step);
-  const found = recorded.find((path) => {
-    const known = exact ? path : path.replace(/\[[^\]]*\]/g, '[]');
-    return known === step || known.startsWith(`${step}.`) || known.startsWith(`${step}[`);
+const hasEnded = ({ ended = [] }: RunSoFar, step: string): boolean => {
+  const parts = parsePath(step)!;
+  const isIt = (known: readonly PathPart[]) => known.length === parts.length && known.at(-1)?.leg === null;
+  return ended.some((path) => {
+    const known = parsePath(path) ?? [];
+    return isIt(known) && isWithin(known, parts);
   });
-  return found ?? null;
-}
+};
+
+/** Whether a path of the record is that of the step, or of something within it; a leg '' is whichever. */
+const isWithin = (path: readonly PathPart[], step: readonly PathPart[]): boolean =>
+  step.every(({ id, leg }, at) => {
+    const known = path[at];
+    if (known === undefined || known.id !== id) return false;
+    if (leg === null) return at === step.length - 1 || known.leg === null;
+    return leg === '' ? known.leg !== null : known.leg === leg;
+  });

@@ -166,6 +166,21 @@ describe('what is within a step that has begun', () => {
     });
   });
 
+  test('is looked for in the leg that a fork has changed, too, and in that one alone', () => {
+    const forked = (value: number, scope: PlannedStep[] = [note('x', 1), note('z', value, ['x'])]) =>
+      tune(1, { forked: [{ leg: 'size=2', scope: { steps: scope } }] });
+    expect(refusals(forked(1), forked(2), 'tune', 'tune[size=1].z', 'tune[size=2].x')).toEqual([]);
+    expect(refusals(forked(1), forked(2), 'tune', 'tune[size=2].z')).toEqual([
+      'tune has begun, and in it tune[size=2].z has, whose with.value changed (tune[size=2].z)',
+    ]);
+    const looping = (value: number) => forked(1, [repeat('loop', [note('a', value)], { max: 4 })]);
+    const begun = ['tune', 'tune[size=2].loop[1].a', 'tune[size=1].loop[3].a'];
+    const from = roundsWithin(looping(1), looping(2), soFar(...begun));
+    expect(from).toEqual({ 'tune[size=2].loop': 2 });
+    const [, , after] = upgradedScope(looping(1), looping(2), () => false, from).steps;
+    expect(after).toMatchObject({ forked: [{ leg: 'size=2', scope: { steps: [{ bodies: [{ from: 2 }] }] } }] });
+  });
+
   test('begins again only with what is there, and with the same around it', () => {
     expect(refusals(tune(1), tune(2, { needs: ['data', 'other'] }), 'tune')).toEqual([
       'tune has begun, and would read other, which has not ended',
