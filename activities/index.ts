@@ -9,6 +9,7 @@ import type { AnyStepImplementation } from './context.ts';
 import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { loadDecided } from './load-decided.ts';
+import { loadEarly } from './load-early.ts';
 import { notifyWaiting } from './notify-waiting.ts';
 import { findOwedEnds, loadOwedEnd } from './owed-ends.ts';
 import { findPlan, recordUpgrade } from './record-upgrade.ts';
@@ -20,7 +21,6 @@ import {
   countImages,
   countWaiting,
   keepEarly,
-  loadEarly,
   loadPlan,
   openRun,
   recordNotice,

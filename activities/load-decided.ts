@@ -1,7 +1,8 @@
 /** What people said to a run so far, from its record, for a root that begins again: it then refuses what contradicts that. */
 
-import { type GivenAnswer, listApprovals } from '../artifacts/approval-record.ts';
+import { approvalsFrom, type GivenAnswer } from '../artifacts/approval-record.ts';
 import { batchesFrom, listGates } from '../artifacts/gate-record.ts';
+import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { readStepRecord } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { markOf } from '../detection/decisions.ts';
@@ -18,11 +19,11 @@ export interface DecidedPage {
   readonly next: DecidedPlace | null;
 }
 
-/** A page begins so many decisions behind the beginning of a batch, by the key of its record; or of the list of answers. */
-export interface DecidedPlace {
-  readonly batch: string | null;
-  readonly behind: number;
-}
+/**
+ * A page begins so many decisions behind the beginning of a batch, by the key of its record; or with an approval, by the
+ * key of its own.
+ */
+export type DecidedPlace = { readonly batch: string; readonly behind: number } | { readonly approval: string };
 
 /** Decisions of one batch in a gate's ledger, or some of them. */
 export interface DecidedBatch {
@@ -35,18 +36,17 @@ export interface DecidedBatch {
 /** Of some hundred bytes each. */
 const itemsPerPage = 5_000;
 
-/** `from`: null for the first page. Reads no more of the ledgers than the page has. */
+/** `from`: null for the first page. Reads no more of the record than the page has, but for the state of the gates. */
 export async function loadDecided(
   { store }: ActivityDeps,
   { run, from }: { run: string; from: DecidedPlace | null },
 ): Promise<DecidedPage> {
   const closed = from === null ? await appliedGates(store, run) : [];
   const batches: DecidedBatch[] = [];
+  const answers: { gate: string; given: GivenAnswer }[] = [];
   let room = itemsPerPage;
-  const page = (next: DecidedPlace | null, answers: DecidedPage['answers'] = []): DecidedPage => {
-    return { batches, answers, closed, next };
-  };
-  if (from === null || from.batch !== null) {
+  const page = (next: DecidedPlace | null): DecidedPage => ({ batches, answers, closed, next });
+  if (from === null || 'batch' in from) {
     for await (const { gate, key, batch } of batchesFrom(store, run, from?.batch ?? null)) {
       const behind = key === from?.batch ? from.behind : 0;
       if (room === 0) return page({ batch: key, behind });
@@ -61,18 +61,21 @@ export async function loadDecided(
       if (upTo < batch.decisions.length) return page({ batch: key, behind: upTo });
     }
   }
-  const behind = from?.batch === null ? from.behind : 0;
-  const given = (await listApprovals(store, run)).flatMap(({ path, given: answer }) =>
-    answer === undefined || answer.via === 'timeout' ? [] : [{ gate: path, given: answer }],
-  );
-  const upTo = behind + room;
-  return page(upTo < given.length ? { batch: null, behind: upTo } : null, given.slice(behind, upTo));
+  const first = from !== null && 'approval' in from ? from.approval : null;
+  for await (const { key, approval } of approvalsFrom(store, run, first)) {
+    const { path, given } = approval;
+    if (given === undefined || given.via === 'timeout') continue;
+    if (room === 0) return page({ approval: key });
+    answers.push({ gate: path, given });
+    room--;
+  }
+  return page(null);
 }
 
 async function appliedGates(store: Store, run: string): Promise<string[]> {
-  const applied: string[] = [];
-  for (const { path, state } of await listGates(store, run)) {
-    if (state === 'closed' && (await readStepRecord(store, run, path))?.state === 'done') applied.push(path);
-  }
-  return applied;
+  const closed = (await listGates(store, run)).filter(({ state }) => state === 'closed');
+  const applied = await mapInParallel(closed, async ({ path }) => {
+    return (await readStepRecord(store, run, path))?.state === 'done' ? path : null;
+  });
+  return applied.filter((path) => path !== null);
 }

@@ -1,16 +1,10 @@
 /** Keeps the run record for the interpreter: the run's own state, and steps that are decided in the workflow. */
 
 import { ApplicationFailure } from '@temporalio/activity';
-import { listApprovals, readApproval, writeApproval } from '../artifacts/approval-record.ts';
+import { listApprovals, writeApproval } from '../artifacts/approval-record.ts';
 import { loadJson, readBytes } from '../artifacts/codecs.ts';
-import {
-  type EarlyMessage,
-  forgetEarlyMessages,
-  keepEarlyMessage,
-  readEarlyMessages,
-} from '../artifacts/early-messages.ts';
+import { type EarlyMessage, forgetEarlyMessages, keepEarlyMessage } from '../artifacts/early-messages.ts';
 import { type GateRecord, listGates, readGate, writeGate } from '../artifacts/gate-record.ts';
-import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import {
   addNotice,
   addOperation,
@@ -104,17 +98,6 @@ export async function keepEarly(
   { run, messages }: { run: string; messages: readonly EarlyMessage[] },
 ): Promise<void> {
   for (const message of messages) await keepEarlyMessage(store, run, message);
-}
-
-/** For a workflow that begins again. What gates have written or applied since is known by its candidates, and no harm. */
-export async function loadEarly({ store }: ActivityDeps, { run }: { run: string }): Promise<EarlyMessage[]> {
-  const early = await readEarlyMessages(store, run);
-  // Of a run with thousands of gates, the answers that are recorded would be more than a message can hold.
-  const answered = await mapInParallel(
-    early,
-    async (message) => 'given' in message && (await readApproval(store, run, message.gate))?.state === 'answered',
-  );
-  return early.filter((_, at) => !answered[at]);
 }
 
 /**

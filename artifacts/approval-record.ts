@@ -7,7 +7,7 @@
 import { canonicalJson } from '../plan/canonical.ts';
 import type { Answer, Form } from '../plan/form.ts';
 import type { Json } from '../plan/types.ts';
-import { mapInParallel } from './map-in-parallel.ts';
+import { mapAhead, mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 export interface ApprovalRecord {
@@ -61,4 +61,17 @@ export async function listApprovals(store: Store, run: string): Promise<Approval
   return records
     .flatMap((bytes) => (bytes === null ? [] : [JSON.parse(bytes.toString()) as ApprovalRecord]))
     .sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : a.path < b.path ? -1 : 1));
+}
+
+/** All of a run by their keys, from the one with this key on, or from the first. What lies before it is not read. */
+export async function* approvalsFrom(
+  store: Store,
+  run: string,
+  from: string | null,
+): AsyncGenerator<{ readonly key: string; readonly approval: ApprovalRecord }> {
+  const keys = (await store.listRecords(`runs/${run}/approvals/`)).filter((key) => key >= (from ?? ''));
+  const read = async (key: string) => ({ key, bytes: await store.readRecord(key) });
+  for await (const { key, bytes } of mapAhead(keys, read)) {
+    if (bytes !== null) yield { key, approval: JSON.parse(bytes.toString()) as ApprovalRecord };
+  }
 }

@@ -8,7 +8,7 @@
 import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { GivenAnswer } from './approval-record.ts';
-import { mapInParallel } from './map-in-parallel.ts';
+import { mapAhead } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 /** Decisions about candidates of a review, or the answer to an `approve` step. */
@@ -38,11 +38,26 @@ export async function keepEarlyMessage(store: Store, run: string, message: Early
   await store.createRecord(key, Buffer.from(canonicalJson(message)));
 }
 
-/** In the order in which they came to each gate. */
-export async function readEarlyMessages(store: Store, run: string): Promise<EarlyMessage[]> {
-  const keys = (await store.listRecords(prefixOf(run))).sort();
-  const records = await mapInParallel(keys, (key) => store.readRecord(key));
-  return records.flatMap((bytes) => (bytes === null ? [] : [JSON.parse(bytes.toString()) as EarlyMessage]));
+/** Those that `isWanted`, in the order in which they came to each gate, from the one with this key on, or from the first. */
+export async function* earlyMessagesFrom(
+  store: Store,
+  run: string,
+  from: string | null,
+  isWanted: (message: EarlyMessage) => Promise<boolean>,
+): AsyncGenerator<{ readonly key: string; readonly bytes: number; readonly message: EarlyMessage }> {
+  const keys = (await store.listRecords(prefixOf(run))).filter((key) => key >= (from ?? ''));
+  const read = async (key: string) => {
+    const record = await store.readRecord(key);
+    if (record === null) return null;
+    const message = JSON.parse(record.toString()) as EarlyMessage;
+    return (await isWanted(message)) ? { key, bytes: record.length, message } : null;
+  };
+  for await (const one of mapAhead(keys, read)) if (one !== null) yield one;
+}
+
+/** Whether anything was said early. */
+export async function hasEarlyMessages(store: Store, run: string): Promise<boolean> {
+  return (await store.listRecords(prefixOf(run))).length > 0;
 }
 
 /** Those of gates that begin anew, and ask again. */

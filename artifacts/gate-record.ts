@@ -10,11 +10,10 @@ import type { Decision } from '../detection/types.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import type { ArtifactRef } from '../plan/types.ts';
 import { type ChainTip, type StoredBatch, tipOf } from './decision-chain.ts';
-import { mapInParallel } from './map-in-parallel.ts';
+import { mapAhead, mapInParallel } from './map-in-parallel.ts';
 import type { Store } from './store.ts';
 
 const decisionsFolder = '/decisions/';
-const readAhead = 8;
 
 export interface GateRecord {
   /** Path of the `review-labels` step. */
@@ -86,13 +85,12 @@ export async function readGate(store: Store, run: string, path: string): Promise
 
 /** In order of opening. */
 export async function listGates(store: Store, run: string): Promise<GateRecord[]> {
-  const gates: GateRecord[] = [];
-  for (const name of await store.listNames(`runs/${run}/gates/`)) {
-    // Beside each gate's record lies its folder of decisions.
-    const gate = name.endsWith('.json') ? await readGate(store, run, name.slice(0, -'.json'.length)) : null;
-    if (gate !== null) gates.push(gate);
-  }
-  return gates.sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : 0));
+  // Beside each gate's record lies its folder of decisions.
+  const names = (await store.listNames(`runs/${run}/gates/`)).filter((name) => name.endsWith('.json'));
+  const gates = await mapInParallel(names, (name) => readGate(store, run, name.slice(0, -'.json'.length)));
+  return gates
+    .filter((gate) => gate !== null)
+    .sort((a, b) => (a.openedAt < b.openedAt ? -1 : a.openedAt > b.openedAt ? 1 : 0));
 }
 
 /** Adds a batch to the end of the gate's chain; one that is there already stays as it is. */
@@ -105,8 +103,7 @@ export async function appendDecisions(
   const before = await readBatches(store, run, gatePath);
   if (before.some((stored) => stored.batch.batch === batch.batch)) return 'repeated';
   const tip = tipOf(run, gatePath, before);
-  // Encoded, because the sender may have chosen a name with a slash.
-  const key = `${ledgerPrefix(run, gatePath)}${encodeURIComponent(batch.batch)}.json`;
+  const key = ledgerKey(run, gatePath, batch.batch);
   const linked: DecisionBatch = { ...batch, sequence: tip.batches + 1, previous: tip.hash };
   return (await store.createRecord(key, encode(linked))) === null ? 'created' : 'repeated';
 }
@@ -141,21 +138,28 @@ export async function* batchesFrom(
   from: string | null,
 ): AsyncGenerator<{ readonly gate: string; readonly key: string; readonly batch: DecisionBatch }> {
   const prefix = `runs/${run}/gates/`;
-  const keys = (await store.listRecords(prefix)).filter((key) => key.includes(decisionsFolder) && key >= (from ?? ''));
-  // A few ahead, because each is a request where the store is remote.
-  for (let at = 0; at < keys.length; at += readAhead) {
-    const stored = await mapInParallel(keys.slice(at, at + readAhead), (key) => readBatch(store, key));
-    for (const one of stored) {
-      if (one === null) continue;
-      const gate = one.key.slice(prefix.length, one.key.lastIndexOf(decisionsFolder));
-      yield { gate, key: one.key, batch: one.batch };
-    }
+  const keys = (await ledgerKeys(store, run)).filter((key) => key >= (from ?? ''));
+  for await (const stored of mapAhead(keys, (key) => readBatch(store, key))) {
+    if (stored === null) continue;
+    const { key, batch } = stored;
+    yield { gate: key.slice(prefix.length, key.lastIndexOf(decisionsFolder)), key, batch };
   }
 }
 
 /** How far the ledger of a gate goes. */
 export async function readTip(store: Store, run: string, gatePath: string): Promise<ChainTip> {
   return tipOf(run, gatePath, await readBatches(store, run, gatePath));
+}
+
+/** Where the ledger of a gate has a batch, or will have it. */
+export function ledgerKey(run: string, gatePath: string, batch: string): string {
+  // Encoded, because the sender may have chosen a name with a slash.
+  return `${ledgerPrefix(run, gatePath)}${encodeURIComponent(batch)}.json`;
+}
+
+/** Keys of all batches in the ledgers of a run, sorted. */
+export async function ledgerKeys(store: Store, run: string): Promise<string[]> {
+  return (await store.listRecords(`runs/${run}/gates/`)).filter((key) => key.includes(decisionsFolder));
 }
 
 function ledgerPrefix(run: string, gatePath: string): string {

@@ -26,3 +26,12 @@ export async function mapInParallel<Item, Answer>(
   await Promise.all(Array.from({ length: Math.min(atATime, items.length) }, runner));
   return answers;
 }
+
+/** The same, one after another as they are wanted, with a few asked for ahead: each is a request where a store is remote. */
+export async function* mapAhead<Item, Answer>(
+  items: readonly Item[],
+  ask: (item: Item) => Promise<Answer>,
+  ahead = 8,
+): AsyncGenerator<Answer> {
+  for (let at = 0; at < items.length; at += ahead) yield* await mapInParallel(items.slice(at, at + ahead), ask);
+}

@@ -14,6 +14,7 @@ import { readApproval, writeApproval } from '../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../artifacts/codecs.ts';
 import { sha256Hex } from '../artifacts/digest.ts';
 import { openFolderStore } from '../artifacts/folder-store.ts';
+import { readDecisions, readGate } from '../artifacts/gate-record.ts';
 import { createRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { startTemporalDevServer } from '../deploy/servers.ts';
@@ -161,6 +162,11 @@ const loopsOfGates: FanOutStep = {
   },
 };
 
+const looksCount = 1_000;
+/** Of those, some that are decided before they open, and some one by one while they wait; the time of the others runs out. */
+const looksEarly = 300;
+const looksDecided = 300;
+
 interface Case {
   readonly about: string;
   readonly steps: PlannedScope['steps'];
@@ -207,6 +213,12 @@ const cases: { readonly [name: string]: Case } = {
     steps: [loopsOfGates],
     people: answerLoops,
   },
+  reviews: {
+    about: `${looksCount} reviews side by side, ${looksEarly} decided early, ${looksDecided} while they wait`,
+    steps: [],
+    prepared: preparedReviews,
+    people: decideSome,
+  },
   passed: {
     about: `${passedRounds} rounds that were approved before`,
     steps: [{ ...approvals, max: passedRounds }],
@@ -234,13 +246,13 @@ interface Pending {
   children: number;
 }
 
-/** An image with as many boxes as decisions, each of which a reviewer is asked about. */
-async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
-  const digest = await store.putObject(Buffer.from('image'));
-  const annotations = numbers(decisionsCount).map(
+/** An image with so many boxes, each of which a reviewer is asked about. `image`: its bytes. */
+async function reviewed(store: Store, image: string, count: number): Promise<{ readonly [name: string]: Json }> {
+  const digest = await store.putObject(Buffer.from(image));
+  const annotations = numbers(count).map(
     (i): Annotation => ({ id: `b${i}`, imageId: 1, categoryId: 1, box: [i * 30, 10, i * 30 + 20, 30] }),
   );
-  const width = (decisionsCount + 1) * 30;
+  const width = (count + 1) * 30;
   const dataset = await saveDataset(store, {
     categories: [{ id: 1, name: 'apple' }],
     images: [{ id: 1, fileName: 'a.png', width, height: 100, digest, split: 'train', group: '1' }],
@@ -251,15 +263,69 @@ async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
       id: `c${i}`,
       type: 'spurious',
       annotation,
-      rank: i / decisionsCount,
+      rank: i / count,
       imageId: 1,
       imageDigest: digest,
     }),
   );
   const saved = await saveJson(store, 'candidates', candidates);
-  const values = { dataset, candidates: saved, reviewer: 'human' } as unknown as GateStep['with'];
+  return { dataset, candidates: saved, reviewer: 'human' } as unknown as GateStep['with'];
+}
+
+async function preparedReview(store: Store): Promise<PlannedScope['steps']> {
+  const values = await reviewed(store, 'image', decisionsCount);
   const [asks] = review.scope.steps;
   return [{ ...review, scope: { steps: [{ ...asks, with: values } as GateStep] } }];
+}
+
+/** A leg for each gate, with an image of its own, because nobody is asked twice about one. */
+async function preparedReviews(store: Store): Promise<PlannedScope['steps']> {
+  const items: Json[] = [];
+  for (const i of numbers(looksCount)) {
+    const isDecided = i <= looksDecided || i > looksCount - looksEarly;
+    items.push({ ...(await reviewed(store, `look ${i}`, 1)), expire: isDecided ? '10d' : '6m' });
+  }
+  const [asks] = review.scope.steps;
+  const after: Json = { expire: { in: { $: 'item.expire' } } };
+  const values: GateStep['with'] = {
+    dataset: { $: 'item.dataset' },
+    candidates: { $: 'item.candidates' },
+    reviewer: 'human',
+    after,
+  };
+  const step = { ...asks, id: '', with: values } as GateStep;
+  return [{ ...legs('look', { forEach: items }), scope: { steps: [step] } }];
+}
+
+/** The last ones before they open, and the first ones when all wait, as quickly as a script can. Throws where one was lost, or counted twice. */
+async function decideSome(handle: WorkflowHandle, store: Store): Promise<void> {
+  const decide = async (i: number) => {
+    const message: DecideMessage = {
+      gate: `look[${i}]`,
+      batch: 'b',
+      by: 'bench',
+      decisions: [{ candidateId: 'c0', verdict: 'reject' }],
+    };
+    const taken = () => handle.executeUpdate<object, [DecideMessage]>(decideName, { args: [message] });
+    // The history that it was sent to may just have ended.
+    while (
+      !(await taken()
+        .then(() => true)
+        .catch((error) => error.cause?.message.includes('is closed') ?? false))
+    )
+      await pause(200);
+  };
+  await planIsThere(handle);
+  for (let i = looksCount; i > looksCount - looksEarly; i--) await decide(i);
+  const isOpen = async (i: number) => (await readGate(store, 'reviews', `look[${i}]`)) !== null;
+  while (!(await isOpen(looksCount))) await pause(500);
+  for (let i = 1; i <= looksDecided; i++) await decide(i);
+  await handle.result();
+  for (const i of numbers(looksCount)) {
+    const decisions = (await readDecisions(store, 'reviews', `look[${i}]`)).length;
+    const isDecided = i <= looksDecided || i > looksCount - looksEarly;
+    if (decisions !== (isDecided ? 1 : 0)) throw new Error(`look[${i}] has ${decisions} decisions.`);
+  }
 }
 
 /** A run whose plan is fetched from the store takes nothing before. */

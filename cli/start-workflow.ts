@@ -2,7 +2,7 @@
 
 import type { WorkflowHandle } from '@temporalio/client';
 import { listApprovals } from '../artifacts/approval-record.ts';
-import { readEarlyMessages } from '../artifacts/early-messages.ts';
+import { hasEarlyMessages } from '../artifacts/early-messages.ts';
 import { listGates } from '../artifacts/gate-record.ts';
 import { addNotice, readOperations, readRun, writeRunState } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -52,7 +52,7 @@ export async function startWorkflow(
     wornAfter: wornEvents,
     ...(scopeBytes > scopeBytesMax ? {} : { scope: plan.root }),
     ...(orders.version === 0 ? {} : { orders }),
-    ...((await readEarlyMessages(store, header.run)).length === 0 ? {} : { early: true as const }),
+    ...((await hasEarlyMessages(store, header.run)) ? { early: true as const } : {}),
     // Gates open once the run's record is.
     ...(record?.state.startedAt !== undefined && (await hasAsked(store, header.run)) ? { decided: true as const } : {}),
     ...(reset === undefined ? {} : { reset }),

@@ -6,6 +6,7 @@
 import type { SignalDefinition, UpdateDefinition } from '@temporalio/common';
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { DecidedPage } from '../activities/load-decided.ts';
+import type { EarlyPage } from '../activities/load-early.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
@@ -63,8 +64,10 @@ export class Briefing {
       for (const { gate, given } of page.answers) approvals.restore(gate, given);
       from = page.next ?? undefined;
     }
-    if (early) {
-      for (const message of await control('load-early', { run })) this.restore(message, decisions, approvals);
+    for (let from: EarlyPage['next'] | undefined = early ? null : undefined; from !== undefined; ) {
+      const page: EarlyPage = await control('load-early', { run, from });
+      for (const message of page.messages) this.restore(message, decisions, approvals);
+      from = page.next ?? undefined;
     }
     this.complete();
   }

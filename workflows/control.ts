@@ -5,6 +5,7 @@ import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
 import type { DecidedPage, DecidedPlace } from '../activities/load-decided.ts';
+import type { EarlyPage } from '../activities/load-early.ts';
 import type { WaitingNotice } from '../activities/notify-waiting.ts';
 import type { loadOwedEnd } from '../activities/owed-ends.ts';
 import type { UpgradeRequest } from '../activities/record-upgrade.ts';
@@ -30,7 +31,8 @@ export interface ControlActivities {
   'record-operation'(request: { run: string; operation: OperationRecord }): Promise<void>;
   /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
-  'load-early'(request: { run: string }): Promise<readonly EarlyMessage[]>;
+  /** Page by page, too. */
+  'load-early'(request: { run: string; from: string | null }): Promise<EarlyPage>;
   /** What people said to an earlier workflow of the run, page by page. */
   'load-decided'(request: { run: string; from: DecidedPlace | null }): Promise<DecidedPage>;
   /** Paths of steps whose files began and are not done, and whose ends did not begin; inner ones first. */

@@ -1,6 +1,7 @@
 /** The root's desk for decisions: takes them from people, and passes them on to the workflow that waits for them. */
 
 import {
+  CancellationScope,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -12,6 +13,7 @@ import type { DecidedBatch } from '../activities/load-decided.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Decision } from '../detection/types.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
+import { takeBundle } from './bundles.ts';
 import { control } from './control.ts';
 import {
   asksSeveral,
@@ -37,15 +39,16 @@ import { isWithin, rethrowUnlessCancelled, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { countOf, leastDecisions, linger, takeFitting } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
+import { sendReplies } from './relay.ts';
 import {
   batchesSignal,
   type GateProgress,
-  gateProgressSignal,
   type HandedOver,
   type Opening,
   type Passed,
   type QueuedBatch,
   type Reply,
+  type SentBatches,
   type Unsent,
 } from './scope-messages.ts';
 
@@ -77,14 +80,14 @@ interface Gate {
   sent: number;
   /** Of those that are not written yet, the ones on their way to another workflow. */
   toSend: QueuedBatch[];
-  /** Whether those are being gathered. */
-  gathering: boolean;
 }
 
 /** How many refused decisions the query shows; all of them are notices of the run. */
 const refusedShownMax = 100;
 /** And of lists in the store that were written. */
 const listsShownMax = 100;
+/** As many people may decide at the same moment, and be answered as if each were alone. */
+const fewGates = 4;
 
 export class DecisionDesk {
   readonly #run: string;
@@ -95,6 +98,9 @@ export class DecisionDesk {
   readonly #outbox: Outbox;
   /** Batches that are yet to be kept. */
   readonly #early: QueuedBatch[] = [];
+  /** Gates with batches on their way to other workflows; and whether more are waited for. */
+  readonly #toSend = new Set<string>();
+  #gathering = false;
   /** Messages that people sent in this history, reports of the ledger, and gates that came to their end. */
   moved = 0;
   readonly #briefing: Briefing;
@@ -117,7 +123,6 @@ export class DecisionDesk {
       else this.#note(`A decide signal was refused. ${problem}`);
     });
     setHandler(gatesQuery, () => this.#answer());
-    setHandler(gateProgressSignal, (progress) => this.progress(progress));
   }
 
   /** What is in no ledger yet, so that it comes to the gates when they open again. */
@@ -127,6 +132,7 @@ export class DecisionDesk {
       unwritten.push(...gate.unwritten);
       Object.assign(gate, { holder: null, toSend: [] });
     }
+    this.#toSend.clear();
     const messages: EarlyMessage[][] = [];
     while (unwritten.length > 0) {
       messages.push(takeFitting(unwritten).map((batch) => ({ gate: batch.gate, batch })));
@@ -284,7 +290,6 @@ export class DecisionDesk {
         unwritten: [],
         sent: 0,
         toSend: [],
-        gathering: false,
       };
       this.#gates.set(path, gate);
     }
@@ -297,7 +302,7 @@ export class DecisionDesk {
     for (const batch of gate.unwritten) this.#send(gate, batch);
   }
 
-  progress({ gate: path, written, undecided, refused }: GateProgress): void {
+  progress({ path, written, undecided, refused }: GateProgress): void {
     const gate = this.#gateOf(path);
     gate.undecided = undecided;
     this.moved++;
@@ -335,25 +340,45 @@ export class DecisionDesk {
     const { holder } = gate;
     if (holder === null) return;
     gate.sent++;
-    if (holder === workflowInfo().workflowId) this.#mailbox.batch(batch, gate.opening);
-    else {
-      gate.toSend.push(batch);
-      if (!gate.gathering) this.#gather(gate).catch(rethrowUnlessCancelled);
+    gate.toSend.push(batch);
+    if (holder === workflowInfo().workflowId) {
+      for (const sent of takeSent(batch.gate, gate)) this.#mailbox.batches(sent, true);
+      return;
     }
+    this.#toSend.add(batch.gate);
+    if (!this.#gathering) this.#gather().catch(rethrowUnlessCancelled);
   }
 
-  /** Passes batches on to the workflow that holds the gate, as many at a time as have come. */
-  async #gather(gate: Gate): Promise<void> {
-    gate.gathering = true;
-    await linger(() => gate.closed || countOf(gate.toSend) >= gate.undecided);
-    gate.gathering = false;
-    this.#outbox.push(async () => {
-      while (gate.toSend.length > 0 && gate.holder !== null) {
-        const batches = takeFitting(gate.toSend);
-        const message = { gate: batches[0]!.gate, opening: gate.opening, batches };
-        await toLiving(getExternalWorkflowHandle(gate.holder).signal(batchesSignal, message));
+  /** As many at a time as have come, to all gates. */
+  async #gather(): Promise<void> {
+    this.#gathering = true;
+    const isUrgent = () =>
+      [...this.#toSend].some((path) => {
+        const { closed, toSend, undecided } = this.#gateOf(path);
+        return closed || countOf(toSend) >= undecided;
+      });
+    // Also in a cancelled run, where a gate that closes waits for what was sent to it.
+    await CancellationScope.nonCancellable(() => linger(isUrgent));
+    this.#gathering = false;
+    this.#outbox.push(() => this.#passOn());
+  }
+
+  /** Passes batches on to the workflows that hold the gates: to many gates by the children that told of them. */
+  async #passOn(): Promise<void> {
+    const { own, below } = this.#mailbox.relay.route([...this.#toSend], (path) => path);
+    this.#toSend.clear();
+    const sent: Promise<void>[] = [];
+    for (const [child, paths] of [[null, own] as const, ...below]) {
+      const messages = paths.flatMap((path) => takeSent(path, this.#gateOf(path)));
+      while (child !== null && paths.length > fewGates && messages.length > 0) {
+        sent.push(sendReplies(child, takeBundle(messages)));
       }
-    });
+      for (const message of messages) {
+        const holder = getExternalWorkflowHandle(this.#gateOf(message.path).holder!);
+        sent.push(toLiving(holder.signal(batchesSignal, message)));
+      }
+    }
+    await Promise.all(sent);
   }
 
   #answer(): GatesAnswer {
@@ -379,4 +404,14 @@ export class DecisionDesk {
   #note(message: string): void {
     this.#outbox.push(() => control('record-notice', { run: this.#run, message }), { notice: message });
   }
+}
+
+/** What the gate is to be sent, in messages. One that was closed for a new history, or begins anew, is sent it when it opens. */
+function takeSent(path: string, { holder, opening, sent, toSend }: Gate): SentBatches[] {
+  const messages: SentBatches[] = [];
+  while (toSend.length > 0 && holder !== null) {
+    const behind = sent - toSend.length;
+    messages.push({ path, opening, behind, queued: takeFitting(toSend) });
+  }
+  return messages;
 }

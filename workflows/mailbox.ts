@@ -3,6 +3,7 @@
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { condition, getExternalWorkflowHandle, setHandler, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
+import { Arrivals } from './arrivals.ts';
 import { Ends } from './ends.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
@@ -11,7 +12,6 @@ import { Relay, sendReplies, sendRetry } from './relay.ts';
 import {
   batchesSignal,
   type GateProgress,
-  gateProgressSignal,
   groupGrantedSignal,
   type LiveState,
   type News,
@@ -22,6 +22,7 @@ import {
   type RunFacts,
   repliesSignal,
   retryStepsSignal,
+  type SentBatches,
   scopeStateSignal,
   slotsFreedSignal,
   slotsGivenSignal,
@@ -51,8 +52,7 @@ export class Mailbox {
   readonly wear = new Wear();
   /** Of each gate the newest. */
   readonly #openings = new Map<string, Opening>();
-  readonly #batches = new Map<string, QueuedBatch[]>();
-  readonly #received = new Map<string, number>();
+  readonly #arrivals = new Map<string, Arrivals>();
   readonly #sealed = new Map<string, number>();
   readonly #retried = new Set<string>();
   /** Tickets of concurrency groups whose turn it is. */
@@ -75,8 +75,7 @@ export class Mailbox {
 
   /** Forgets what an earlier opening of the gate received; the root sends again what is not in the ledger. */
   openGate(gate: string): void {
-    this.#batches.delete(gate);
-    this.#received.delete(gate);
+    this.#arrivals.set(gate, new Arrivals());
     this.#sealed.delete(gate);
     this.#open(gate);
   }
@@ -96,19 +95,22 @@ export class Mailbox {
     return this.#openings.get(path)!;
   }
 
-  batch(batch: QueuedBatch, opening: string): void {
-    // The root sends it again to the newest opening.
-    if (opening !== this.#openings.get(batch.gate)?.opening) return;
-    const queue = this.#batches.get(batch.gate) ?? [];
-    queue.push(batch);
-    this.#batches.set(batch.gate, queue);
-    this.#received.set(batch.gate, (this.#received.get(batch.gate) ?? 0) + 1);
+  /** `areDirect`: they came to this workflow alone, so what comes of them goes back to the root as they came. */
+  batches(sent: SentBatches, areDirect: boolean): void {
+    // The root sends them again to the newest opening.
+    if (sent.opening === this.#openings.get(sent.path)?.opening) this.#arrivals.get(sent.path)?.take(sent, areDirect);
   }
 
   reply(reply: Reply): void {
     if (reply.opening !== this.#openings.get(reply.path)?.opening) return;
-    if ('batches' in reply) this.#sealed.set(reply.path, reply.batches);
+    if ('queued' in reply) this.batches(reply, false);
+    else if ('batches' in reply) this.#sealed.set(reply.path, reply.batches);
     else this.#answers.set(reply.path, reply.given);
+  }
+
+  /** Whether what comes of the newest decisions of the gate goes to the root as they came. */
+  isDirect(gate: string): boolean {
+    return this.#arrivals.get(gate)?.areDirect ?? true;
   }
 
   /** Undefined while there is none; null where the form was closed without one. */
@@ -121,24 +123,24 @@ export class Mailbox {
   }
 
   hasBatch(gate: string): boolean {
-    return (this.#batches.get(gate)?.length ?? 0) > 0;
+    return (this.#arrivals.get(gate)?.queue.length ?? 0) > 0;
   }
 
   /** Decisions that wait to be written; of a list in the store, which may hold any number, all that could be. */
   decisionsIn(gate: string): number {
-    return countOf(this.#batches.get(gate) ?? []);
+    return countOf(this.#arrivals.get(gate)?.queue ?? []);
   }
 
   /** The oldest ones, as many as go into one message. */
   takeBatches(gate: string): QueuedBatch[] {
-    return takeFitting(this.#batches.get(gate) ?? []);
+    return takeFitting(this.#arrivals.get(gate)?.queue ?? []);
   }
 
   /** Every batch that the root will ever send for the gate has arrived. */
   async allArrived(gate: string): Promise<void> {
     await condition(() => {
       const sent = this.#sealed.get(gate);
-      return sent !== undefined && (this.#received.get(gate) ?? 0) >= sent;
+      return sent !== undefined && (this.#arrivals.get(gate)?.count ?? 0) >= sent;
     });
   }
 
@@ -178,9 +180,9 @@ export function openMailbox({
   const { relay, wear } = mailbox;
   // What is passed on to children that end meanwhile need not arrive.
   const unfinishedPolicy = HandlerUnfinishedPolicy.ABANDON;
-  setHandler(batchesSignal, ({ batches, opening }) => {
+  setHandler(batchesSignal, (sent) => {
     wear.note();
-    for (const batch of batches) mailbox.batch(batch, opening);
+    mailbox.batches(sent, true);
   });
   const retry = async ({ paths, orders }: { readonly paths: readonly string[]; readonly orders: StandingOrders }) => {
     wear.note();
@@ -218,14 +220,15 @@ export function distantRoot({ run, bundled }: Pick<RunFacts, 'run' | 'bundled'>,
   const tellInTime = async (one: News) => relay.tell([one]);
   // Gates of workflows beside each other open, and their time runs out, at the same moment.
   const tell = bundled ? tellInTime : tellDirectly;
+  // People decide one by one, and the workflows between need not know. What they decided before comes to many gates at once.
+  const tellAsDecided = (gate: string, one: News) => (mailbox.isDirect(gate) ? tellDirectly(one) : tell(one));
   return {
     stepHeld: (path) => tellInTime({ what: 'held', path }),
     gateOpened: (gate, undecided) => tell({ what: 'gate-opened', ...mailbox.openingOf(gate), undecided }),
-    gateProgress: (progress) => root.signal(gateProgressSignal, progress),
+    gateProgress: (progress) => tellAsDecided(progress.path, { what: 'gate-progress', ...progress }),
     gateClosing: (gate, by) => {
       const closing = { what: 'gate-closing', ...mailbox.openingOf(gate) } as const;
-      // People do so one by one, and the workflows between need not know.
-      return by === 'people' ? tellDirectly(closing) : tell(closing);
+      return by === 'people' ? tellAsDecided(gate, closing) : tell(closing);
     },
     gatePassed: (path) => relay.tell([{ what: 'gate-passed', path, at: Date.now() }]),
     formOpened: (path) => tell({ what: 'form-opened', ...mailbox.openingOf(path) }),

@@ -42,7 +42,7 @@ export function nearRoot(mailbox: Mailbox, desks: Desks): Root {
   return {
     stepHeld: async (path) => tell({ what: 'held', path }),
     gateOpened: async (gate, undecided) => tell({ what: 'gate-opened', ...mailbox.openingOf(gate), undecided }),
-    gateProgress: async (progress) => desks.decisions.progress(progress),
+    gateProgress: async (progress) => tell({ what: 'gate-progress', ...progress }),
     gateClosing: async (gate) => tell({ what: 'gate-closing', ...mailbox.openingOf(gate) }),
     gatePassed: (path) => tell({ what: 'gate-passed', path, at: Date.now() }),
     formOpened: async (path) => tell({ what: 'form-opened', ...mailbox.openingOf(path) }),
@@ -65,6 +65,9 @@ function heard(one: News, { decisions, approvals, operations }: Desks): Reply | 
       return null;
     case 'gate-opened':
       decisions.opened(one, one.undecided);
+      return null;
+    case 'gate-progress':
+      decisions.progress(one);
       return null;
     case 'gate-closing':
       return decisions.closing(one);

@@ -39,7 +39,9 @@ export class Relay {
 
   /** Notes which child knows the steps; without `from`, they are this workflow's own. */
   note(news: readonly News[], from?: string): void {
-    for (const { path } of news) {
+    for (const { what, path } of news) {
+      // A gate that tells of it past those around it is reached by them all the same.
+      if ((what === 'gate-progress' || what === 'gate-closing') && this.#tellers.has(path)) continue;
       if (from === undefined) this.#tellers.delete(path);
       else this.#tellers.set(path, from);
     }
@@ -101,10 +103,11 @@ export class Relay {
   }
 }
 
-/** 0: nobody waits for the root to know it; 1: people may have the step tried again; 2: a gate waits for the root. */
-function urgencyOf({ what }: News): number {
-  if (what === 'form-answered' || what === 'gate-passed') return 0;
-  return what === 'held' ? 1 : 2;
+/** 0: nobody waits for the root to know it; 1: people may look at it, or have the step tried again; 2: a gate waits for the root, or people say it better. */
+function urgencyOf(one: News): number {
+  if (one.what === 'form-answered' || one.what === 'gate-passed') return 0;
+  if (one.what === 'gate-progress') return one.refused.length > 0 ? 2 : 1;
+  return one.what === 'held' ? 1 : 2;
 }
 
 const mostUrgent = (news: readonly News[]): number => news.reduce((most, one) => Math.max(most, urgencyOf(one)), 0);

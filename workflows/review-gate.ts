@@ -41,7 +41,7 @@ async function waitForPeople(
     undecided = appended.undecided;
     proceeded ||= batches.some(({ proceed }) => proceed === true);
     const refused = appended.refused.map((decision) => ({ gate: path, ...decision }));
-    await root.gateProgress({ gate: path, written: appended.written, undecided, refused });
+    await root.gateProgress({ path, written: appended.written, undecided, refused });
   };
 
   mailbox.openGate(path);

@@ -185,7 +185,7 @@ export interface QueuedBatch extends EarlyBatch {
 }
 
 export interface GateProgress {
-  readonly gate: string;
+  readonly path: string;
   /** The batches that were written, with what became of each. */
   readonly written: readonly WrittenBatch[];
   readonly undecided: number;
@@ -232,6 +232,7 @@ export type News =
   | { readonly what: 'held'; readonly path: string }
   | ({ readonly what: 'form-opened' | 'form-closing' | 'gate-closing' } & Opening)
   | ({ readonly what: 'gate-opened'; readonly undecided: number } & Opening)
+  | ({ readonly what: 'gate-progress' } & GateProgress)
   /** It never waits, because it was answered or decided before. */
   | ({ readonly what: 'form-answered'; readonly given: GivenAnswer } & Passed)
   | ({ readonly what: 'gate-passed' } & Passed);
@@ -263,7 +264,15 @@ export type Reply = Pick<Opening, 'path' | 'opening'> &
     | /** To a review gate: no batch follows; so many were sent in all, so that none is lost between the two. */ {
         readonly batches: number;
       }
+    | /** To a review gate: decisions, which come to others at the same time. */ Omit<SentBatches, 'path' | 'opening'>
   );
+
+/** Decisions on their way to one opening of a gate. */
+export interface SentBatches extends Pick<Opening, 'path' | 'opening'> {
+  /** So many batches were sent to this opening before; one may be overtaken by another that goes another way. */
+  readonly behind: number;
+  readonly queued: readonly QueuedBatch[];
+}
 
 export type LiveState = 'running' | 'paused' | 'waiting' | 'held';
 
@@ -300,12 +309,8 @@ export const releaseEndsSignal = defineSignal('release-ends');
 /** To the root, from a workflow whose history has grown long. `atOnce`: no quiet moment is awaited any more. */
 export const wornSignal = defineSignal<[{ atOnce: boolean }]>('worn');
 
-/** To the root. */
-export const gateProgressSignal = defineSignal<[GateProgress]>('gate-progress');
-
-/** From the root to the workflow that holds the gate. */
-export const batchesSignal =
-  defineSignal<[{ gate: string; opening: string; batches: readonly QueuedBatch[] }]>('batches');
+/** From the root to the workflow that holds the gate, which answers the root itself. */
+export const batchesSignal = defineSignal<[SentBatches]>('batches');
 /** From a concurrency group to the workflow that waits for it. */
 export const groupGrantedSignal = defineSignal<[{ id: string }]>('group-granted');
 /** From each workflow to its children, those of the steps that are within them. */

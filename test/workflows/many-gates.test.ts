@@ -6,12 +6,15 @@ import type { StepContext } from '../../activities/context.ts';
 import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
+import { readDecisions } from '../../artifacts/gate-record.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import { canonicalJson } from '../../plan/canonical.ts';
 import type { Form } from '../../plan/form.ts';
+import type { Json } from '../../plan/types.ts';
 import { answerName, decideName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, approve, cel, fanOut, gate, repeat } from '../small-plans.ts';
+import { missingAt, saveReviewed } from './reviews.ts';
 
 let rig: Rig;
 /** Steps of this kind end once it is set. */
@@ -92,6 +95,57 @@ test('answers that came early, answers, and the end of the time arrive at each g
   // One for each gate that opens, and for each whose time ran out, would be 67, and as many answers.
   const { taken, sent } = await messagesOf(handle);
   expect([taken, taken < 25, sent, sent < 25]).toEqual([taken, true, sent, true]);
+}, 120_000);
+
+test('decisions that came early, decisions, and the end of the time arrive at each gate, in few messages of the root', async () => {
+  const legs = 36;
+  const [early, late] = [24, 26];
+  const look = (i: number) => saveReviewed(rig, `look ${i}`, [], [missingAt(10), missingAt(50)]);
+  const looked = await Promise.all(numbers(legs).map(look));
+  const asks = gate('', {
+    with: {
+      dataset: cel('item.dataset'),
+      candidates: cel('item.saved'),
+      reviewer: 'human',
+      after: { expire: { in: cel(`index <= ${late} ? '1h' : '2500ms'`) } },
+    },
+  });
+  const items = looked.map(({ dataset, saved }) => ({ dataset, saved })) as unknown as Json[];
+  open = false;
+  const handle = await rig.startRun('looks', {
+    steps: [
+      activity('before', 'wait'),
+      fanOut('look', [asks], { legs: { forEach: items }, concurrency: legs, needs: ['before'] }),
+    ],
+  });
+  const decide = (i: number, batch: string, x: number) => {
+    const decisions = [{ candidateId: `at-${x}`, verdict: i % 2 === 0 ? 'accept' : 'reject' }];
+    return handle.executeUpdate<object, [object]>(decideName, {
+      args: [{ gate: `look[${i}]`, batch, by: 'Ann', decisions }],
+    });
+  };
+  for (const i of numbers(early)) {
+    await decide(i, 'first', 10);
+    await decide(i, 'second', 50);
+  }
+  open = true;
+  for (let i = early + 1; i <= late; i++) {
+    await eventually(async () => (await rig.step('looks', `look[${i}]`))?.state === 'waiting');
+    await decide(i, 'first', 10);
+    await decide(i, 'second', 50);
+  }
+  await handle.result();
+  for (const i of numbers(legs)) {
+    const decided = (await readDecisions(rig.store, 'looks', `look[${i}]`)).map(
+      ({ batch, candidateId, verdict }) => `${batch} ${candidateId} ${verdict}`,
+    );
+    const verdict = i % 2 === 0 ? 'accept' : 'reject';
+    const all = [`000001-first at-10 ${verdict}`, `000002-second at-50 ${verdict}`];
+    expect([i, ...decided]).toEqual(i <= late ? [i, ...all] : [i]);
+  }
+  // One for each that opens, is told what was decided, tells that it is written, and closes, would be some 130, and some 60.
+  const { taken, sent } = await messagesOf(handle);
+  expect([taken, taken < 40, sent, sent < 25]).toEqual([taken, true, sent, true]);
 }, 120_000);
 
 test('a late answer and a late decision to a gate within that never waits are refused', async () => {
