@@ -3,8 +3,13 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-// These run workflows with steps that do nothing, and mostly wait: two files at a time.
-const workflows = ['test/workflows/**/*.test.ts', 'test/artifacts/s3*.test.ts'];
+// These run workflows with steps that do nothing, or commands one after another, and mostly wait: two files at a time.
+const workflows = [
+  'test/workflows/**/*.test.ts',
+  'test/artifacts/s3*.test.ts',
+  'test/cli/lost-engine.test.ts',
+  'test/cli/upgrade.test.ts',
+];
 // These start servers, workers or long training: one file at a time, so that they do not starve each other.
 const integration = [
   'test/workflows/search-on-workers.test.ts',
@@ -12,14 +17,16 @@ const integration = [
   'test/e2e/**/*.test.ts',
   'test/deploy/**/*.test.ts',
   'test/cli/run.test.ts',
-  'test/cli/lost-engine.test.ts',
-  'test/cli/upgrade.test.ts',
 ];
 
 /** Begun first, the longest in front: begun last, one of them would keep one core for a minute while the other idles. */
 const longest = [
+  'test/cli/lost-engine.test.ts',
   'test/workflows/killed-worker.test.ts',
   'test/workflows/upgrade.test.ts',
+  'test/cli/upgrade.test.ts',
+  'test/workflows/many-gates.test.ts',
+  'test/workflows/review-gate.test.ts',
   'test/workflows/concurrency.test.ts',
   'test/detection/model/train.test.ts',
   'test/activities/train.test.ts',

@@ -26,8 +26,8 @@ export interface FollowOptions {
 
 // Folder stores answer in milliseconds; every look at S3 costs one request a step.
 const lookMs = { folder: 700, s3: 3_000 };
-// Between two steps nothing runs for a moment, and a gate may wait meanwhile: it must last to count.
-const settledMs = 3_000;
+// Between two steps nothing runs for a moment, and a gate may wait meanwhile: it must last to count, and the engine is asked.
+const settledMs = 1_000;
 // In a log file a training of hours should not take thousands of lines.
 const quietProgressMs = 30_000;
 

@@ -17,6 +17,7 @@ import type { Outbox } from './outbox.ts';
 import { fullWords, lastEvents } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
 import { sendReplies } from './relay.ts';
+import type { Renewal } from './renewal.ts';
 import type { HandedOver, Opening, Passed, Reply } from './scope-messages.ts';
 
 // An update, because the sender wants to know whether the answer counts; a signal for the bare Temporal CLI.
@@ -48,6 +49,7 @@ export class ApprovalDesk {
   readonly #outbox: Outbox;
   /** Messages that people sent in this history, and gates that came to their end in it. */
   moved = 0;
+  #isLeaving = () => false;
   readonly #briefing: Briefing;
 
   constructor(run: string, briefing: Briefing, mailbox: Mailbox, outbox: Outbox) {
@@ -57,7 +59,8 @@ export class ApprovalDesk {
     this.#outbox = outbox;
   }
 
-  open(): void {
+  open(renewal: Pick<Renewal, 'isLeaving'>): void {
+    this.#isLeaving = () => renewal.isLeaving;
     this.#briefing.update(answerUpdate, {
       refusalOf: (message) => refusalFor(this.#problemOf(message) ?? this.#tooEarly(message)),
       take: (message) => this.#take(message, 'update'),
@@ -157,7 +160,7 @@ export class ApprovalDesk {
     const reply = { path, opening, given };
     if (holder === workflowInfo().workflowId) this.#mailbox.reply(reply);
     // A round or leg that is stopped just now begins again, and is told then.
-    else if (holder !== null) this.#outbox.push(() => sendReplies(holder, [reply]));
+    else if (holder !== null && !this.#isLeaving()) this.#outbox.push(() => sendReplies(holder, [reply]));
   }
 
   #take({ gate, by, answer, reason }: AnswerMessage, via: 'update' | 'signal'): AnswerReceipt {

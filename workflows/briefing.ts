@@ -23,6 +23,7 @@ interface Rules<Answer, Message> {
 export class Briefing {
   #scope: PlannedScope | null;
   #isComplete = false;
+  #isFull: () => boolean = () => false;
   /** Called in the order in which the messages came. */
   readonly #waiting: (() => void)[] = [];
 
@@ -47,6 +48,15 @@ export class Briefing {
 
   complete(): void {
     this.#isComplete = true;
+    this.letIn();
+  }
+
+  /** Messages also wait while `isFull`, until `letIn`. Temporal lets some ten wait, and has the others sent again. */
+  waitWhile(isFull: () => boolean): void {
+    this.#isFull = isFull;
+  }
+
+  letIn(): void {
     for (const goOn of this.#waiting.splice(0)) goOn();
   }
 
@@ -83,13 +93,13 @@ export class Briefing {
     { refusalOf, take }: Rules<Answer, Message>,
     waits = true,
   ): void {
-    const mayTake = () => !waits || this.#isComplete;
+    const mayTake = () => !waits || this.#mayTake();
     const validate = (message: Message) => {
       const refusal = refusalOf(message);
       if (refusal !== null) throw refusal;
     };
     const takeLater = async (message: Message) => {
-      await this.#completed();
+      await this.#admitted();
       validate(message);
       return take(message);
     };
@@ -102,12 +112,16 @@ export class Briefing {
 
   signal<Message>(definition: SignalDefinition<[Message]>, take: (message: Message) => void): void {
     setHandler(definition, (message: Message) =>
-      this.#isComplete ? take(message) : this.#completed().then(() => take(message)),
+      this.#mayTake() ? take(message) : this.#admitted().then(() => take(message)),
     );
   }
 
+  #mayTake(): boolean {
+    return this.#isComplete && !this.#isFull();
+  }
+
   /** No `condition`: a cancelled run has the messages checked as any other. */
-  #completed(): Promise<void> {
+  #admitted(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }

@@ -40,6 +40,7 @@ import type { Outbox } from './outbox.ts';
 import { countOf, leastDecisions, linger, takeFitting } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
 import { sendReplies } from './relay.ts';
+import type { Renewal } from './renewal.ts';
 import {
   batchesSignal,
   type GateProgress,
@@ -101,6 +102,7 @@ export class DecisionDesk {
   /** Gates with batches on their way to other workflows; and whether more are waited for. */
   readonly #toSend = new Set<string>();
   #gathering = false;
+  #isLeaving = () => false;
   /** Messages that people sent in this history, reports of the ledger, and gates that came to their end. */
   moved = 0;
   readonly #briefing: Briefing;
@@ -112,7 +114,8 @@ export class DecisionDesk {
     this.#mailbox = mailbox;
   }
 
-  open(): void {
+  open(renewal: Pick<Renewal, 'isLeaving'>): void {
+    this.#isLeaving = () => renewal.isLeaving;
     this.#briefing.update(decideUpdate, {
       refusalOf: (message) => refusalFor(this.#problemOf(message)) ?? refusalFor(this.#tooFew(message), gatherMore),
       take: (message) => this.#take(message, 'update'),
@@ -346,7 +349,7 @@ export class DecisionDesk {
       return;
     }
     this.#toSend.add(batch.gate);
-    if (!this.#gathering) this.#gather().catch(rethrowUnlessCancelled);
+    if (!this.#gathering && !this.#isLeaving()) this.#gather().catch(rethrowUnlessCancelled);
   }
 
   /** As many at a time as have come, to all gates. */

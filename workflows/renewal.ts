@@ -34,6 +34,8 @@ export interface Renewed {
   owesEnds(): boolean;
   /** Of the plan that the run follows. */
   planDigest(): string;
+  /** Takes messages that came while the steps were being ended. */
+  letIn(): void;
   /** Records what no record has yet of what people said. */
   keep(): Promise<void>;
   /** There is no new history after all. */
@@ -47,6 +49,7 @@ export class Renewal {
   #begun = false;
   #ending = false;
   #over = false;
+  #leaving = false;
   /** Whether a workflow below has a long history, and whether no quiet moment is awaited because of it. */
   #isWorn = false;
   #isWornOut = false;
@@ -66,7 +69,10 @@ export class Renewal {
       await condition(() => this.#isDue(renewAfter, from));
       this.#begun = true;
       if (await ends.hold()) {
-        if (!this.#mayNot()) return work.cancel();
+        if (!this.#mayNot()) {
+          this.#leaving = true;
+          return work.cancel();
+        }
         await ends.release();
       }
       this.#begun = false;
@@ -92,6 +98,11 @@ export class Renewal {
     return this.#begun;
   }
 
+  /** Whether steps are being ended: what gates are sent now comes too late for them, and in time for the new history. */
+  get isLeaving(): boolean {
+    return this.#leaving;
+  }
+
   /** Whether people or Temporal want the run to end. */
   get isCancelled(): boolean {
     return this.#of.cancelled();
@@ -104,7 +115,7 @@ export class Renewal {
 
   /** The steps have ended: the run goes on in a new history if that is why, else it ends in this one. Throws then. */
   async goOn(): Promise<void> {
-    this.#ending = true;
+    this.endsHere();
     const { outbox, cancelled, keep, next } = this.#of;
     if (!this.#begun || cancelled()) return;
     await CancellationScope.nonCancellable(async () => {
@@ -121,9 +132,11 @@ export class Renewal {
     await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next());
   }
 
-  /** Steps of the end begin, which run once. */
+  /** All steps have ended, but for those of the end, which run once. */
   endsHere(): void {
     this.#ending = true;
+    this.#leaving = false;
+    this.#of.letIn();
   }
 
   #isDue(renewAfter: number, from: number): boolean {

@@ -1,6 +1,6 @@
 /** The root of a run: settles what holds for the whole of it, runs the pipeline's steps, and closes the record. */
 
-import { CancellationScope, ContinueAsNew, isCancellation, setHandler } from '@temporalio/workflow';
+import { CancellationScope, ContinueAsNew, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
@@ -14,6 +14,7 @@ import { nearRoot, receiveNews } from './news-desk.ts';
 import { OperationsDesk } from './operations-desk.ts';
 import { Orders } from './orders.ts';
 import { Outbox } from './outbox.ts';
+import { lastEvents } from './pace.ts';
 import { Renewal } from './renewal.ts';
 import { runToItsEnd } from './run-to-its-end.ts';
 import { wornSignal } from './scope-messages.ts';
@@ -59,6 +60,7 @@ export async function runPipeline(
       ends: mailbox.ends,
       owesEnds,
       planDigest: () => operations.planDigest,
+      letIn: () => briefing.letIn(),
       keep: async () => {
         for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
           await control('keep-early', { run, messages });
@@ -88,8 +90,10 @@ export async function runPipeline(
         };
       },
     });
-    desk.open();
-    approvals.open();
+    // However many messages come while very many steps are being ended, they are few in this history.
+    briefing.waitWhile(() => renewal.isLeaving && workflowInfo().historyLength > lastEvents);
+    desk.open(renewal);
+    approvals.open(renewal);
     operations.open(work, renewal);
     const desks = { decisions: desk, approvals, operations };
     receiveNews(mailbox, outbox, desks);

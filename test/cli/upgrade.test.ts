@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { readEngine } from '../../deploy/embedded.ts';
 import { stopProcess } from '../../deploy/servers.ts';
-import { runCommand } from './command.ts';
+import { type RunningCommand, runCommand, startCommand } from './command.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -21,11 +21,23 @@ steps:
   more: { uses: synthesize, needs: [ok], with: { images: "\${{ params.count }}", imageSize: 64 } }
 ${extra}`;
 
+const keeper = `name: keeper
+steps:
+  ask: { approve: { form: { properties: { ok: { type: boolean } }, required: [ok] } } }
+`;
+
 let folder: string;
-beforeAll(() => {
+let other: RunningCommand;
+// Another run waits beside, so that server and worker are there for every command, not begun anew by each.
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hardcase-upgrade-'));
+  writeFileSync(join(folder, 'keeper.yaml'), keeper);
+  other = startCommand(folder, ['run', 'keeper.yaml']);
+  await other.until(/ask {2}waiting/);
 });
 afterAll(async () => {
+  other?.child.kill('SIGINT');
+  await other?.outcome;
   const left = readEngine(join(folder, '.hardcase'));
   if (left) await stopProcess(left.server.pid);
   rmSync(folder, { recursive: true, force: true });
@@ -38,9 +50,9 @@ test('a run that waits follows its edited file, where the edit lies ahead, and s
   expect(await hardcase('run', 'small.yaml', '--run', 'first', '--no-wait')).toMatchObject({ code: 3 });
 
   write(pipeline(14, 16));
-  const other = await hardcase('run', 'small.yaml', '--run', 'first', '--no-wait');
-  expect(other.code).toBe(1);
-  expect(other.stderr).toMatch(
+  const edited = await hardcase('run', 'small.yaml', '--run', 'first', '--no-wait');
+  expect(edited.code).toBe(1);
+  expect(edited.stderr).toMatch(
     /steps\.data\.with\.images: 12 -> 14 \(line 5\)\n[\s\S]*let the run follow it[\s\S]*--upgrade/,
   );
   const refused = await hardcase('run', 'small.yaml', '--upgrade', '--no-wait');
@@ -59,8 +71,8 @@ test('a run that waits follows its edited file, where the edit lies ahead, and s
   expect(again).toMatchObject({ code: 3, stderr: expect.stringContaining('there is nothing to upgrade') });
 
   expect(await hardcase('review', 'decide', 'first', 'ok', 'go=true')).toMatchObject({ code: 0 });
-  const ended = await hardcase('run', 'small.yaml', '--run', 'first');
-  expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/last {2}done/) });
+  expect(await hardcase('run', 'small.yaml', '--run', 'first')).toMatchObject({ code: 0 });
+  expect((await hardcase('status', 'first')).stdout).toMatch(/last {2}synthesize {2}done/);
   expect((await hardcase('why', 'first', 'more')).stdout).toMatch(words);
   expect(await hardcase('verify', 'first')).toMatchObject({ code: 0, stdout: expect.stringMatching(/ok {2}plan +7 /) });
   const late = await hardcase('run', 'small.yaml', '--run', 'first', '--upgrade', '-p', 'count=20');
