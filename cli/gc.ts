@@ -88,9 +88,12 @@ function foundText(found: Garbage, { olderThan, grace }: GcOptions): string {
     }
     if (runs.length > runsShown) lines.push(`  and ${runs.length - runsShown} more`);
   }
-  lines.push(
-    `Nothing that stays needs ${counted(objects.length, 'object')} (${formatBytes(bytes)}) and ${counted(records.length, 'record')}.`,
-  );
+  const isClean = objects.length + records.length === 0;
+  if (!isClean) {
+    lines.push(
+      `Nothing that stays needs ${counted(objects.length, 'object')} (${formatBytes(bytes)}) and ${counted(records.length, 'record')}.`,
+    );
+  }
   if (young.objects > 0) {
     lines.push(
       `${counted(young.objects, 'more object')} (${formatBytes(young.bytes)}) may go later: younger than ${grace}, they may belong to a step that still runs.`,
@@ -101,7 +104,7 @@ function foundText(found: Garbage, { olderThan, grace }: GcOptions): string {
   );
   const words = process.argv.slice(3).filter((word) => word !== '--delete');
   lines.push(
-    objects.length + records.length === 0
+    isClean
       ? 'There is nothing to remove.'
       : `Nothing was removed. To remove it: ${ownCommand('gc', ...words, '--delete')}`,
   );

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { readApproval } from '../artifacts/approval-record.ts';
 import { readOperations, readRun } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
@@ -28,6 +28,7 @@ import {
 import { checkRunIsHere } from './claim-run.ts';
 import { connectTemporal, type TemporalConnection } from './connect.ts';
 import { endOnInterruption } from './interruption.ts';
+import { isOpenWorkflow } from './open-workflow.ts';
 import { CommandError, exitCodes, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker } from './own-worker.ts';
 import { isFinal } from './run-view.ts';
@@ -45,6 +46,8 @@ export interface DecisionsSent extends DecideAnswer {
 
 // The ledger is written right after the answer; waiting a moment lets refusals be told at once.
 const ledgerWaitMs = 20_000;
+/** From the record of a run to its workflow, also on a machine that does much else. */
+const beginsWaitMs = 30_000;
 // A list of thousands takes the ledger a while; a moment after its gate was closed its outcome is still told.
 const listsWaitMs = 300_000;
 /** Some megabytes, which every worker that writes them to the ledger reads at once. */
@@ -229,6 +232,7 @@ async function withWorkflow<T extends object>(
   try {
     const serving = await serveMeanwhile(settings, store, temporal);
     try {
+      await untilBegun(temporal.client, store, header);
       const answer = await send(temporal.client.workflow.getHandle(workflowIdOf(header.run)));
       if (!serving.here()) return answer;
       return { ...answer, goOn: ownCommand('run', header.file, '--run', header.run) };
@@ -240,6 +244,14 @@ async function withWorkflow<T extends object>(
   } finally {
     await temporal.close();
     interruption.restore();
+  }
+}
+
+/** A command that begins a run starts its workflow some seconds after the record is there for others to see. */
+async function untilBegun(client: Client, store: Store, { run, createdAt }: RunHeader): Promise<void> {
+  while (Date.now() < Date.parse(createdAt) + beginsWaitMs) {
+    if ((await readRun(store, run))?.state.state !== 'pending' || (await isOpenWorkflow(client, run))) return;
+    await sleep(200);
   }
 }
 

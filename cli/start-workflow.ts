@@ -31,8 +31,14 @@ export async function startWorkflow(
     ({ status }) => status.name,
     (error: unknown) => (isNotFound(error) ? ('forgotten' as const) : null),
   );
-  if (state === 'RUNNING') return existing;
   const record = await readRun(store, header.run);
+  if (state === 'RUNNING') {
+    if (record === null || !isFinal(record.state.state)) return existing;
+    // Its last word is recorded, and the worker was stopped before it could end: it would take no orders, and run nothing.
+    await existing.terminate('The run had ended, and begins again.').catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
+  }
   if (state === 'forgotten' && record?.state.startedAt !== undefined && !isFinal(record.state.state)) {
     await addNotice(store, header.run, forgottenWords(new Date().toISOString()));
   }

@@ -142,7 +142,7 @@ function stateWords(step: StepRecord): string {
 }
 
 function timeWords(step: StepRecord, now: number): string {
-  if (step.startedAt === undefined) return '';
+  if (step.startedAt === undefined || step.state === 'skipped') return '';
   const began = Date.parse(step.startedAt);
   if (step.endedAt !== undefined) {
     const ms = durationMsOf(step);
