@@ -51,7 +51,8 @@ export async function optionsOf(parameters: TrainParameters): Promise<TrainOptio
   return withDefaults(defaults, parameters) as TrainOptions;
 }
 
-function withDefaults(defaults: object, given: object): object {
+/** The options given in place of the defaults, at any depth. */
+export function withDefaults(defaults: object, given: object): object {
   const isObject = (value: unknown): value is object =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
   return Object.fromEntries(

@@ -1,5 +1,6 @@
 /** One training of the published claims' experiments, on synthetic scenes whose truth is known. Loads TensorFlow. */
 
+import { withDefaults } from '../../activities/training-parameters.ts';
 import type { Model } from '../../artifacts/types.ts';
 import { evaluateCoco, type GroundTruth } from '../../detection/average-precision.ts';
 import { hardImages, matchDetections } from '../../detection/match.ts';
@@ -12,7 +13,7 @@ import { defaultTrainOptions, trainDetector } from '../../detection/model/train.
 import type { ClipSwitch, EpochReport, PreparedImage, TrainOptions } from '../../detection/model/types.ts';
 import { generateScene, RARE_KIND, sceneCategories } from '../../detection/scenes.ts';
 import type { Annotation, Architecture, NamedTensor } from '../../detection/types.ts';
-import type { ClaimJob, DeepPartial } from './claim-jobs.ts';
+import type { ClaimJob } from './claim-jobs.ts';
 
 export interface ClaimResult {
   readonly epochs: readonly EpochReport[];
@@ -196,16 +197,4 @@ function architectureFor(job: ClaimJob, truth: readonly Annotation[]): Architect
     imageSize: IMAGE_SIZE,
     categories: sceneCategories(1),
   };
-}
-
-/** The options given in place of the defaults, at any depth. */
-function withDefaults<T extends object>(defaults: T, given: DeepPartial<T>): T {
-  const isObject = (value: unknown): value is object =>
-    typeof value === 'object' && value !== null && !Array.isArray(value);
-  return Object.fromEntries(
-    Object.entries(defaults).map(([name, value]) => {
-      const own = (given as Record<string, unknown>)[name] ?? value;
-      return [name, isObject(value) && isObject(own) ? withDefaults(value, own) : own];
-    }),
-  ) as T;
 }

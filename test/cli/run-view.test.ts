@@ -1,8 +1,10 @@
 /** What `status --json` prints is put together from the run record alone. */
 
+import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { addNotice, addOperation, createRun, writeRunState, writeStepRecord } from '../../artifacts/run-record.ts';
 import { readRunView, statusJson } from '../../cli/run-view.ts';
+import { statusText } from '../../cli/status.ts';
 import { createMemoryStore } from '../artifacts/memory-store.ts';
 
 const at = '2026-01-02T03:04:05.000Z';
@@ -45,6 +47,20 @@ test('sums up what `status --json` prints', async () => {
       },
     ],
   });
+});
+
+test('a step that was skipped took no time, and one that found its result as long as that took to make', async () => {
+  const store = createMemoryStore();
+  const digest = 'a'.repeat(64);
+  const header = { run: 'r1', pipeline: 'p', planDigest: digest, source: digest, file: 'p.yaml', params: {} };
+  await createRun(store, { ...header, createdAt: at });
+  await writeRunState(store, 'r1', { state: 'done', endedAt: at });
+  const step = { kind: 'train', reused: false, startedAt: at, endedAt: at } as const;
+  await writeStepRecord(store, 'r1', { ...step, path: 'skipped', state: 'skipped' });
+  await writeStepRecord(store, 'r1', { ...step, path: 'found', state: 'done', found: { madeInMs: 75_000 } });
+  const text = stripVTControlCharacters(statusText((await readRunView(store, 'r1'))!));
+  expect(text).toMatch(/^ +skipped +train +skipped *$/m);
+  expect(text).toMatch(/^ +found +train +done +1 min 15 s$/m);
 });
 
 test('a run that nobody started has no view', async () => {

@@ -1,7 +1,7 @@
 /** `approve` on a real Temporal server: answers by update and signal, early, wrong, twice, late; in rounds and legs. */
 
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval, writeApproval } from '../../artifacts/approval-record.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
@@ -10,10 +10,9 @@ import { canonicalJson } from '../../plan/canonical.ts';
 import type { Form } from '../../plan/form.ts';
 import type { FanOutStep } from '../../plan/types.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName, retryName } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, repeat } from '../small-plans.ts';
-
-let rig: Rig;
 
 const steps = { note: async (_: StepContext, { value }: { value?: unknown }) => ({ value: value ?? 0 }) };
 
@@ -37,14 +36,7 @@ const refusal = async (sent: Promise<unknown>) => {
 
 const waiting = (run: string, path = 'ok') => eventually(async () => (await rig.step(run, path))?.state === 'waiting');
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 describe('a gate', () => {
   test('waits, shows what it asks, refuses wrong answers, and hands the right one to the steps behind it', async () => {

@@ -1,7 +1,7 @@
 /** Messages to a root that does not know its plan yet, on a real server: they wait, and are told as later ones. */
 
 import type { WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval } from '../../artifacts/approval-record.ts';
 import { sha256Hex } from '../../artifacts/digest.ts';
@@ -17,10 +17,9 @@ import {
   upgradeName,
   workflowIdOf,
 } from '../../workflows/messages.ts';
-import { openRig, type Rig } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, testQueuePrefix } from '../small-plans.ts';
 
-let rig: Rig;
 const notes: string[] = [];
 
 const steps = {
@@ -55,14 +54,7 @@ const say = (handle: WorkflowHandle, name: string, message: object) =>
     .executeUpdate<object, [object]>(name, { args: [{ by: 'ann', ...message }] })
     .catch((error: { cause?: Error }) => error.cause?.message);
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 test('messages that come before the plan wait for it, and are taken or refused as later ones', async () => {
   const { handle, planDigest, planComes } = await startWithoutPlan('early', {

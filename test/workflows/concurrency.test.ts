@@ -1,15 +1,15 @@
 /** Concurrency groups across runs on a real Temporal server: turns, cancelling what runs, and holders that crash. */
 
 import { WorkflowFailedError } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { PlannedScope } from '../../plan/types.ts';
 import { groupWorkflowId } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, cel, repeat } from '../small-plans.ts';
 
-let rig: Rig;
 /** Names that are at work now, and the most that ever were at once, by group. */
 const atWork = new Map<string, Set<string>>();
 const most = new Map<string, number>();
@@ -39,14 +39,7 @@ const steps = {
 const work = (id: string, group: string, changes = {}) =>
   activity(id, 'work', { with: { group, salt: Math.random() }, ...changes });
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 describe('a group of steps', () => {
   test('lets one in at a time, over runs and within rounds, and ends when nobody is left', async () => {

@@ -1,15 +1,15 @@
 /** `matrix`, `forEach`, `pipeline`, and what a loop can do beside its rounds, on a real Temporal server. */
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import { eventsOfStep, partsOfScope } from '../../plan/step-events.ts';
 import type { FanOutStep, PipelineStep, PlannedStep } from '../../plan/types.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, cel, fanOut, repeat, search } from '../small-plans.ts';
 
-let rig: Rig;
 let broken = new Set<string>();
 /** Legs at work now, and the most there were, by run. */
 const working = new Map<string, number>();
@@ -35,14 +35,7 @@ const note = (changes = {}) => activity('', 'note', { with: { value: cel('item')
 const allOf = (id: string) => activity('all', 'note', { needs: [id], with: { value: cel(`steps.${id}.all`) } });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 async function run(name: string, fan: FanOutStep): Promise<unknown> {
   await (await rig.startRun(name, { steps: [fan, allOf(fan.id)] })).result();

@@ -2,15 +2,15 @@
 
 import { ApplicationFailure } from '@temporalio/activity';
 import { WorkflowFailedError } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import { startWorker } from '../../deploy/worker.ts';
 import { retryName } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, cel, repeat, testEnvironment, testQueuePrefix } from '../small-plans.ts';
 
-let rig: Rig;
 const tried: string[] = [];
 
 const steps = {
@@ -26,14 +26,7 @@ const steps = {
 const reader = (id: string, need: string, value: string) =>
   activity(id, 'note', { needs: [need], with: { value: cel(value) } });
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 describe('onFailure: continue', () => {
   test('skips what reads the step, runs what asks before or only waits, and the run is done', async () => {

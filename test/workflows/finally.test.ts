@@ -1,7 +1,7 @@
 /** `finally` on a real Temporal server, of a run and of another file: what it waits for, and that a cancelled run waits for nobody. */
 
 import { WorkflowFailedError } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval } from '../../artifacts/approval-record.ts';
 import { readRun } from '../../artifacts/run-record.ts';
@@ -14,10 +14,10 @@ import {
   type OperationName,
   workflowIdOf,
 } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, repeat } from '../small-plans.ts';
 
-let rig: Rig;
 /** `RUN PATH VALUE` of each note, in order. */
 const notes: string[] = [];
 /** Runs whose steps of kind `slow` may end. */
@@ -62,14 +62,7 @@ const operate = (run: string, name: OperationName, message: object = {}) =>
     .executeUpdate<OperateAnswer, [object]>(name, { args: [{ by: 'Ann', ...message }] });
 const stateOf = async (run: string) => (await readRun(rig.store, run))?.state;
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 describe('the end of another file', () => {
   test('runs within its step, sees how the steps of the file ended, and comes before what waits for the step', async () => {

@@ -1,16 +1,16 @@
 /** A root that goes on in a new history while files with a `finally` of their own run, on a real server. */
 
 import type { WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { Form } from '../../plan/form.ts';
 import type { PipelineStep, PlannedScope } from '../../plan/types.ts';
 import { answerName } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, fanOut, repeat } from '../small-plans.ts';
 
-let rig: Rig;
 /** `RUN PATH VALUE` of each note, in order. */
 const notes: string[] = [];
 /** How often a step of kind `slow` began, by `RUN PATH`. */
@@ -83,14 +83,7 @@ const talkUntilRenewed = (handle: WorkflowHandle, before: string) =>
     return (await runIdOf(handle)) !== before;
   }, 150_000);
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 test('stops files of any depth without their ends, which run once when the files have come to their end', async () => {
   const run = 'deep';

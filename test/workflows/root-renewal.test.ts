@@ -1,7 +1,7 @@
 /** A run whose root goes on in new histories, on a real server, while people answer, decide, pause, resume and retry. */
 
 import type { WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval } from '../../artifacts/approval-record.ts';
 import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
@@ -10,10 +10,10 @@ import { readOperations, readRun } from '../../artifacts/run-record.ts';
 import type { Annotation, Candidate } from '../../detection/types.ts';
 import type { Json } from '../../plan/types.ts';
 import { answerName, decideName, workflowIdOf } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, fanOut, gate, repeat } from '../small-plans.ts';
 
-let rig: Rig;
 /** How often each step began, by its path. */
 const began = new Map<string, number>();
 
@@ -73,14 +73,7 @@ const surely = (handle: WorkflowHandle, name: string, message: object = {}) =>
     60_000,
   );
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 test('loses no answer, no decision and no operation over its new histories', async () => {
   const rounds = 5;

@@ -1,15 +1,15 @@
 /** The interpreter on a real Temporal server: order, skipping, loops, reuse, holding, cancelling. */
 
 import { WorkflowFailedError } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { saveJson } from '../../artifacts/codecs.ts';
 import { readOperations, readRun, readStepRecords } from '../../artifacts/run-record.ts';
 import { retryName, workflowIdOf } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig, startRun } from '../rig.ts';
+import { eventually, startRun } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, cel, repeat, search } from '../small-plans.ts';
 
-let rig: Rig;
 /** Paths in the order in which their code ran. */
 const ran: string[] = [];
 let broken = new Set<string>();
@@ -47,14 +47,7 @@ const steps = {
 
 const ranIn = (run: string) => ran.filter((entry) => entry.startsWith(`${run} `)).map((entry) => entry.split(' ')[1]);
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 describe('a scope', () => {
   test('starts each step when those it needs have ended, and hands their outputs on', async () => {

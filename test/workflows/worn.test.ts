@@ -1,15 +1,15 @@
 /** Runs whose root goes on in new histories because those of workflows below it grow long by their gates, on a real server. */
 
 import type { WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval } from '../../artifacts/approval-record.ts';
 import type { Form } from '../../plan/form.ts';
 import { answerName, workflowIdOf } from '../../workflows/messages.ts';
-import { eventually, openRig, type Rig } from '../rig.ts';
+import { eventually } from '../rig.ts';
+import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, fanOut, repeat } from '../small-plans.ts';
 
-let rig: Rig;
 /** How often each step began, by its path. */
 const began = new Map<string, number>();
 
@@ -48,14 +48,7 @@ async function histories(run: string): Promise<{ readonly ofRoot: number; readon
   return { ofRoot, longest };
 }
 
-beforeAll(async () => {
-  rig = await openRig();
-  await rig.startWorker(steps);
-});
-
-afterAll(async () => {
-  await rig?.close();
-});
+const rig = rigOfFile(steps);
 
 test('a run goes on in new histories for the sake of a batch of legs that ask again and again, and loses no answer', async () => {
   const [legs, rounds] = [4, 5];
