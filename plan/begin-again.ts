@@ -123,9 +123,14 @@ function problemOfLoop(
     return [`whose ${places.join(', ')} changed; only what later rounds do can`, places];
   }
   if (same(was.max, is.max)) return [null, []];
+  return problemOfMax(is, path, soFar);
+}
+
+/** A loop begins again up to the newest round that has begun, at least. */
+export function problemOfMax({ max }: RepeatStep, path: string, soFar: RunSoFar): [string | null, readonly string[]] {
   const newest = newestRound(soFar, path);
-  if (typeof is.max !== 'number') return ['and its max changed to what only the run will know', ['max']];
-  return is.max >= newest ? [null, []] : [`up to round ${newest}, and its max is ${is.max} now`, ['max']];
+  if (typeof max !== 'number') return ['and its max changed to what only the run will know', ['max']];
+  return max >= newest ? [null, []] : [`up to round ${newest}, and its max is ${max} now`, ['max']];
 }
 
 /**

@@ -1,9 +1,17 @@
 /** A changed plan for a run that goes on: whether the change lies in its future, and the plan that the run follows then. */
 
-import { begunAgain, type FirstRounds, firstRoundsWithin, mayBeginAgain, problemOfBeginning } from './begin-again.ts';
+import {
+  begunAgain,
+  type FirstRounds,
+  firstRoundsWithin,
+  mayBeginAgain,
+  problemOfBeginning,
+  problemOfMax,
+} from './begin-again.ts';
 import { identityOf, placesOf, presentOf, same } from './compare-steps.ts';
 import { changesRounds, fixedOf, withLaterRounds } from './later-rounds.ts';
-import { stepsOf } from './paths.ts';
+import { hasEnd, stepsOf } from './paths.ts';
+import { partsOfScope } from './step-events.ts';
 import type { PlannedScope, PlannedStep } from './types.ts';
 
 /** How far a run is, as its root knows it. */
@@ -28,31 +36,43 @@ export interface UpgradeProblem {
   readonly path?: string;
 }
 
+type Problem = Pick<UpgradeProblem, 'why' | 'path'> & Partial<UpgradeProblem>;
+
 /** Why the run cannot follow the changed plan: all reasons, in the order of the steps. */
 export function problemsOfUpgrade(before: PlannedScope, after: PlannedScope, soFar: RunSoFar): UpgradeProblem[] {
-  if (before.parts !== undefined || after.parts !== undefined) {
-    const why = 'has so many steps that they run in parts, and parts that run cannot be changed';
-    return [{ step: '', why, places: [] }];
-  }
   const problems: UpgradeProblem[] = [];
+  if (before.parts === undefined && after.parts !== undefined) {
+    const why = 'would have so many steps that they run in parts, and has begun with all of them in one';
+    problems.push({ step: '', why, places: [] });
+  }
+  const restarted = before.parts === undefined ? [] : stepsOfChangedParts(before, after);
   if (!same(before.concurrency, after.concurrency)) {
     const why = 'has entered its concurrency group, which cannot be changed any more';
     problems.push({ step: '', why, places: [] });
   }
   for (const was of stepsOf(before)) {
     if (!soFar.hasBegun(was.id)) continue;
-    const problem = problemOfStep(was, stepOf(after, was.id), soFar);
+    const is = stepOf(after, was.id);
+    const problem =
+      problemOfStep(was, is, soFar) ?? (restarted.includes(was.id) ? problemInPart(was, is!, soFar) : null);
     if (problem !== null) problems.push({ step: was.id, places: [], ...problem });
   }
   return problems;
 }
 
+/** What else speaks against a step that has begun in a part that begins again. */
+function problemInPart(was: PlannedStep, is: PlannedStep, soFar: RunSoFar): Problem | null {
+  if (soFar.hasEnded(was.id)) return null;
+  if (hasEnd(was)) {
+    return { why: 'has begun, and has a finally of its own, which would run, because its part begins again' };
+  }
+  if (was.type !== 'repeat' || is.type !== 'repeat' || same(was.max, is.max)) return null;
+  const [why, places] = problemOfMax(is, is.id, soFar);
+  return why === null ? null : { why: `has begun, ${why}`, places };
+}
+
 /** A step that has begun, with what the changed plan has in its place. */
-function problemOfStep(
-  was: PlannedStep,
-  is: PlannedStep | undefined,
-  soFar: RunSoFar,
-): (Pick<UpgradeProblem, 'why' | 'path'> & Partial<UpgradeProblem>) | null {
+function problemOfStep(was: PlannedStep, is: PlannedStep | undefined, soFar: RunSoFar): Problem | null {
   const ended = soFar.hasEnded(was.id);
   const begun = ended ? 'has ended' : 'has begun';
   if (is === undefined) return { why: `${begun}, and the changed file has it no more` };
@@ -102,8 +122,11 @@ export function changedLoops(before: PlannedScope, after: PlannedScope, soFar: R
   });
 }
 
-/** Steps that have begun and not ended, and begin again, because what is within them changes. */
+/** Steps that have begun and not ended, and begin again, because what is within them changes, or a step of their part. */
 export function stepsBegunAgain(before: PlannedScope, after: PlannedScope, soFar: RunSoFar): string[] {
+  if (before.parts !== undefined) {
+    return stepsOfChangedParts(before, after).filter((id) => soFar.hasBegun(id) && !soFar.hasEnded(id));
+  }
   return stepsOf(before).flatMap((was) => {
     const is = stepOf(after, was.id);
     const isOpen = is !== undefined && soFar.hasBegun(was.id) && !soFar.hasEnded(was.id);
@@ -116,6 +139,16 @@ export function roundsWithin(before: PlannedScope, after: PlannedScope, soFar: R
   const again = stepsBegunAgain(before, after, soFar);
   return Object.assign({}, ...again.map((id) => firstRoundsWithin(stepOf(before, id)!, stepOf(after, id)!, soFar)));
 }
+
+/** Ids of the steps of all parts that the plan after does not have at the same place. Those that have begun begin again. */
+export function stepsOfChangedParts(before: PlannedScope, after: PlannedScope): string[] {
+  const now = partsOfScope(after);
+  return partsOfScope(before).flatMap((part, at) => (samePart(part, now[at]) ? [] : part.map(({ id }) => id)));
+}
+
+/** Whether a part may go on, or stay as it ended. */
+export const samePart = (was: readonly PlannedStep[], is: readonly PlannedStep[] | undefined): boolean =>
+  is !== undefined && was.length === is.length && was.every((step, at) => same(presentOf(step), presentOf(is[at]!)));
 
 /** Ids of steps of the root that the change adds, removes or gives other work. */
 export function changedSteps(before: PlannedScope, after: PlannedScope): string[] {

@@ -9,7 +9,14 @@ import {
 } from '@temporalio/workflow';
 import { stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
-import { changedLoops, changedSteps, problemsOfUpgrade, stepsBegunAgain, upgradedScope } from '../plan/upgrade.ts';
+import {
+  changedLoops,
+  changedSteps,
+  problemsOfUpgrade,
+  stepsBegunAgain,
+  stepsOfChangedParts,
+  upgradedScope,
+} from '../plan/upgrade.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
 import { beginsAgain, compiledWorkflow, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
@@ -107,12 +114,14 @@ export class UpgradeDesk {
     const about = { steps, changes, ...(again.length === 0 ? {} : { again }) };
     const operation = { operation: 'upgrade', ...this.#operations.begin(), by, reason, ...about } as const;
     const loops = changedLoops(before, after, this.#orders);
-    const within = Object.entries(message.rounds ?? {}).filter(([loop]) => again.includes(rootStepOf(loop)));
+    const within = Object.entries(message.rounds ?? {}).filter(
+      ([loop]) => before.parts !== undefined || again.includes(rootStepOf(loop)),
+    );
     const from = Object.fromEntries([...loops.map((loop) => [loop, this.#orders.nextRound(loop)] as const), ...within]);
     const follow = (rounds: typeof from, restarted: readonly string[] = []) => {
       const scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
       this.#briefing.planIs(scope);
-      this.#operations.changed(restarted);
+      this.#operations.changed(before.parts === undefined ? restarted : stepsOfChangedParts(before, after));
       this.#orders.upgrade(scope, restarted);
     };
     const holders = loops.flatMap((loop) => this.#orders.childrenOf(loop).map((child) => ({ loop, child })));
@@ -153,7 +162,8 @@ export class UpgradeDesk {
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#briefing.scope;
     for (const [id, round] of Object.entries(recorded)) {
-      const isThere = this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round;
+      // Of steps in parts the record alone tells whether they have begun.
+      const isThere = before.parts !== undefined || (this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round);
       if (!isThere && stepsOf(before).some((step) => step.id === id)) return `${beginsAgain} ${id} has not begun.`;
     }
     // Its end is being recorded, or the steps of `finally` run.

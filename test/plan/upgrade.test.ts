@@ -30,6 +30,40 @@ test('how the end of a file was tried that has ended is history, what it did is 
   ]);
 });
 
+describe('a run in parts', () => {
+  const note = (id: string, value = 1) => activity(id, 'note', { with: { value } });
+  const scope = (...steps: PlannedStep[]): PlannedScope => ({ steps, parts: [0, 2] });
+  const whys = (before: PlannedScope, after: PlannedScope, ...recorded: string[]) =>
+    problemsOfUpgrade(before, after, {
+      hasBegun: (id) => recorded.some((path) => path.split(/[.[]/)[0] === id),
+      hasEnded: (id) => id === 'a',
+      recorded,
+      ended: ['a'],
+    }).map(({ step, why }) => `${step} ${why}`);
+
+  test('follows where what has begun stays as it was', () => {
+    const before = scope(note('a'), note('b'), note('c'), note('d'));
+    expect(whys(before, scope(note('a'), note('b', 2), note('c'), note('d', 2), note('e')), 'a', 'c')).toEqual([]);
+    expect(whys(before, scope(note('a', 2), note('b'), note('c', 2), note('d')), 'a', 'c')).toEqual([
+      'a has ended, and its with.value changed',
+      'c has begun, and its with.value changed',
+    ]);
+  });
+
+  test('keeps a file with an end and the rounds of a loop where another step of their part changes', () => {
+    const fit = imported('fit', [], { scope: { steps: [note('x')], finally: [note('last')] } });
+    const before = scope(note('a'), fit, note('c'), note('d'));
+    expect(whys(before, scope(note('a'), fit, note('c', 2), note('d')), 'a', 'fit')).toEqual([]);
+    expect(whys(before, { steps: [note('a'), fit, note('e')], parts: [0, 1] }, 'a', 'fit')).toEqual([
+      'fit has begun, and has a finally of its own, which would run, because its part begins again',
+    ]);
+    const loop = (max: number) => repeat('loop', [note('x')], { max });
+    const rounds = (max: number) => whys(scope(note('a'), loop(5)), scope(note('a'), loop(max)), 'loop[3].x', 'loop');
+    expect(rounds(3)).toEqual([]);
+    expect(rounds(2)).toEqual(['loop has begun, up to round 3, and its max is 2 now']);
+  });
+});
+
 describe('what is within a step that has begun', () => {
   const legs = (...sizes: number[]) => ({ matrix: sizes.map((size) => ({ name: `size=${size}`, values: { size } })) });
   const note = (id: string, value: number, needs: string[] = []) => activity(id, 'note', { with: { value }, needs });

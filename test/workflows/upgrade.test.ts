@@ -357,9 +357,43 @@ describe('an upgrade', () => {
     ]);
   });
 
-  test('is refused where its message is none, or the run is in parts', async () => {
+  test('of a run in parts reaches those that have not begun, and begins again those under way that change', async () => {
+    only = 'parts';
+    const loop = (value: number, max: number) => repeat('loop', [slow('x', value)], { max });
+    const scope = (value: number, last: number, ...more: PlannedStep[]): PlannedScope => ({
+      steps: [
+        slow('a', 1),
+        note('b', 2, ['a']),
+        slow('c', 3),
+        note('d', value, ['c']),
+        loop(value, value),
+        note('e', last, ['b', 'd', 'loop']),
+        ...more,
+      ],
+      parts: [0, 2, 5],
+    });
+    const handle = await rig.startRun('parts', scope(2, 6));
+    for (const entry of ['a 1', 'c 3', 'loop[1].x 2']) await hasRun('parts', entry);
+    const changed = scope(3, 7, note('f', 8, ['e']));
+    expect(await proof('parts', changed)).toBeNull();
+    await upgrade('parts', changed, { recorded: { a: 0, c: 0, loop: 1 }, rounds: { loop: 2 } });
+    released.add('parts a');
+    await hasRun('parts', 'b 2');
+    await upgrade('parts', scope(3, 9, note('f', 8, ['e'])));
+    for (const path of ['c', 'loop[1].x', 'loop[2].x', 'loop[3].x']) released.add(`parts ${path}`);
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const rounds = ['loop[1].x 2', 'loop[2].x 3', 'loop[3].x 3'];
+    expect([...new Set(ranIn('parts'))].sort()).toEqual(['a 1', 'b 2', 'c 3', 'd 3', 'e 9', 'f 8', ...rounds]);
+    expect(ranIn('parts').filter((entry) => entry === 'a 1')).toHaveLength(1);
+    expect((await rig.states('parts')).filter((state) => !state.endsWith(': done'))).toEqual([]);
+    const { checks } = await verifyRun(rig.store, (await readRun(rig.store, 'parts'))!);
+    expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
+    await replays('parts');
+  });
+
+  test('is refused where its message is none, or the run would be in parts', async () => {
     only = 'words';
-    const handle = await rig.startRun('words', { ...scopeOf(slow('a', 1), note('b', 2, ['a'])), parts: [0, 1] });
+    const handle = await rig.startRun('words', scopeOf(slow('a', 1), note('b', 2, ['a'])));
     await hasRun('words', 'a 1');
     const send = (message: object) => refusal(handle.executeUpdate('upgrade', { args: [message] }));
     expect(await send({ reason: 'why not' })).toBe('"upgrade" needs "by": who asks.');
@@ -367,8 +401,8 @@ describe('an upgrade', () => {
     const whole = await messageOf(scopeOf(slow('a', 1)));
     expect(await send({ ...whole, recorded: { b: 0 } })).toMatch(/^The run is beginning again, .* b has not begun\.$/);
     expect(await send({ ...whole, proof: true })).toBe('"proof" has a place in replays alone.');
-    expect(await send(whole)).toBe(
-      'The run words has so many steps that they run in parts, and parts that run cannot be changed.',
+    expect(await send({ ...whole, scope: { ...whole.scope, parts: [0, 1] } })).toBe(
+      'The run words would have so many steps that they run in parts, and has begun with all of them in one.',
     );
     expect(await send({ ...whole, scope: undefined, planDigest: '0'.repeat(64) })).toBe(
       `The store has no plan ${'0'.repeat(64)}.`,
