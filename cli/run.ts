@@ -177,9 +177,12 @@ async function keepGoing(
     const own = upgrade?.before ?? (await readPlan(store, header.planDigest)) ?? plan;
     const handle = await startWorkflow(settings, store, connected, header, own);
     if (upgrade !== null) {
-      await sendUpgrade(settings, store, connected, handle, upgrade);
+      const from = await sendUpgrade(settings, store, connected, handle, upgrade);
       say(`Run ${run} follows the changed file. What differs:`);
       for (const line of upgrade.message.changes) say(`  ${line}`);
+      for (const [loop, round] of Object.entries(from)) {
+        say(`${loop} follows it from round ${round} on; a round that has begun ends as it began.`);
+      }
       for (const step of upgrade.again) say(`${step} begins again with it, and reuses what is finished in it.`);
     }
     if (release !== null) await sayOthers(store, connected, [run, ...held.map((one) => one.run)], say);

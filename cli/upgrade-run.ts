@@ -8,7 +8,7 @@ import { canonicalJson } from '../plan/canonical.ts';
 import { followFork } from '../plan/follow-fork.ts';
 import { parsePath } from '../plan/paths.ts';
 import { digestPlan } from '../plan/plan-digest.ts';
-import type { Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
+import type { OperationRecord, Plan, RunFile, RunHeader, StepRecord } from '../plan/types.ts';
 import {
   problemsOfUpgrade,
   type RunSoFar,
@@ -195,14 +195,14 @@ function recordedIn(records: readonly StepRecord[]): { readonly [id: string]: nu
   return newest;
 }
 
-/** Proves it on the run's history, sends it, and answers once the record shows it. */
+/** Proves it on the run's history, sends it, and answers once the record shows it: the first round that changes, by loop. */
 export async function sendUpgrade(
   settings: Settings,
   store: Store,
   temporal: TemporalConnection,
   handle: WorkflowHandle,
   { header, message, progress }: Upgrade,
-): Promise<void> {
+): Promise<NonNullable<OperationRecord['from']>> {
   const { run } = header;
   // First, because a history may replay with the interpreter by chance.
   if (await isCompiled(handle, message)) {
@@ -246,9 +246,11 @@ export async function sendUpgrade(
   }
   const recordedBy = Date.now() + recordWaitMs;
   while (Date.now() < recordedBy) {
-    if ((await readOperations(store, run)).some(({ at }) => at === answer.at)) return;
+    const record = (await readOperations(store, run)).find(({ at }) => at === answer.at);
+    if (record !== undefined) return record.from ?? {};
     await new Promise((done) => setTimeout(done, 150));
   }
+  return {};
 }
 
 /** Asks the run itself, which refuses whatever is only a proof. */
