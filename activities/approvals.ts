@@ -137,15 +137,17 @@ export async function closeApproval(
   }
   // An earlier attempt may have written it, and the first answer counts.
   const counts = approval.given ?? given;
+  // A run that begins again finds the answer, and its step did not wait meanwhile.
+  const closedAt = approval.closedAt ?? now;
   await writeApproval(store, run, {
     ...approval,
     state: 'answered',
-    closedAt: approval.closedAt ?? now,
+    closedAt,
     given: counts,
   });
   const outputs = { ...counts.answer, by: counts.by, expired: counts.via === 'timeout' };
   const record = await readStepRecord(store, run, path);
-  const done = { state: 'done', endedAt: now, outputs, waitingFor: undefined } as const;
+  const done = { state: 'done', endedAt: closedAt, outputs, waitingFor: undefined } as const;
   const { carriedFrom } = approval;
   const note = carriedFrom === undefined ? noteOf(counts) : `${noteOf(counts)} (carried over from ${carriedFrom})`;
   const marks = { reused: carriedFrom !== undefined, note };

@@ -70,6 +70,13 @@ test('an answer that was carried over is marked so in the record, in why, and in
   expect(await readStepRecord(deps.store, 'origin', 'ok')).toMatchObject({ reused: false, note: 'answered by ann' });
 });
 
+test('a gate whose answer was there already ended when that was given, and did not wait until it was found', async () => {
+  const { approval } = await openApproval(deps, request('origin'));
+  const later = new Date(Date.parse(now) + 3_600_000).toISOString();
+  await closeApproval(deps, { run: 'origin', path: 'ok', given: approval.given!, now: later });
+  expect((await readStepRecord(deps.store, 'origin', 'ok'))?.endedAt).toBe(now);
+});
+
 test('a gate of a fork that is reset is asked anew', async () => {
   const { header } = (await readRun(deps.store, 'fork'))!;
   await createRun(deps.store, { ...header, run: 'reset' });
