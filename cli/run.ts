@@ -29,7 +29,7 @@ import type { Settings } from './settings.ts';
 import { startWorkflow } from './start-workflow.ts';
 import { heldByInputWords, pausedWords } from './status.ts';
 import { type StoreTrouble, storeTroubles } from './store-troubles.ts';
-import { planUpgrade, runToUpgrade, sendUpgrade, type Upgrade } from './upgrade-run.ts';
+import { againWords, planUpgrade, runToUpgrade, sendUpgrade, type Upgrade } from './upgrade-run.ts';
 
 export interface RunOptions {
   /** `name=value`, as given with `-p`. */
@@ -183,7 +183,7 @@ async function keepGoing(
       for (const [loop, round] of Object.entries(from)) {
         say(`${loop} follows it from round ${round} on; a round that has begun ends as it began.`);
       }
-      for (const step of upgrade.again) say(`${step} begins again with it, and reuses what is finished in it.`);
+      if (upgrade.again.length > 0) say(againWords(upgrade.again));
     }
     if (release !== null) await sayOthers(store, connected, [run, ...held.map((one) => one.run)], say);
     if (options.review) {

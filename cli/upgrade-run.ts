@@ -118,6 +118,13 @@ export async function planUpgrade(
   return { header, before: before!, message, again, progress };
 }
 
+/** In one line, because a part of a run has up to 500 steps. */
+export function againWords(steps: readonly string[]): string {
+  if (steps.length === 1) return `${steps[0]} begins again with it, and reuses what is finished in it.`;
+  const more = steps.length > 6 ? ` and ${steps.length - 6} more` : '';
+  return `${steps.slice(0, 6).join(', ')}${more} begin again with it, and reuse what is finished in them.`;
+}
+
 function refusalOf(
   run: string,
   file: string,
