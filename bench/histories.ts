@@ -28,8 +28,10 @@ import type {
   FanOutStep,
   GateStep,
   Json,
+  PipelineStep,
   Plan,
   PlannedScope,
+  PlannedStep,
   RepeatStep,
   SearchStep,
 } from '../plan/types.ts';
@@ -131,35 +133,32 @@ const loopLegs = 100;
 const loopRounds = 8;
 /** Of the legs, those whose questions a person answers one by one. In the others the time runs out, at times of their own. */
 const loopsAnswered = 40;
-const loopsOfGates: FanOutStep = {
+/** `leg`: what the steps see as the number of the leg. */
+const loopOfGates = (rounds: number, leg: string): RepeatStep => {
+  const time = `${leg} <= ${loopsAnswered} ? "10d" : string(5 + (${leg} * 7 + round.index * 13) % 60) + "s"`;
+  const [asks] = approvals.scope.steps as [ApproveStep];
+  return {
+    ...approvals,
+    max: rounds,
+    next: { by: { $: 'steps.ok.by' } },
+    scope: { steps: [{ ...asks, with: { after: { expire: { in: { $: time } } } }, expired: { go: false } }] },
+  };
+};
+const loopLegsOf = (one: PlannedStep): FanOutStep => ({
   ...legs('ask', { matrix: numbers(loopLegs).map((a) => ({ name: `a=${a}`, values: { a } })) }),
-  outputs: { by: { $: 'steps.rounds.all.map(r, r.by)' } },
-  scope: {
-    steps: [
-      {
-        ...approvals,
-        max: loopRounds,
-        next: { by: { $: 'steps.ok.by' } },
-        scope: {
-          steps: [
-            {
-              ...(approvals.scope.steps[0] as ApproveStep),
-              with: {
-                after: {
-                  expire: {
-                    in: {
-                      $: `matrix.a <= ${loopsAnswered} ? "10d" : string(5 + (matrix.a * 7 + round.index * 13) % 60) + "s"`,
-                    },
-                  },
-                },
-              },
-              expired: { go: false },
-            },
-          ],
-        },
-      },
-    ],
-  },
+  scope: { steps: [one] },
+  outputs: {},
+});
+/** The loop in a file whose own end must not be cut. */
+const endsRounds = 4;
+const loopInFile: PipelineStep = {
+  type: 'pipeline',
+  id: 'file',
+  pipeline: 'file',
+  needs: [],
+  params: { a: { $: 'matrix.a' } },
+  outputs: {},
+  scope: { steps: [loopOfGates(endsRounds, 'params.a')], finally: [step('tidy', 'make', { value: 1 })] },
 };
 
 const looksCount = 1_000;
@@ -210,8 +209,13 @@ const cases: { readonly [name: string]: Case } = {
   },
   loops: {
     about: `${loopLegs} legs with a loop of ${loopRounds} approvals each, ${loopsAnswered * loopRounds} answered one by one`,
-    steps: [loopsOfGates],
-    people: answerLoops,
+    steps: [loopLegsOf(loopOfGates(loopRounds, 'matrix.a'))],
+    people: (handle, store) => answerLoops(handle, store, 'loops', loopRounds, ''),
+  },
+  ends: {
+    about: `${loopLegs} legs with such a loop of ${endsRounds} in a file with a finally, ${loopsAnswered * endsRounds} answered one by one`,
+    steps: [loopLegsOf(loopInFile)],
+    people: (handle, store) => answerLoops(handle, store, 'ends', endsRounds, '.file'),
   },
   reviews: {
     about: `${looksCount} reviews side by side, ${looksEarly} decided early, ${looksDecided} while they wait`,
@@ -386,12 +390,18 @@ async function answerSome(handle: WorkflowHandle, store: Store): Promise<void> {
 }
 
 /** One after another, as they open. Throws where an answer was lost. */
-async function answerLoops(handle: WorkflowHandle, store: Store): Promise<void> {
-  const pathOf = (a: number, round: number) => `ask[a=${a}].rounds[${round}].ok`;
-  for (const round of numbers(loopRounds)) {
+async function answerLoops(
+  handle: WorkflowHandle,
+  store: Store,
+  run: string,
+  rounds: number,
+  within: string,
+): Promise<void> {
+  const pathOf = (a: number, round: number) => `ask[a=${a}]${within}.rounds[${round}].ok`;
+  for (const round of numbers(rounds)) {
     for (const a of numbers(loopsAnswered)) {
       const gate = pathOf(a, round);
-      while ((await readApproval(store, 'loops', gate))?.state !== 'open') await pause(100);
+      while ((await readApproval(store, run, gate))?.state !== 'open') await pause(100);
       const say = () =>
         handle.executeUpdate<object, [AnswerMessage]>(answerName, {
           args: [{ gate, by: 'bench', answer: { go: true } }],
@@ -406,8 +416,8 @@ async function answerLoops(handle: WorkflowHandle, store: Store): Promise<void> 
   }
   await handle.result();
   for (const a of numbers(loopLegs)) {
-    for (const round of numbers(loopRounds)) {
-      const by = (await readApproval(store, 'loops', pathOf(a, round)))?.given?.by;
+    for (const round of numbers(rounds)) {
+      const by = (await readApproval(store, run, pathOf(a, round)))?.given?.by;
       if (by !== (a <= loopsAnswered ? 'bench' : 'nobody'))
         throw new Error(`${pathOf(a, round)} was answered by ${by}.`);
     }
