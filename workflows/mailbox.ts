@@ -49,7 +49,7 @@ export class Mailbox {
   readonly orders: Orders;
   readonly relay = new Relay();
   readonly ends = new Ends();
-  readonly wear = new Wear();
+  readonly wear = new Wear(this.ends);
   /** Of each gate the newest. */
   readonly #openings = new Map<string, Opening>();
   readonly #arrivals = new Map<string, Arrivals>();

@@ -24,6 +24,8 @@ const eventsPerMessage = 16;
 export const patience = 1.125;
 
 const gateMs = 60_000;
+/** So many bundles of a rush have waited for ever longer when one waits as long as any before the history is late. */
+export const rushMax = 6;
 const goesOnMs = 3_000;
 /** Who begins again finds many gates passed, and then one that waits: all of it is one bundle. */
 const noticeMs = 15_000;

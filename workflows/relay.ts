@@ -7,7 +7,7 @@
 import { CancellationScope, condition, getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
 import { takeBundle } from './bundles.ts';
 import { toLiving } from './orders.ts';
-import { calmMs, lateEvents, relayMs } from './pace.ts';
+import { calmMs, lateEvents, relayMs, rushMax } from './pace.ts';
 import { type News, newsSignal, type Reply, repliesSignal, retryStepsSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -21,6 +21,7 @@ export class Relay {
   #notices = 0;
   #rush = 0;
   #lastRush = 0;
+  #isLate = false;
   #isClosed = false;
   #told: Promise<void> = Promise.resolve();
 
@@ -87,7 +88,10 @@ export class Relay {
     for (;;) {
       const urgency = this.#urgency;
       const { historyLength } = workflowInfo();
-      if (Date.now() - this.#lastRush > calmMs && historyLength < lateEvents) this.#rush = 0;
+      if (historyLength >= lateEvents) {
+        if (!this.#isLate) this.#rush = Math.min(this.#rush, rushMax);
+        this.#isLate = true;
+      } else if (Date.now() - this.#lastRush > calmMs) this.#rush = 0;
       const ms = relayMs(historyLength, urgency, urgency === 0 ? this.#notices : this.#rush);
       if (ms > 0 && !this.#isClosed) {
         await condition(() => this.#isClosed || this.#urgency > urgency, ms);

@@ -4,6 +4,7 @@
  */
 
 import { condition, getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
+import type { Ends } from './ends.ts';
 import { workflowIdOf } from './messages.ts';
 import { rethrowUnlessCancelled, toLiving } from './orders.ts';
 import { patience } from './pace.ts';
@@ -12,8 +13,16 @@ import { type RunFacts, wornSignal } from './scope-messages.ts';
 /** A history in which a message stands for more events has grown by its own steps, whose number the plan bounds. */
 const eventsPerMessageMax = 16;
 
+/** Where the ends of files are to be held first, so much earlier: to ask each child takes as long as to end it. */
+const endsShare = 0.75;
+
 export class Wear {
+  readonly #ends: Ends;
   #messages = 0;
+
+  constructor(ends: Ends) {
+    this.#ends = ends;
+  }
 
   /** A message came from another workflow of the run. */
   note(): void {
@@ -35,6 +44,7 @@ export class Wear {
 
   #isWorn(events: number): boolean {
     const { historyLength } = workflowInfo();
-    return historyLength >= events && this.#messages * eventsPerMessageMax >= historyLength;
+    const level = this.#ends.areOpen ? events * endsShare : events;
+    return historyLength >= level && this.#messages * eventsPerMessageMax >= historyLength;
   }
 }
