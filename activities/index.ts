@@ -6,6 +6,7 @@ import { closeApproval, escalateApproval, openApproval } from './approvals.ts';
 import { type ActivityDeps, type AttemptPolicy, heartbeatInterval } from './attempt.ts';
 import { checkQueue } from './check-queue.ts';
 import type { AnyStepImplementation } from './context.ts';
+import { forgetEnding, keepEnding, loadMade, loadSettled } from './endings.ts';
 import { beginForeign, finishForeign } from './foreign-step.ts';
 import { enterGroup, isRunning, tellGroup } from './groups.ts';
 import { loadDecided } from './load-decided.ts';
@@ -65,6 +66,10 @@ export function createActivities(
     'load-decided': loadDecided,
     'find-owed-ends': findOwedEnds,
     'load-owed-end': loadOwedEnd,
+    'keep-ending': keepEnding,
+    'forget-ending': forgetEnding,
+    'load-made': loadMade,
+    'load-settled': loadSettled,
     'record-upgrade': recordUpgrade,
     'reset-steps': resetSteps,
     'open-approval': openApproval,

@@ -19,6 +19,7 @@ import {
 import { forgetStepResult } from '../artifacts/step-results.ts';
 import {
   type ArtifactRef,
+  type Ending,
   isArtifactRef,
   type Json,
   type OperationRecord,
@@ -62,12 +63,16 @@ export async function recordRun(
   await writeLiveState(store, run, state);
 }
 
+/** Of a file that begins, answers how it had ended, where its `finally` was cut for a new history. */
 export async function recordStep(
   { store }: ActivityDeps,
   { run, change }: { run: string; change: StepChange },
-): Promise<void> {
+): Promise<Ending | undefined> {
   const before = await readStepRecord(store, run, change.path);
   const finished = change.state === 'done' || change.state === 'skipped';
+  // Of one that was skipped after it was cut, the run owes the rest.
+  const isCut = before?.state === 'running' && (change.state === 'running' || change.state === 'skipped');
+  const ending = isCut ? before.ending : undefined;
   const record: StepRecord = {
     reused: false,
     ...before,
@@ -76,6 +81,8 @@ export async function recordStep(
     error: change.error,
     errorType: change.errorType,
     endedAt: finished ? now() : undefined,
+    failedAt: change.state === 'failed' ? now() : undefined,
+    ending,
   };
   // The workflow knows the order of things, so what it says replaces what is there.
   await writeStepRecord(store, run, record, { again: true });
@@ -83,6 +90,7 @@ export async function recordStep(
     const gate = await readGate(store, run, change.path);
     if (gate?.state === 'open') await writeGate(store, run, closed(gate, 'skipped'));
   }
+  return ending;
 }
 
 export async function recordOperation(
@@ -158,7 +166,7 @@ export async function closeRun(
       await writeStepRecord(
         store,
         run,
-        { ...record, state: 'cancelled', endedAt, waitingFor: undefined },
+        { ...record, state: 'cancelled', endedAt, waitingFor: undefined, ending: undefined },
         { again: true },
       );
     }

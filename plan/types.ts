@@ -379,12 +379,26 @@ export interface StepRecord {
   readonly with?: { readonly [name: string]: Json };
   /** Where in `with` secrets stand, by their names. */
   readonly secrets?: readonly string[];
+  /** When it failed for good. */
+  readonly failedAt?: string;
+  /** Of a step that imports a file, whose `finally` was cut for a new history of the run: how the file's other steps ended. */
+  readonly ending?: Ending;
   readonly fingerprint?: string;
   /** Of a step that a fork runs anew: what sets its fingerprint apart. */
   readonly fresh?: string;
   /** The step's own seed, when its kind is seeded. */
   readonly seed?: number;
   readonly attempts?: readonly AttemptRecord[];
+}
+
+/** How the steps of a run or of another file ended, those of `finally` aside. */
+export interface Ending {
+  readonly state: 'done' | 'failed' | 'cancelled';
+  /** Where they failed: the first failure, and its type. */
+  readonly error?: string;
+  readonly errorType?: string;
+  /** When that was, by the workflow's clock. */
+  readonly at: string;
 }
 
 /** `runs/RUN/run.json`, created once: whoever creates it owns the id. */

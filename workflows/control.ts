@@ -2,6 +2,7 @@
 
 import { type ActivityOptions, scheduleActivity, workflowInfo } from '@temporalio/workflow';
 import type { ApprovalRequest, OpenedApproval } from '../activities/approvals.ts';
+import type { loadMade, loadSettled } from '../activities/endings.ts';
 import type { BegunForeign, FinishedForeign } from '../activities/foreign-step.ts';
 import type { GroupEntry } from '../activities/groups.ts';
 import type { DecidedPage, DecidedPlace } from '../activities/load-decided.ts';
@@ -17,7 +18,15 @@ import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import { recordCallsAtOnce } from '../plan/limits.ts';
 import type { RoundResult } from '../plan/round-end.ts';
-import type { Json, OperationRecord, PlannedScope, RunEnvironment, StepRequest, StepResult } from '../plan/types.ts';
+import type {
+  Ending,
+  Json,
+  OperationRecord,
+  PlannedScope,
+  RunEnvironment,
+  StepRequest,
+  StepResult,
+} from '../plan/types.ts';
 import { type GroupTicket, queueName } from './messages.ts';
 import type { LiveState, QueuedBatch, Values } from './scope-messages.ts';
 import { Window } from './window.ts';
@@ -27,7 +36,8 @@ export interface ControlActivities {
   'open-run'(request: { run: string; planDigest: string }): Promise<RunEnvironment>;
   'load-plan'(request: { planDigest: string }): Promise<PlannedScope>;
   'record-run'(request: { run: string; state: LiveState }): Promise<void>;
-  'record-step'(request: { run: string; change: StepChange }): Promise<void>;
+  /** Of a file that begins, answers how it had ended where its `finally` was cut. */
+  'record-step'(request: { run: string; change: StepChange }): Promise<Ending | undefined>;
   'record-operation'(request: { run: string; operation: OperationRecord }): Promise<void>;
   /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
@@ -35,9 +45,26 @@ export interface ControlActivities {
   'load-early'(request: { run: string; from: string | null }): Promise<EarlyPage>;
   /** What people said to an earlier workflow of the run, page by page. */
   'load-decided'(request: { run: string; from: DecidedPlace | null }): Promise<DecidedPage>;
-  /** Paths of steps whose files began and are not done, and whose ends did not begin; inner ones first. */
-  'find-owed-ends'(request: { run: string; planDigest: string }): Promise<readonly string[]>;
+  /** Paths of steps whose files began and are not done, and whose ends did not begin or were cut; inner ones first. */
+  'find-owed-ends'(request: { run: string; planDigest: string; of: 'steps' | 'finally' }): Promise<readonly string[]>;
   'load-owed-end'(request: { run: string; path: string; ids: readonly string[] }): ReturnType<typeof loadOwedEnd>;
+  /** Keeps how the steps of a run or of a file ended, whose `finally` goes on in a new history, and what they made. */
+  'keep-ending'(request: {
+    run: string;
+    path: string;
+    ending: Ending;
+    made: { readonly [id: string]: Values };
+    isFirst: boolean;
+  }): Promise<void>;
+  'forget-ending'(request: { run: string; path: string }): Promise<void>;
+  'load-made'(request: { run: string; path: string; from: number }): ReturnType<typeof loadMade>;
+  /** Steps of a scope that have ended since then, or are held. */
+  'load-settled'(request: {
+    run: string;
+    path: string;
+    ids: readonly string[];
+    since: string;
+  }): ReturnType<typeof loadSettled>;
   /** Null where the store has no such plan. */
   'find-plan'(request: { planDigest: string }): Promise<PlannedScope | null>;
   /** Answers the digest of the plan that the run follows from now on. */

@@ -1,6 +1,6 @@
 /**
- * The ends of imported files while the root wants to go on in a new history. It asks down the tree whether none of them runs; who
- * agrees begins none until told otherwise, so that what is stopped then is not taken for cancelled.
+ * The ends of imported files while the root wants to go on in a new history. It asks down the tree whether all of them may be
+ * cut; who agrees begins none until told otherwise, so that what is stopped then is not taken for cancelled.
  */
 
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
@@ -11,8 +11,8 @@ import { endsHeldSignal, holdEndsSignal, releaseEndsSignal } from './scope-messa
 export class Ends {
   #isHeld = false;
   #wasHeld = false;
-  /** Ends that run in this workflow. */
-  #running = 0;
+  /** Of the ends that run in this workflow, whether each may be cut. */
+  readonly #running = new Set<() => boolean>();
   /** Children that may have ends within them, by path; null while one starts. */
   readonly #children = new Map<string, string | null>();
   /** What they answered, by workflow id. */
@@ -51,7 +51,7 @@ export class Ends {
 
   /** False where one runs that must not be cut; then nothing is held. */
   async hold(): Promise<boolean> {
-    if (this.#running > 0) return false;
+    for (const mayBeCut of this.#running) if (!mayBeCut()) return false;
     this.#isHeld = true;
     if (!this.areOpen) return true;
     this.#wasHeld = true;
@@ -95,13 +95,13 @@ export class Ends {
     await condition(() => !this.#isHeld);
   }
 
-  /** Runs the end of a file. */
-  async run(work: () => Promise<void>): Promise<void> {
-    this.#running++;
+  /** Runs the end of a file. `mayBeCut`: it is no cancelled one, which a new history would not know how to begin. */
+  async run(mayBeCut: () => boolean, work: () => Promise<void>): Promise<void> {
+    this.#running.add(mayBeCut);
     try {
       await work();
     } finally {
-      this.#running--;
+      this.#running.delete(mayBeCut);
     }
   }
 }

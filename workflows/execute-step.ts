@@ -162,7 +162,8 @@ export function reasonOf(error: unknown): string {
   return innermost instanceof Error ? innermost.message : String(innermost);
 }
 
-function typeOf(error: unknown): string | undefined {
+/** Of the innermost failure, where it has one. */
+export function typeOf(error: unknown): string | undefined {
   const innermost = innermostOf(error);
   return innermost instanceof ApplicationFailure ? (innermost.type ?? undefined) : undefined;
 }

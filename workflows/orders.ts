@@ -187,6 +187,14 @@ export class Orders {
     this.#rounds.delete(id);
   }
 
+  /** In an earlier history, which cut the steps of `finally`. */
+  endedBefore({ steps }: PlannedScope): void {
+    for (const { id } of steps) {
+      this.#begun.add(id);
+      this.#ended.add(id);
+    }
+  }
+
   stepEnded(id: string): void {
     this.#ended.add(id);
   }

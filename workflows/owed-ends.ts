@@ -6,6 +6,7 @@
 import { findStep } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { control } from './control.ts';
+import { loadMade, runAfter } from './endings.ts';
 import { isStepFailure, type ScopeContext } from './execute-step.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { leaveUnattended } from './orders.ts';
@@ -14,10 +15,15 @@ import { runEnd } from './run-to-its-end.ts';
 import type { EndArguments } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
-/** Inner ones first. As of what is cancelled, nobody is waited for, and a failure is in the record alone. */
-export async function runOwedEnds(planDigest: string, scope: PlannedScope, context: ScopeContext): Promise<void> {
+/** Those of files within the run's steps, or within its `finally`; inner ones first. As of what is cancelled, nobody is waited for, and a failure is in the record alone. */
+export async function runOwedEnds(
+  planDigest: string,
+  of: 'steps' | 'finally',
+  scope: PlannedScope,
+  context: ScopeContext,
+): Promise<void> {
   const { run, mailbox } = context;
-  for (const path of await control('find-owed-ends', { run, planDigest })) {
+  for (const path of await control('find-owed-ends', { run, planDigest, of })) {
     const step = findStep(scope, path);
     if (step?.type !== 'pipeline') continue;
     await leaveUnattended(mailbox.orders, path);
@@ -35,8 +41,19 @@ export async function runOwedEnd({ scope, path, role: _, ...facts }: EndArgument
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
-    const { params, made } = await control('load-owed-end', { run, path, ids: scope.steps.map(({ id }) => id) });
-    await runEnd(scope, context, { steps: made, params, run: { state: 'cancelled' } });
+    const { params, made, ending } = await control('load-owed-end', {
+      run,
+      path,
+      ids: scope.steps.map(({ id }) => id),
+    });
+    if (ending === undefined) await runEnd(scope, context, { steps: made, params, run: { state: 'cancelled' } });
+    else {
+      const steps = await loadMade(run, path);
+      const within = { ...context, settledSince: ending.at };
+      await runEnd(scope, within, { steps, params, run: runAfter(ending) }).finally(() =>
+        control('forget-ending', { run, path }),
+      );
+    }
     return null;
   } finally {
     state.close();

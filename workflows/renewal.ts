@@ -4,6 +4,7 @@
  */
 
 import { allHandlersFinished, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import type { Ending } from '../plan/types.ts';
 import type { Ends } from './ends.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
 import { rethrowUnlessCancelled } from './orders.ts';
@@ -30,6 +31,8 @@ export interface Renewed {
   /** Whether the root is not ready to leave its history. */
   mustStay(): boolean;
   readonly ends: Ends;
+  /** How the steps ended, where those of `finally` were cut in the history before. */
+  readonly ending: Ending | undefined;
   /** Whether the history before, or this one, may have stopped files whose ends did not run. */
   owesEnds(): boolean;
   /** Of the plan that the run follows. */
@@ -40,14 +43,18 @@ export interface Renewed {
   keep(): Promise<void>;
   /** There is no new history after all. */
   resume(): void;
-  /** What the next history begins with. */
-  next(): RunArguments;
+  /** What the next history begins with; `ending`: how the steps ended, where they did. */
+  next(ending: Ending | null): RunArguments;
 }
 
 export class Renewal {
   readonly #of: Renewed;
   #begun = false;
-  #ending = false;
+  #isCut = false;
+  /** While ends that are owed run, which wait for nobody. */
+  #owing = false;
+  #end: { readonly ending: Ending; readonly keep: () => Promise<void> } | null = null;
+  #isClosed = false;
   #over = false;
   #leaving = false;
   /** Whether a workflow below has a long history, and whether no quiet moment is awaited because of it. */
@@ -70,8 +77,10 @@ export class Renewal {
       this.#begun = true;
       if (await ends.hold()) {
         if (!this.#mayNot()) {
+          this.#isCut = true;
           this.#leaving = true;
-          return work.cancel();
+          work.cancel();
+          return;
         }
         await ends.release();
       }
@@ -83,6 +92,11 @@ export class Renewal {
   worn(atOnce: boolean): void {
     this.#isWorn = true;
     this.#isWornOut ||= atOnce;
+  }
+
+  /** How the steps ended in an earlier history: those of `finally` are left to do. */
+  get ending(): Ending | undefined {
+    return this.#of.ending;
   }
 
   get owesEnds(): boolean {
@@ -103,6 +117,11 @@ export class Renewal {
     return this.#leaving;
   }
 
+  /** Whether steps are being ended for a new history; cancelling their scope does not reach those of `finally`. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
   /** Whether people or Temporal want the run to end. */
   get isCancelled(): boolean {
     return this.#of.cancelled();
@@ -113,28 +132,52 @@ export class Renewal {
     return this.#over;
   }
 
-  /** The steps have ended: the run goes on in a new history if that is why, else it ends in this one. Throws then. */
+  /** Steps have ended: throws where that is because the run goes on in a new history, which begins then. */
   async goOn(): Promise<void> {
-    this.endsHere();
-    const { outbox, cancelled, keep, next } = this.#of;
-    if (!this.#begun || cancelled()) return;
-    await CancellationScope.nonCancellable(async () => {
-      await outbox.stop();
-      await keep();
-      await condition(allHandlersFinished);
-    });
-    if (cancelled()) {
+    const { outbox, cancelled, keep, next, ends } = this.#of;
+    if (!this.#isCut) return;
+    this.#letIn();
+    if (!cancelled()) {
+      await CancellationScope.nonCancellable(async () => {
+        await outbox.stop();
+        await keep();
+        await this.#end?.keep();
+        await condition(allHandlersFinished);
+      });
+      if (!cancelled()) {
+        this.#over = true;
+        await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next(this.#end?.ending ?? null));
+      }
       outbox.resume();
       this.#of.resume();
-      return;
     }
-    this.#over = true;
-    await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next());
+    this.#isCut = false;
+    await CancellationScope.nonCancellable(() => ends.release());
   }
 
-  /** All steps have ended, but for those of the end, which run once. */
-  endsHere(): void {
-    this.#ending = true;
+  /** The steps have ended, and those of `finally` begin. `keep`: what a new history needs to go on with these. */
+  endBegins(ending: Ending, keep: () => Promise<void>): void {
+    this.#end = { ending, keep };
+  }
+
+  /** Runs ends that are owed; no new history begins meanwhile. */
+  async paying(work: () => Promise<void>): Promise<void> {
+    this.#owing = true;
+    try {
+      await work();
+    } finally {
+      this.#owing = false;
+    }
+  }
+
+  /** Nothing is left to do. */
+  close(): void {
+    this.#isClosed = true;
+    this.#letIn();
+  }
+
+  /** What waits for the new history, or for there being none, comes in. */
+  #letIn(): void {
     this.#leaving = false;
     this.#of.letIn();
   }
@@ -150,6 +193,6 @@ export class Renewal {
 
   #mayNot(): boolean {
     const { cancelled, mustStay } = this.#of;
-    return this.#ending || cancelled() || mustStay();
+    return this.#isClosed || this.#owing || cancelled() || mustStay();
   }
 }

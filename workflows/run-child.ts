@@ -51,7 +51,7 @@ export async function runChild<Result>(
     | Own<EndArguments>
     | Own<PartArguments>,
 ): Promise<Result> {
-  const { run, pipeline, seed, environment, state, bundled, wornAfter } = context;
+  const { run, pipeline, seed, environment, state, bundled, wornAfter, settledSince } = context;
   const { orders, ends } = context.mailbox;
   const given = orders.standing;
   const part = 'owner' in own ? own.owner : path;
@@ -68,6 +68,7 @@ export async function runChild<Result>(
     ...(bundled ? { bundled } : {}),
     ...(endsHeld ? { endsHeld } : {}),
     ...(wornAfter === undefined ? {} : { wornAfter }),
+    ...(settledSince === undefined ? {} : { settledSince }),
   };
   const args = { ...facts, path, ...own };
   if (hasEnds) ends.childStarts(path);

@@ -16,14 +16,20 @@ export async function runImport(
   context: ScopeContext,
 ): Promise<Values> {
   const { run } = context;
-  await control('record-step', { run, change: { path, kind: 'pipeline', state: 'running', with: params } });
+  const begun = { path, kind: 'pipeline', state: 'running', with: params } as const;
+  const ending = await control('record-step', { run, change: begun });
   const { scope, outputs } = step;
   const bindings = { steps: {}, params };
   const values = await inPlaceOf(context, path, async () =>
     // A leg whose only step it is is a workflow of its own already.
     path === context.path
-      ? leftBehind({ outputs }, await runToItsEnd(scope, context, bindings))
-      : runChild<LegResult>(context, path, { role: 'pipeline', step: { scope, outputs }, bindings }),
+      ? leftBehind({ outputs }, await runToItsEnd(scope, context, bindings, { ending }))
+      : runChild<LegResult>(context, path, {
+          role: 'pipeline',
+          step: { scope, outputs },
+          bindings,
+          ...(ending === undefined ? {} : { ending }),
+        }),
   );
   const made = values ?? {};
   await control('record-step', { run, change: { path, kind: 'pipeline', state: 'done', outputs: made } });

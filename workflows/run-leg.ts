@@ -6,13 +6,13 @@ import { runToItsEnd } from './run-to-its-end.ts';
 import type { Bindings, LegArguments, LegResult, Values } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
 
-export async function runLeg({ step, bindings, path, role: _, ...facts }: LegArguments): Promise<LegResult> {
+export async function runLeg({ step, bindings, path, role: _, ending, ...facts }: LegArguments): Promise<LegResult> {
   const state = openScopeState((published) => tellParent(path, published), facts.bundled);
   const mailbox = openMailbox(facts);
   receiveChildStates(state, mailbox);
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };
   try {
-    return leftBehind(step, await runToItsEnd(step.scope, context, bindings));
+    return leftBehind(step, await runToItsEnd(step.scope, context, bindings, { ending }));
   } finally {
     state.close();
     await mailbox.relay.close();

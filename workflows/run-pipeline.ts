@@ -6,7 +6,7 @@ import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
 import { control } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
-import type { ScopeContext } from './execute-step.ts';
+import { reasonOf, type ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
 import { Mailbox, receiveChildStates } from './mailbox.ts';
 import type { RunArguments, RunSummary } from './messages.ts';
@@ -22,7 +22,7 @@ import { openScopeState } from './scope-state.ts';
 import { noOrders } from './standing-orders.ts';
 
 const runPlanned = (scope: PlannedScope, context: ScopeContext, renewal: Renewal): Promise<unknown> =>
-  runToItsEnd(scope, context, { steps: {} }, renewal);
+  runToItsEnd(scope, context, { steps: {} }, { renewal });
 
 /** `runSteps`: how a run of this plan goes on once it is open; compiled workflows have their own. */
 export async function runPipeline(
@@ -58,6 +58,7 @@ export async function runPipeline(
       // People's messages wait for what was decided before, and a new history for the messages.
       mustStay: () => !briefing.isComplete,
       ends: mailbox.ends,
+      ending: given.before?.ending,
       owesEnds,
       planDigest: () => operations.planDigest,
       letIn: () => briefing.letIn(),
@@ -67,7 +68,7 @@ export async function runPipeline(
         }
       },
       resume: () => desk.resume(),
-      next: () => {
+      next: (ending) => {
         const { reset: _, before: __, scope: inline, ...same } = given;
         const now = operations.planDigest;
         return {
@@ -86,6 +87,7 @@ export async function runPipeline(
             ...desk.handOver(),
             unsent: [...outbox.unsent, ...desk.unsent],
             ...(owesEnds() ? { owesEnds: true as const } : {}),
+            ...(ending === null ? {} : { ending }),
           },
         };
       },
@@ -138,7 +140,7 @@ export async function runPipeline(
     const cancelled = isCancellation(error);
     // What was asked of the run is recorded before its end.
     if (cancelledHere()) await outbox.close();
-    const message = cancelled ? undefined : error instanceof Error ? error.message : String(error);
+    const message = cancelled ? undefined : reasonOf(error);
     // Also when the run was cancelled, its record must say so.
     await CancellationScope.nonCancellable(() =>
       control('close-run', { run, state: cancelled ? 'cancelled' : 'failed', error: message }),

@@ -1,7 +1,9 @@
 /** Runs the steps of one scope (the root, a round, a leg): each starts when the steps it needs have ended. */
 
+import type { SettledStep } from '../activities/endings.ts';
 import { kindOf, stepPath } from '../plan/paths.ts';
 import type { PlannedScope, PlannedStep, StepResult } from '../plan/types.ts';
+import { endBefore, settledSteps } from './endings.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
 import { type Resolved, resolveCondition, resolveValues } from './resolve.ts';
@@ -33,6 +35,7 @@ export async function runScope(
   for (const { id } of scope.steps) delete steps[id];
   const visible: Bindings = { ...outer, steps };
 
+  const settled = context.settledSince === undefined ? {} : await settledSteps(scope, context);
   const graph = new StepGraph(context);
   const chain = new ReuseChain(scope, context, visible);
   const nodeOf = (step: PlannedStep): StepNode => {
@@ -41,7 +44,7 @@ export async function runScope(
       id,
       kind: kindOf(step),
       needs,
-      run: () => endOf(step, context, visible, chain, found),
+      run: () => endOf(step, context, visible, chain, found, settled[id]),
       keep: (outputs) => {
         chain.keep(id, outputs);
         for (const kept of [steps, made]) {
@@ -82,7 +85,13 @@ function endOf(
   bindings: Bindings,
   chain: ReuseChain,
   counts: { reused: number },
+  settled: SettledStep | undefined,
 ): Promise<StepEnd> {
+  const before = settled === undefined ? null : endBefore(step, context.path, settled);
+  if (before !== null) {
+    if ('outputs' in before) counts.reused++;
+    return Promise.resolve(before);
+  }
   const path = stepPath(context.path, step.id);
   const kind = kindOf(step);
   const begin = (holds: number): Promise<StepEnd> | StepEnd => {
@@ -110,10 +119,12 @@ function endOf(
         result.reused ? keep(result) : { outputs: result.outputs },
       );
     }
+    // What has failed within a step that is tried again is tried again, too.
+    const within = holds > 0 || settled !== undefined ? { ...context, settledSince: undefined } : context;
     const run = async (): Promise<StepEnd> => {
-      if (step.type === 'repeat') return { outputs: await runLoop(step, path, context, bindings) };
-      if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, context, bindings) };
-      if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, context) };
+      if (step.type === 'repeat') return { outputs: await runLoop(step, path, within, bindings) };
+      if (step.type === 'fan-out') return { outputs: await runFanOut(step, path, within, bindings) };
+      if (step.type === 'pipeline') return { outputs: await runImport(step, path, resolved.value, within) };
       return keep(await resultOf(step, path, inputs, holds, context));
     };
     if (!('group' in step) || step.group === undefined) return orders.attempt(path, run);

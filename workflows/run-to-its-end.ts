@@ -1,8 +1,9 @@
 /** Runs the steps of a run or of another file, and when they have ended, however that was, those of `finally`. */
 
 import { CancellationScope, CancelledFailure, condition, isCancellation } from '@temporalio/workflow';
-import type { PlannedScope } from '../plan/types.ts';
-import { isStepFailure, reasonOf, type ScopeContext } from './execute-step.ts';
+import type { Ending, PlannedScope } from '../plan/types.ts';
+import { endingOf, keepEnding, loadMade, runAfter, thrownBy } from './endings.ts';
+import { isStepFailure, type ScopeContext } from './execute-step.ts';
 import { leaveUnattended } from './orders.ts';
 import { runOwedEnds } from './owed-ends.ts';
 import type { Renewal } from './renewal.ts';
@@ -10,56 +11,110 @@ import { runParts } from './run-parts.ts';
 import { runScope } from './run-scope.ts';
 import type { Bindings, Values } from './scope-messages.ts';
 
+const cutWords = 'Cut, because the run goes on in a new history';
+
+/** What goes on with an end that was cut. */
+interface GoingOn {
+  /** Of the root alone. */
+  readonly renewal?: Renewal;
+  /** How the steps of a file ended in an earlier history of the run. */
+  readonly ending?: Ending | undefined;
+}
+
 /**
  * Answers what the steps left behind, and throws as they ended; where they were done, as those of `finally` did. Where
- * they ended because the history has become long, the run goes on in a new one.
+ * either end because the history has become long, the run goes on in a new one.
  */
 export async function runToItsEnd(
   scope: PlannedScope,
   context: ScopeContext,
   outer: Bindings = { steps: {} },
-  renewal?: Renewal,
+  { renewal, ending: endingOfFile }: GoingOn = {},
 ): Promise<Bindings> {
+  const { run, path } = context;
+  const { ends, orders } = context.mailbox;
   const made: { [id: string]: Values } = {};
   // An upgrade may come before the first step begins, and until the last has ended.
-  const planned = () => (context.path === '' ? (context.mailbox.orders.plan ?? scope) : scope);
-  const { ends } = context.mailbox;
+  const planned = () => (path === '' ? (orders.plan ?? scope) : scope);
   const around = CancellationScope.current();
   // Also a new history is begun by a cancellation of all steps.
   const isCancelled = () => (renewal === undefined ? around.consideredCancelled : renewal.isCancelled);
-  const atEnd = async (run: Values) => {
-    const owed = renewal?.owesEnds === true ? renewal.planDigest : null;
-    if (planned().finally === undefined && owed === null) return;
-    await ends.run(() =>
-      afterwards(context, isCancelled, run.state === 'cancelled', async () => {
-        if (owed !== null) await runOwedEnds(owed, planned(), context);
-        await runEnd(planned(), context, { ...outer, steps: made, run });
-      }),
-    );
-  };
-  const mayEnd = async () => {
-    if (renewal === undefined && planned().finally !== undefined && ends.isHeld) await ends.released();
-  };
-  context.mailbox.orders.attend(context.path);
-  let ended: Bindings;
-  try {
-    ended = await runScope(planned(), context, outer, made);
-    renewal?.endsHere();
-  } catch (error) {
-    if (!isCancellation(error)) renewal?.endsHere();
-    else if (renewal !== undefined) await renewal.goOn();
-    // It was not cancelled: the run goes on in a new history, and so will this.
-    else if (ends.isHeld) throw error;
-    await mayEnd();
-    // The first failure is the one that people look for; a step of `finally` has its own in its record.
-    await atEnd(endOf(error)).catch((atEndError: unknown) => {
-      if (!isStepFailure(atEndError)) throw atEndError;
-    });
-    throw error;
+  // It is not cancelled then: the run goes on in a new history, and so will this.
+  const isCut = () => (renewal === undefined ? around.consideredCancelled && ends.isHeld : renewal.isCut);
+  orders.attend(path);
+
+  const before = renewal === undefined ? endingOfFile : renewal.ending;
+  let ended: Bindings | null = null;
+  let thrown: unknown;
+  if (before !== undefined) {
+    // Also where the run has been cancelled meanwhile.
+    Object.assign(made, await CancellationScope.nonCancellable(() => loadMade(run, path)));
+    thrown = thrownBy(before);
+    if (path === '') orders.endedBefore(planned());
+  } else {
+    try {
+      ended = await runScope(planned(), context, outer, made);
+    } catch (error) {
+      if (renewal !== undefined) await renewal.goOn();
+      else if (isCut() || (isCancellation(error) && ends.isHeld)) throw error;
+      thrown = error;
+    }
   }
-  await mayEnd();
-  await atEnd({ state: 'done' });
-  return ended;
+  const ending = before ?? endingOf(thrown);
+  const keep = async () => {
+    if (before === undefined) await keepEnding(run, path, ending, made);
+  };
+  renewal?.endBegins(ending, keep);
+  const owes = () => renewal?.owesEnds === true;
+  const payOwed = async (of: 'steps' | 'finally') => {
+    if (owes()) await renewal!.paying(() => runOwedEnds(renewal!.planDigest, of, planned(), context));
+  };
+  const atEnd = async (goesOn: boolean) => {
+    await payOwed('steps');
+    const within = goesOn ? { ...context, settledSince: ending.at } : context;
+    try {
+      await runEnd(planned(), within, { ...outer, steps: made, run: runAfter(ending) });
+    } finally {
+      if (!isCut()) await payOwed('finally');
+    }
+  };
+  const mayBeCut = () => !isCancelled() && !orders.isUnattended(path);
+  let goesOn = before !== undefined;
+  while (planned().finally !== undefined || owes()) {
+    try {
+      if (renewal === undefined && ends.isHeld) await ends.released();
+      // The last steps may have ended while they were being stopped.
+      if (isCut()) throw new CancelledFailure(cutWords);
+      await ends.run(mayBeCut, () =>
+        afterwards(context, { isCancelled, isCut }, ending.state === 'cancelled', () => atEnd(goesOn)),
+      );
+      break;
+    } catch (error) {
+      if (isCut()) {
+        if (renewal === undefined) {
+          await CancellationScope.nonCancellable(keep);
+          throw isCancellation(error) ? error : new CancelledFailure(cutWords);
+        }
+        await renewal.goOn();
+        // The run was cancelled in the last moment, so that the rest runs here.
+        goesOn = true;
+        continue;
+      }
+      // The first failure is the one that people look for; a step of `finally` has its own in its record.
+      if (thrown !== undefined && isStepFailure(error)) break;
+      throw error;
+    }
+  }
+  renewal?.close();
+  if (thrown !== undefined) throw thrown;
+  return ended ?? leftBefore(planned(), outer, made);
+}
+
+/** What is visible once the steps have ended that made this. */
+function leftBefore({ steps }: PlannedScope, outer: Bindings, made: Bindings['steps']): Bindings {
+  const visible: { [id: string]: Values } = { ...outer.steps };
+  for (const { id } of steps) delete visible[id];
+  return { ...outer, steps: { ...visible, ...made } };
 }
 
 /** The steps of `finally` of a run or of another file, where it has some. */
@@ -74,25 +129,28 @@ export async function runEnd(
     : runParts({ steps, parts }, context, bindings, {}, '#end'));
 }
 
-/** What `run` is in the steps of `finally` after steps that threw this. */
-export const endOf = (error: unknown): { readonly state: string; readonly error?: string } =>
-  isCancellation(error) ? { state: 'cancelled' } : { state: 'failed', error: reasonOf(error) };
-
 /**
  * Runs what a cancellation does not end; but once there was one, before or meanwhile, nobody is waited for. Throws as
- * cancelled where it came meanwhile.
+ * cancelled where it came meanwhile, or where the work is cut, to go on in a new history.
  */
 export async function afterwards(
   { path, mailbox: { orders } }: ScopeContext,
-  isCancelled: () => boolean,
+  { isCancelled, isCut = () => false }: { isCancelled(): boolean; isCut?(): boolean },
   cancelled: boolean,
   work: () => Promise<void>,
 ): Promise<void> {
   let isOver = false;
   const shielded = CancellationScope.nonCancellable(async () => {
-    if (cancelled || isCancelled()) await leaveUnattended(orders, path);
-    else void condition(() => isOver || isCancelled()).then(() => (isOver ? undefined : leaveUnattended(orders, path)));
-    await work();
+    const own = new CancellationScope();
+    const follow = async () => {
+      await condition(() => isOver || isCut() || isCancelled());
+      if (isOver) return;
+      if (isCut()) own.cancel();
+      else await leaveUnattended(orders, path);
+    };
+    if (cancelled || (isCancelled() && !isCut())) await leaveUnattended(orders, path);
+    else void follow();
+    await own.run(work);
   });
   try {
     await shielded;

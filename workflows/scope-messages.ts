@@ -6,6 +6,7 @@ import type { EarlyBatch, EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Leg } from '../plan/legs.ts';
 import type { LoopEnd, LoopState, RoundEnd } from '../plan/round-end.ts';
 import type {
+  Ending,
   FanOutStep,
   Json,
   LoopBody,
@@ -60,6 +61,8 @@ export interface RunFacts {
   readonly endsHeld?: true;
   /** From so many events on a workflow below the root tells it that its history is long. Absent: never, as in earlier runs. */
   readonly wornAfter?: number;
+  /** It is part of an end that goes on in a new history: what has ended since that moment is not run again. */
+  readonly settledSince?: string;
 }
 
 /** One round of a loop. */
@@ -139,6 +142,8 @@ export interface LegArguments extends RunFacts {
   readonly path: string;
   readonly step: Pick<FanOutStep, 'scope' | 'outputs'>;
   readonly bindings: Bindings;
+  /** Of a file whose `finally` was cut: only that is left to do. */
+  readonly ending?: Ending;
 }
 
 /** The `finally` of a file whose steps were stopped earlier. */
@@ -224,6 +229,8 @@ export interface HandedOver {
   readonly unsent: readonly Unsent[];
   /** Files may have been stopped whose ends did not run. */
   readonly owesEnds?: true;
+  /** The steps have ended, and those of `finally` were cut. */
+  readonly ending?: Ending;
 }
 
 /** What a step has to tell the root. */

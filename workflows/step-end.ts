@@ -33,8 +33,13 @@ export function tryUntilEnded(
     (error: unknown) => {
       if (error instanceof StepSkipped) return skipped({ skipped: true, why: error.message });
       if (isCancellation(error) || !isStepFailure(error)) throw error;
-      const failed = scopeFailure(step.path, error);
-      return onFailure === 'continue' ? { failed } : { failed, behind: step.path };
+      return failedEnd(step.path, onFailure, error);
     },
   );
+}
+
+/** A step that failed for good. */
+export function failedEnd(path: string, onFailure: OnFailure | undefined, error: unknown): StepEnd {
+  const failed = scopeFailure(path, error);
+  return onFailure === 'continue' ? { failed } : { failed, behind: path };
 }

@@ -161,13 +161,13 @@ export class UpgradeDesk {
     if (compiled !== null) return compiled;
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#briefing.scope;
+    // Its end is being recorded, or the steps of `finally` run.
+    if (before.steps.every(({ id }) => this.#orders.hasEnded(id))) return `The run ${this.#run} is ending.`;
     for (const [id, round] of Object.entries(recorded)) {
       // Of steps in parts the record alone tells whether they have begun.
       const isThere = before.parts !== undefined || (this.#orders.hasBegun(id) && this.#orders.nextRound(id) > round);
       if (!isThere && stepsOf(before).some((step) => step.id === id)) return `${beginsAgain} ${id} has not begun.`;
     }
-    // Its end is being recorded, or the steps of `finally` run.
-    if (before.steps.every(({ id }) => this.#orders.hasEnded(id))) return `The run ${this.#run} is ending.`;
     const problems = problemsOfUpgrade(before, after, this.#orders);
     if (problems.length === 0) return null;
     return problems.map(({ step, why }) => `${step === '' ? `The run ${this.#run}` : step} ${why}.`).join(' ');

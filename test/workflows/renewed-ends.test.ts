@@ -58,8 +58,6 @@ const notesOf = (run: string) =>
 const say = (handle: WorkflowHandle, name: string, message: object = {}) =>
   handle.executeUpdate<object, [object]>(name, { args: [{ by: 'ann', ...message }] });
 const runIdOf = async (handle: WorkflowHandle) => (await handle.describe()).runId;
-const reaches = (run: string, path: string, state: string) =>
-  eventually(async () => (await rig.step(run, path))?.state === state);
 const isSlow = (run: string, path: string, times = 1) =>
   eventually(async () => (began.get(`${run} ${path}`) ?? 0) >= times);
 
@@ -112,36 +110,6 @@ test('stops files of any depth without their ends, which run once when the files
   expect((await rig.states(run)).filter((state) => !/: done/.test(state))).toEqual([]);
 }, 240_000);
 
-test('does not cut an end that runs, but stays in its history until that is over', async () => {
-  const run = 'ending';
-  const end = [approve('sure', form), activity('told', 'note', { needs: ['sure'], with: { value: cel('run.state') } })];
-  const handle = await rig.startRun(
-    run,
-    {
-      steps: [
-        repeat('rounds', [file('fit', { steps: [activity('made', 'note', { with: { value: 1 } })], finally: end })]),
-        activity('slow', 'slow', { with: { of: run } }),
-      ],
-    },
-    { renewAfter: 40 },
-  );
-  await reaches(run, 'rounds[1].fit.sure', 'waiting');
-  await isSlow(run, 'slow');
-  const first = await runIdOf(handle);
-  await eventually(async () => {
-    await talk(handle, 1);
-    return (await handle.describe()).historyLength > 110;
-  }, 150_000);
-  expect(await runIdOf(handle)).toBe(first);
-  expect(began.get(`${run} slow`)).toBe(1);
-  await say(handle, answerName, { gate: 'rounds[1].fit.sure', answer: { go: true } });
-  await reaches(run, 'rounds', 'done');
-  await talkUntilRenewed(handle, first);
-  released.add(run);
-  expect(await handle.result()).toEqual({ state: 'done' });
-  expect(notesOf(run)).toEqual(['rounds[1].fit.made 1', 'rounds[1].fit.told done']);
-}, 240_000);
-
 test('runs the ends of stopped files also where the run is cancelled or they are skipped before they begin again', async () => {
   const started = async (run: string) => {
     const scope = {
@@ -181,22 +149,6 @@ test('runs the ends of stopped files also where the run is cancelled or they are
   expect(notesOf('cancelled').toSorted()).toEqual([...made, ...ends, 'last cancelled'].toSorted());
   expect(notesOf('skipped').toSorted()).toEqual([...made, ...ends, 'last done'].toSorted());
   expect(notesOf('cancelled').at(-1)).toBe('last cancelled');
-}, 240_000);
-
-test('stays in its history while the steps of its own end run', async () => {
-  const run = 'last';
-  const handle = await rig.startRun(
-    run,
-    { steps: [activity('a', 'note', { with: { value: 1, of: run } })], finally: [approve('bye', form)] },
-    { renewAfter: 40 },
-  );
-  await reaches(run, 'bye', 'waiting');
-  const first = await runIdOf(handle);
-  await talk(handle, 12);
-  expect((await handle.describe()).historyLength).toBeGreaterThan(100);
-  expect(await runIdOf(handle)).toBe(first);
-  await say(handle, answerName, { gate: 'bye', answer: { go: true } });
-  expect(await handle.result()).toEqual({ state: 'done' });
 }, 240_000);
 
 test('stays in its history while it does not know what was decided in the one before', async () => {

@@ -5,12 +5,13 @@ import { stepPath } from '../../plan/paths.ts';
 import type { KindStep, OnFailure } from '../../plan/types.ts';
 import { AbsentValueError } from '../../spec/expression.ts';
 import { control } from '../control.ts';
+import { endingOf, runAfter } from '../endings.ts';
 import { isStepFailure, type ScopeContext } from '../execute-step.ts';
 import { inGroup } from '../in-group.ts';
 import { inside } from '../inside.ts';
 import { inPlaceOf } from '../run-child.ts';
 import { isOneCall, resultOf } from '../run-kind.ts';
-import { afterwards, endOf as endOfSteps } from '../run-to-its-end.ts';
+import { afterwards } from '../run-to-its-end.ts';
 import type { Values } from '../scope-messages.ts';
 import { merged } from '../standing-orders.ts';
 import { type StepEnd, tryUntilEnded } from '../step-end.ts';
@@ -236,7 +237,7 @@ export class FileSteps extends Steps {
       return present<RunEnd>({ state: 'done' }, 'run');
     } catch (error) {
       this.#error = error;
-      return present<RunEnd>(endOfSteps(error), 'run');
+      return present<RunEnd>(runAfter(endingOf(error)) as unknown as RunEnd, 'run');
     }
   }
 
@@ -244,11 +245,8 @@ export class FileSteps extends Steps {
   async atEnd(work: (steps: Steps) => Promise<void>): Promise<void> {
     const cancelled = this.#error !== null && isCancellation(this.#error);
     try {
-      await afterwards(
-        this.context,
-        () => this.#around.consideredCancelled,
-        cancelled,
-        () => work(new Steps(this.context)),
+      await afterwards(this.context, { isCancelled: () => this.#around.consideredCancelled }, cancelled, () =>
+        work(new Steps(this.context)),
       );
     } catch (error) {
       // The first failure is the one that people look for; a step of the end has its own in its record.
