@@ -3,9 +3,9 @@
  * cut; who agrees begins none until told otherwise, so that what is stopped then is not taken for cancelled.
  */
 
-import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import { toLiving } from './orders.ts';
+import { onPassedOn } from './pass-on.ts';
 import { endsHeldSignal, holdEndsSignal, releaseEndsSignal } from './scope-messages.ts';
 
 export class Ends {
@@ -31,8 +31,8 @@ export class Ends {
       if (parent === undefined) return;
       await toLiving(getExternalWorkflowHandle(parent.workflowId).signal(endsHeldSignal, { workflowId, held }));
     };
-    setHandler(holdEndsSignal, answer, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
-    setHandler(releaseEndsSignal, () => this.release(), { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+    onPassedOn(holdEndsSignal, answer);
+    onPassedOn(releaseEndsSignal, () => this.release());
   }
 
   get isHeld(): boolean {

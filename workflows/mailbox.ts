@@ -1,6 +1,5 @@
 /** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
 
-import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import { condition, getExternalWorkflowHandle, setHandler, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import { Arrivals } from './arrivals.ts';
@@ -8,6 +7,7 @@ import { Ends } from './ends.ts';
 import { workflowIdOf } from './messages.ts';
 import { type Orders, receiveOrders } from './orders.ts';
 import { countOf, takeFitting } from './pace.ts';
+import { onPassedOn } from './pass-on.ts';
 import { Relay, sendReplies, sendRetry } from './relay.ts';
 import {
   batchesSignal,
@@ -178,8 +178,6 @@ export function openMailbox({
   const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
   mailbox.ends.receive(endsHeld === true);
   const { relay, wear } = mailbox;
-  // What is passed on to children that end meanwhile need not arrive.
-  const unfinishedPolicy = HandlerUnfinishedPolicy.ABANDON;
   setHandler(batchesSignal, (sent) => {
     wear.note();
     mailbox.batches(sent, true);
@@ -191,14 +189,14 @@ export function openMailbox({
     for (const path of own) mailbox.retry(path);
     await Promise.all([...below].map(([id, its]) => sendRetry(id, its, orders)));
   };
-  setHandler(retryStepsSignal, retry, { unfinishedPolicy });
+  onPassedOn(retryStepsSignal, retry);
   const answer = async ({ replies }: { readonly replies: readonly Reply[] }) => {
     wear.note();
     const { own, below } = relay.route(replies, ({ path }) => path);
     for (const reply of own) mailbox.reply(reply);
     await Promise.all([...below].map(([id, its]) => sendReplies(id, its)));
   };
-  setHandler(repliesSignal, answer, { unfinishedPolicy });
+  onPassedOn(repliesSignal, answer);
   setHandler(newsSignal, ({ news, from }) => {
     wear.note();
     relay.tell(news, from);

@@ -1,15 +1,9 @@
 /** The standing orders in one workflow: what waits for them, and what they stop. */
 
-import { HandlerUnfinishedPolicy } from '@temporalio/common';
-import {
-  CancellationScope,
-  condition,
-  getExternalWorkflowHandle,
-  isCancellation,
-  setHandler,
-} from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation } from '@temporalio/workflow';
 import { stepCallsAtOnce } from '../plan/limits.ts';
 import type { PlannedScope } from '../plan/types.ts';
+import { onPassedOn } from './pass-on.ts';
 import { type OrdersMessage, ordersSignal, unattendedSignal } from './scope-messages.ts';
 import type { StandingOrders } from './standing-orders.ts';
 import { Window } from './window.ts';
@@ -271,10 +265,8 @@ export function receiveOrders(given: StandingOrders, unattended: boolean): Order
     if (!orders.take(message.orders)) return;
     await Promise.all(orders.childrenOf(message.step).map((id) => tellOrders(id, message)));
   };
-  // What it passes on to children that end meanwhile need not arrive.
-  setHandler(ordersSignal, pass, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
-  const leave = () => leaveUnattended(orders, '');
-  setHandler(unattendedSignal, leave, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  onPassedOn(ordersSignal, pass);
+  onPassedOn(unattendedSignal, () => leaveUnattended(orders, ''));
   return orders;
 }
 

@@ -1,7 +1,6 @@
 /** `repeat`: round after round, each a child workflow, until a condition holds, nothing gets better, time is up, or `max`. */
 
-import { HandlerUnfinishedPolicy } from '@temporalio/common';
-import { ApplicationFailure, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle } from '@temporalio/workflow';
 import { roundsInline, roundsMax, roundsPerBatch } from '../plan/limits.ts';
 import { bodyOfRound, wallTime } from '../plan/loop-body.ts';
 import { type LoopState, type RoundResult, roundValues, stateAfter } from '../plan/round-end.ts';
@@ -12,6 +11,7 @@ import { inside } from './inside.ts';
 import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mailbox.ts';
 import { workflowIdOf } from './messages.ts';
 import { toLiving } from './orders.ts';
+import { onPassedOn } from './pass-on.ts';
 import { QuickRounds } from './quick-rounds.ts';
 import { resolveValues } from './resolve.ts';
 import { ReuseRounds } from './reuse-rounds.ts';
@@ -105,7 +105,7 @@ export async function runRoundsChild({ path, role: _, ...args }: RoundsArguments
     const root = getExternalWorkflowHandle(workflowIdOf(facts.run));
     await toLiving(root.signal(handedBackSignal, { loop: owner, from }));
   };
-  setHandler(handBackSignal, handBack, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  onPassedOn(handBackSignal, handBack);
   mailbox.orders.roundBegan(owner, before.index - 1);
   // Its steps are those of the loop; only the workflow is another.
   const context = { ...facts, path, state, mailbox, root: distantRoot(facts, mailbox) };

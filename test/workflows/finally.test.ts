@@ -14,6 +14,8 @@ import {
   type OperationName,
   workflowIdOf,
 } from '../../workflows/messages.ts';
+import { ordersSignal } from '../../workflows/scope-messages.ts';
+import { noOrders } from '../../workflows/standing-orders.ts';
 import { eventually } from '../rig.ts';
 import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, repeat } from '../small-plans.ts';
@@ -169,6 +171,35 @@ describe('a cancelled run', () => {
       'next: done',
     ]);
   });
+});
+
+test('the end of a cancelled file goes on also where it has a message to pass on', async () => {
+  const run = 'passes';
+  const handle = await rig.startRun(run, {
+    steps: [
+      file('fit', {
+        steps: [],
+        finally: [file('within', { steps: [slow(run), activity('b', 'note', { needs: ['a'], with: { value: 1 } })] })],
+      }),
+    ],
+  });
+  await running(run, 'fit.within.a');
+  await handle.cancel();
+  const fit = rig.client.workflow.getHandle(workflowIdOf(run, 'fit'));
+  await eventually(async () => {
+    const { events = [] } = await fit.fetchHistory();
+    return (events ?? []).some((event) => event.workflowExecutionCancelRequestedEventAttributes);
+  });
+  const orders = { ...noOrders, version: 1_000 };
+  await fit.signal(ordersSignal, { orders });
+  const within = rig.client.workflow.getHandle(workflowIdOf(run, 'fit.within'));
+  await eventually(async () => {
+    const { events = [] } = await within.fetchHistory();
+    return (events ?? []).some((event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'orders');
+  });
+  released.add(run);
+  await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+  expect(notesOf(run)).toEqual(['fit.within.b 1']);
 });
 
 describe('the end of a run that nobody cancelled', () => {
