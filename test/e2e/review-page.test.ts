@@ -166,7 +166,8 @@ test('no decision is lost or doubled by reloads, lost connections, a restart or 
 });
 
 test('a run that another engine has is told from here by no decision: the page says where it is, and sends them when it comes', async () => {
-  const data = await makeCandidates(rig.store, { candidates: 2 });
+  // Images of their own: of those of another test, whatever was decided there would be carried over.
+  const data = await makeCandidates(rig.store, { candidates: 2, imageSize: 128 });
   const step = gate('review', {
     with: { dataset: data.dataset as never, candidates: data.saved as never, reviewer: 'human' },
   });
