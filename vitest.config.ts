@@ -3,7 +3,7 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-// These run workflows with steps that do nothing, or commands one after another, and mostly wait: two files at a time.
+// These run workflows with steps that do nothing, or commands one after another, and mostly wait: three files at a time.
 const workflows = [
   'test/workflows/**/*.test.ts',
   'test/artifacts/s3*.test.ts',
@@ -78,7 +78,7 @@ export default defineConfig({
           exclude: integration,
           testTimeout: 600_000,
           hookTimeout: 120_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -287,7 +287,7 @@ async function preparedReviews(store: Store): Promise<PlannedScope['steps']> {
   const items: Json[] = [];
   for (const i of numbers(looksCount)) {
     const isDecided = i <= looksDecided || i > looksCount - looksEarly;
-    items.push({ ...(await reviewed(store, `look ${i}`, 1)), expire: isDecided ? '10d' : '6m' });
+    items.push({ ...(await reviewed(store, `look ${i}`, 1)), expire: isDecided ? '10d' : '3m' });
   }
   const [asks] = review.scope.steps;
   const after: Json = { expire: { in: { $: 'item.expire' } } };
