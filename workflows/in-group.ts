@@ -15,10 +15,12 @@ export interface GroupUse {
 /** A turn that comes at once is no news. */
 const patienceMs = 2_000;
 
+/** `goesOn`: whether the workflow goes on in a new history, in which it asks again and so keeps its place. */
 export async function inGroup<Result>(
   { run, mailbox }: Pick<ScopeContext, 'run' | 'mailbox'>,
   { group, cancelInProgress, step }: GroupUse,
   work: () => Promise<Result>,
+  goesOn: () => boolean = () => false,
 ): Promise<Result> {
   const { workflowId, firstExecutionRunId } = workflowInfo();
   const id = `${run}:${step?.path ?? ''}`;
@@ -35,11 +37,13 @@ export async function inGroup<Result>(
     return await work();
   } finally {
     mailbox.groupLeft(id);
-    await CancellationScope.nonCancellable(() =>
-      getExternalWorkflowHandle(groupId)
-        .signal(groupLeaveName, { id })
-        // Somebody has ended the group's workflow; it begins anew with the next who enters.
-        .catch(() => undefined),
-    );
+    if (!goesOn()) {
+      await CancellationScope.nonCancellable(() =>
+        getExternalWorkflowHandle(groupId)
+          .signal(groupLeaveName, { id })
+          // Somebody has ended the group's workflow; it begins anew with the next who enters.
+          .catch(() => undefined),
+      );
+    }
   }
 }

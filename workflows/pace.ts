@@ -15,6 +15,8 @@ const freeEvents = 1_000;
 const calmEvents = 2_000;
 /** Beyond, each bundle waits twice as long as the one before, whatever waits for it. */
 export const lateEvents = 3_000;
+/** Beyond, a root that ends its steps for a new history takes no message: what ends still needs events. */
+export const leavingEvents = 3_400;
 /** Beyond, only what lets the run go on is taken: decisions that end their gate, answers to open gates, no pauses. */
 export const lastEvents = 3_800;
 /** An update, its tasks, and what follows of it when nothing else comes with it. */

@@ -14,7 +14,7 @@ import { nearRoot, receiveNews } from './news-desk.ts';
 import { OperationsDesk } from './operations-desk.ts';
 import { Orders } from './orders.ts';
 import { Outbox } from './outbox.ts';
-import { lastEvents } from './pace.ts';
+import { leavingEvents } from './pace.ts';
 import { Renewal } from './renewal.ts';
 import { runToItsEnd } from './run-to-its-end.ts';
 import { wornSignal } from './scope-messages.ts';
@@ -93,7 +93,7 @@ export async function runPipeline(
       },
     });
     // However many messages come while very many steps are being ended, they are few in this history.
-    briefing.waitWhile(() => renewal.isLeaving && workflowInfo().historyLength > lastEvents);
+    briefing.waitWhile(() => renewal.isLeaving && workflowInfo().historyLength > leavingEvents);
     desk.open(renewal);
     approvals.open(renewal);
     operations.open(work, renewal);
@@ -125,11 +125,16 @@ export async function runPipeline(
     const { wornAfter } = given;
     const context = { run, pipeline, seed, environment, orders, wornAfter, path: '', mailbox, root, state };
     const { concurrency } = scope;
-    await work.run(() =>
-      concurrency === undefined
-        ? runSteps(scope, context, renewal)
-        : inGroup(context, concurrency, () => runSteps(scope, context, renewal)),
-    );
+    const steps = () => runSteps(scope, context, renewal);
+    try {
+      await work.run(() =>
+        concurrency === undefined ? steps() : inGroup(context, concurrency, steps, () => renewal.isCut),
+      );
+    } catch (error) {
+      // It may have waited for its turn.
+      if (isCancellation(error)) await renewal.goOn();
+      throw error;
+    }
 
     state.close();
     await outbox.close();

@@ -103,6 +103,26 @@ describe('a group of runs', () => {
     expect(most.get('r')).toBe(1);
   });
 
+  test('keeps the place of a run that goes on in a new history while it waits', async () => {
+    const first = await rig.startRun('stays', alone('k', false, true));
+    await eventually(async () => order.includes('stays a'));
+    const second = await rig.startRun('renewed', alone('k', false, false), { renewAfter: 40 });
+    const waits = (run: string) => eventually(async () => (await readRun(rig.store, run))?.state.notices !== undefined);
+    await waits('renewed');
+    const third = await rig.startRun('behind', alone('k', false, false));
+    await waits('behind');
+    const { runId } = await second.describe();
+    await eventually(async () => {
+      for (const name of ['pause', 'resume']) {
+        await eventually(() => second.executeUpdate(name, { args: [{ by: 'ann' }] }).catch(() => undefined));
+      }
+      return (await second.describe()).runId !== runId;
+    });
+    gates.get('stays a')!();
+    await Promise.all([first.result(), second.result(), third.result()]);
+    expect(order.filter((name) => /^(stays|renewed|behind) /.test(name))).toEqual(['stays a', 'renewed a', 'behind a']);
+  });
+
   test('with cancelInProgress cancels the run before', async () => {
     const first = await rig.startRun('old', alone('x', true, true));
     await eventually(async () => order.includes('old a'));
