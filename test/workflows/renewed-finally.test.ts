@@ -3,15 +3,14 @@
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
-import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { RunningWorker } from '../../deploy/worker.ts';
-import type { Annotation, Candidate } from '../../detection/types.ts';
 import type { Form } from '../../plan/form.ts';
 import type { Json, PipelineStep, PlannedScope, PlannedStep } from '../../plan/types.ts';
 import { answerName, decideName } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
 import { activity, approve, cel, gate, repeat } from '../small-plans.ts';
+import { saveSpurious } from './reviews.ts';
 
 let rig: Rig;
 let worker: RunningWorker;
@@ -51,22 +50,7 @@ const steps = {
 const form: Form = { properties: { go: { type: 'boolean' } }, required: ['go'] };
 const candidatesCount = 6;
 
-async function reviewed(image: string): Promise<{ readonly [name: string]: Json }> {
-  const digest = await rig.store.putObject(Buffer.from(image));
-  const annotations = Array.from({ length: candidatesCount }, (_, i): Annotation => {
-    return { id: `b${i}`, imageId: 1, categoryId: 1, box: [i * 30, 10, i * 30 + 20, 30] };
-  });
-  const dataset = await saveDataset(rig.store, {
-    categories: [{ id: 1, name: 'apple' }],
-    images: [{ id: 1, fileName: 'a.png', width: 1_000, height: 100, digest, split: 'train', group: '1' }],
-    labels: { parent: null, author: 'import', note: '', annotations },
-  });
-  const candidates = annotations.map((annotation, i): Candidate => {
-    return { id: `c${i}`, type: 'spurious', annotation, rank: i / 100, imageId: 1, imageDigest: digest };
-  });
-  const given = { dataset, candidates: await saveJson(rig.store, 'candidates', candidates), reviewer: 'human' };
-  return given as unknown as { readonly [name: string]: Json };
-}
+const reviewed = (name: string) => saveSpurious(rig, name, candidatesCount);
 
 /** `of` sets a run's results apart from those of others. */
 const note = (id: string, run: string, value: Json, needs: string[] = []) =>

@@ -42,6 +42,18 @@ export async function saveReviewed(
   return { dataset, candidates, saved: await saveJson(store, 'candidates', candidates) };
 }
 
+/** What a gate is given that asks of `count` labels side by side whether they are spurious, `c0` and on. `name`: as above. */
+export async function saveSpurious(rig: Rig, name: string, count: number): Promise<{ readonly [name: string]: Json }> {
+  const annotations = Array.from({ length: count }, (_, i): Annotation => {
+    return { id: `b${i}`, imageId: 1, categoryId: 1, box: boxAt(i * 4) };
+  });
+  const questions = annotations.map((annotation, i): Question => {
+    return { id: `c${i}`, type: 'spurious', annotation, rank: i / 100 };
+  });
+  const { dataset, saved } = await saveReviewed(rig, name, annotations, questions);
+  return { dataset: dataset as never, candidates: saved as never, reviewer: 'human' };
+}
+
 export const reviewOf = ({ dataset, saved }: Reviewed, more: { [name: string]: Json } = {}): GateStep =>
   gate('review', { with: { dataset, candidates: saved, reviewer: 'human', ...more } });
 

@@ -4,15 +4,13 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readApproval } from '../../artifacts/approval-record.ts';
-import { saveDataset, saveJson } from '../../artifacts/codecs.ts';
 import { readDecisions } from '../../artifacts/gate-record.ts';
 import { readOperations, readRun } from '../../artifacts/run-record.ts';
-import type { Annotation, Candidate } from '../../detection/types.ts';
-import type { Json } from '../../plan/types.ts';
 import { answerName, decideName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually } from '../rig.ts';
 import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, fanOut, gate, repeat } from '../small-plans.ts';
+import { saveSpurious } from './reviews.ts';
 
 /** How often each step began, by its path. */
 const began = new Map<string, number>();
@@ -29,26 +27,8 @@ const steps = {
 const form = { properties: { epochs: { type: 'integer' as const } }, required: ['epochs'] };
 const candidatesCount = 14;
 
-/** `image`: its bytes. Nobody is asked twice about one image, so each gate has one of its own. */
-async function reviewed(image: string): Promise<{ readonly [name: string]: Json }> {
-  const digest = await rig.store.putObject(Buffer.from(image));
-  const annotations = Array.from({ length: candidatesCount }, (_, i): Annotation => {
-    return { id: `b${i}`, imageId: 1, categoryId: 1, box: [i * 30, 10, i * 30 + 20, 30] };
-  });
-  const dataset = await saveDataset(rig.store, {
-    categories: [{ id: 1, name: 'apple' }],
-    images: [{ id: 1, fileName: 'a.png', width: 1_000, height: 100, digest, split: 'train', group: '1' }],
-    labels: { parent: null, author: 'import', note: '', annotations },
-  });
-  const candidates = annotations.map((annotation, i): Candidate => {
-    return { id: `c${i}`, type: 'spurious', annotation, rank: i / 100, imageId: 1, imageDigest: digest };
-  });
-  return {
-    dataset: dataset as never,
-    candidates: (await saveJson(rig.store, 'candidates', candidates)) as never,
-    reviewer: 'human',
-  };
-}
+/** Nobody is asked twice about one image, so each gate has one of its own. */
+const reviewed = (name: string) => saveSpurious(rig, name, candidatesCount);
 
 /** How many histories the run's root has had. */
 async function histories(run: string): Promise<number> {
