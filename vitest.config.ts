@@ -8,6 +8,7 @@ const workflows = [
   'test/workflows/**/*.test.ts',
   'test/artifacts/s3*.test.ts',
   'test/cli/lost-engine.test.ts',
+  'test/cli/run.test.ts',
   'test/cli/upgrade.test.ts',
 ];
 // These start servers, workers or long training: one file at a time, so that they do not starve each other.
@@ -16,16 +17,19 @@ const integration = [
   'test/chaos/**/*.test.ts',
   'test/e2e/**/*.test.ts',
   'test/deploy/**/*.test.ts',
-  'test/cli/run.test.ts',
 ];
 
 /** Begun first, the longest in front: begun last, one of them would keep one core for a minute while the other idles. */
 const longest = [
   'test/cli/lost-engine.test.ts',
+  'test/cli/run.test.ts',
+  'test/workflows/many-gates.test.ts',
+  'test/workflows/renewed-finally.test.ts',
   'test/workflows/killed-worker.test.ts',
+  'test/workflows/worn.test.ts',
   'test/workflows/upgrade.test.ts',
   'test/cli/upgrade.test.ts',
-  'test/workflows/many-gates.test.ts',
+  'test/workflows/quick-rounds.test.ts',
   'test/workflows/review-gate.test.ts',
   'test/workflows/concurrency.test.ts',
   'test/detection/model/train.test.ts',
