@@ -1,7 +1,9 @@
 /** Runs a part of the run as a child workflow, under the run's id and the part's path. */
 
 import {
+  CancellationScope,
   ChildWorkflowCancellationType,
+  getExternalWorkflowHandle,
   ParentClosePolicy,
   startChild,
   WorkflowIdReusePolicy,
@@ -84,6 +86,8 @@ export async function runChild<Result>(
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     });
+    // Asked to cancel a child that it has not started yet, Temporal finds none, and starts it afterwards.
+    if (CancellationScope.current().consideredCancelled) await cancelAgain(child.workflowId);
     // A batch has a name of its own, and legs or rounds named after their owner.
     orders.childStarted(path, child.workflowId, part);
     if (hasEnds) await ends.childStarted(path, child.workflowId, endsHeld);
@@ -96,4 +100,13 @@ export async function runChild<Result>(
     ends.childEnded(path);
     state.remove(path);
   }
+}
+
+async function cancelAgain(workflowId: string): Promise<void> {
+  await CancellationScope.nonCancellable(() =>
+    getExternalWorkflowHandle(workflowId)
+      .cancel()
+      // It has ended meanwhile.
+      .catch(() => undefined),
+  );
 }
