@@ -11,7 +11,7 @@ import {
 import { hasEnd } from '../plan/paths.ts';
 import type { ScopeContext } from './execute-step.ts';
 import { workflowIdOf } from './messages.ts';
-import { tellOrders, tellUnattended } from './orders.ts';
+import { tellOrders, tellUnattended, toLiving } from './orders.ts';
 import type {
   AllLegsArguments,
   BatchArguments,
@@ -87,7 +87,10 @@ export async function runChild<Result>(
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     });
     // Asked to cancel a child that it has not started yet, Temporal finds none, and starts it afterwards.
-    if (CancellationScope.current().consideredCancelled) await cancelAgain(child.workflowId);
+    if (CancellationScope.current().consideredCancelled) {
+      const { workflowId } = child;
+      await CancellationScope.nonCancellable(() => toLiving(getExternalWorkflowHandle(workflowId).cancel()));
+    }
     // A batch has a name of its own, and legs or rounds named after their owner.
     orders.childStarted(path, child.workflowId, part);
     if (hasEnds) await ends.childStarted(path, child.workflowId, endsHeld);
@@ -100,13 +103,4 @@ export async function runChild<Result>(
     ends.childEnded(path);
     state.remove(path);
   }
-}
-
-async function cancelAgain(workflowId: string): Promise<void> {
-  await CancellationScope.nonCancellable(() =>
-    getExternalWorkflowHandle(workflowId)
-      .cancel()
-      // It has ended meanwhile.
-      .catch(() => undefined),
-  );
 }
