@@ -27,6 +27,7 @@ const longest = [
   'test/workflows/renewed-finally.test.ts',
   'test/workflows/killed-worker.test.ts',
   'test/workflows/worn.test.ts',
+  'test/workflows/late-children.test.ts',
   'test/workflows/upgrade.test.ts',
   'test/cli/upgrade.test.ts',
   'test/workflows/quick-rounds.test.ts',
