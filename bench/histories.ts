@@ -128,14 +128,49 @@ const sideBySide: FanOutStep = {
   },
 };
 
+/** So many legs, each a list of so many approvals. */
+const nestedLegs = 100;
+const nestedGates = 25;
+/** Of each list, the first is answered while it waits, and the last before it opens; the time of the others runs out. */
+const nested: FanOutStep = {
+  ...legs('outer', { forEach: numbers(nestedLegs) }),
+  scope: {
+    steps: [
+      {
+        ...legs('inner', { forEach: numbers(nestedGates) }),
+        scope: {
+          steps: [
+            {
+              ...(approvals.scope.steps[0] as ApproveStep),
+              id: '',
+              with: {
+                after: { expire: { in: { $: `item in [1, ${nestedGates}] ? "10d" : string(item * 20) + "s"` } } },
+              },
+              expired: { go: false },
+            },
+          ],
+        },
+      },
+    ],
+  },
+};
+
 /** Legs of a batch, each of which asks so often, one question after another. */
-const loopLegs = 100;
-const loopRounds = 8;
-/** Of the legs, those whose questions a person answers one by one. In the others the time runs out, at times of their own. */
-const loopsAnswered = 40;
+interface AskingLegs {
+  readonly legs: number;
+  readonly rounds: number;
+  /** Legs whose questions a person answers one by one. In the others the time runs out, at times of their own. */
+  readonly answered: number;
+}
+
+const loops: AskingLegs = { legs: 100, rounds: 8, answered: 40 };
+const longLoops: AskingLegs = { legs: 40, rounds: 25, answered: 10 };
+/** In a file each, whose own end must not be cut. */
+const loopsWithEnds: AskingLegs = { legs: 100, rounds: 4, answered: 40 };
+
 /** `leg`: what the steps see as the number of the leg. */
-const loopOfGates = (rounds: number, leg: string): RepeatStep => {
-  const time = `${leg} <= ${loopsAnswered} ? "10d" : string(5 + (${leg} * 7 + round.index * 13) % 60) + "s"`;
+const loopOfGates = ({ rounds, answered }: AskingLegs, leg: string): RepeatStep => {
+  const time = `${leg} <= ${answered} ? "10d" : string(5 + (${leg} * 7 + round.index * 13) % 60) + "s"`;
   const [asks] = approvals.scope.steps as [ApproveStep];
   return {
     ...approvals,
@@ -144,13 +179,11 @@ const loopOfGates = (rounds: number, leg: string): RepeatStep => {
     scope: { steps: [{ ...asks, with: { after: { expire: { in: { $: time } } } }, expired: { go: false } }] },
   };
 };
-const loopLegsOf = (one: PlannedStep): FanOutStep => ({
-  ...legs('ask', { matrix: numbers(loopLegs).map((a) => ({ name: `a=${a}`, values: { a } })) }),
+const askingLegs = (count: number, one: PlannedStep): FanOutStep => ({
+  ...legs('ask', { matrix: numbers(count).map((a) => ({ name: `a=${a}`, values: { a } })) }),
   scope: { steps: [one] },
   outputs: {},
 });
-/** The loop in a file whose own end must not be cut. */
-const endsRounds = 4;
 const loopInFile: PipelineStep = {
   type: 'pipeline',
   id: 'file',
@@ -158,13 +191,16 @@ const loopInFile: PipelineStep = {
   needs: [],
   params: { a: { $: 'matrix.a' } },
   outputs: {},
-  scope: { steps: [loopOfGates(endsRounds, 'params.a')], finally: [step('tidy', 'make', { value: 1 })] },
+  scope: { steps: [loopOfGates(loopsWithEnds, 'params.a')], finally: [step('tidy', 'make', { value: 1 })] },
 };
 
 const looksCount = 1_000;
 /** Of those, some that are decided before they open, and some one by one while they wait; the time of the others runs out. */
 const looksEarly = 300;
 const looksDecided = 300;
+
+const aboutLoops = ({ legs, rounds, answered }: AskingLegs): string =>
+  `${legs} legs with a loop of ${rounds} approvals each, ${answered * rounds} answered one by one`;
 
 interface Case {
   readonly about: string;
@@ -207,15 +243,25 @@ const cases: { readonly [name: string]: Case } = {
     steps: [sideBySide],
     people: answerSome,
   },
+  nested: {
+    about: `${nestedLegs} lists of ${nestedGates} approvals in a list, one of each answered early and one while it waits`,
+    steps: [nested],
+    people: answerNested,
+  },
   loops: {
-    about: `${loopLegs} legs with a loop of ${loopRounds} approvals each, ${loopsAnswered * loopRounds} answered one by one`,
-    steps: [loopLegsOf(loopOfGates(loopRounds, 'matrix.a'))],
-    people: (handle, store) => answerLoops(handle, store, 'loops', loopRounds, ''),
+    about: aboutLoops(loops),
+    steps: [askingLegs(loops.legs, loopOfGates(loops, 'matrix.a'))],
+    people: (handle, store) => answerLoops(handle, store, 'loops', loops, ''),
+  },
+  'long-loops': {
+    about: aboutLoops(longLoops),
+    steps: [askingLegs(longLoops.legs, loopOfGates(longLoops, 'matrix.a'))],
+    people: (handle, store) => answerLoops(handle, store, 'long-loops', longLoops, ''),
   },
   ends: {
-    about: `${loopLegs} legs with such a loop of ${endsRounds} in a file with a finally, ${loopsAnswered * endsRounds} answered one by one`,
-    steps: [loopLegsOf(loopInFile)],
-    people: (handle, store) => answerLoops(handle, store, 'ends', endsRounds, '.file'),
+    about: `${aboutLoops(loopsWithEnds)}, in files with a finally`,
+    steps: [askingLegs(loopsWithEnds.legs, loopInFile)],
+    people: (handle, store) => answerLoops(handle, store, 'ends', loopsWithEnds, '.file'),
   },
   reviews: {
     about: `${looksCount} reviews side by side, ${looksEarly} decided early, ${looksDecided} while they wait`,
@@ -361,65 +407,81 @@ async function decideAll(handle: WorkflowHandle, store: Store): Promise<void> {
 
 /** Each as soon as the one before has been taken, so most come before their gate is open. */
 async function approveAll(handle: WorkflowHandle): Promise<void> {
-  for (let round = 1; round <= approvalRounds; ) {
-    const message: AnswerMessage = { gate: `rounds[${round}].ok`, by: 'bench', answer: { go: true } };
-    const taken = handle.executeUpdate<object, [AnswerMessage]>(answerName, { args: [message] });
-    // The history that it was sent to may just have ended.
-    if (await taken.then(() => true).catch(isAnswered)) round++;
-    else await pause(200);
-  }
+  for (const round of numbers(approvalRounds)) await say(handle, `rounds[${round}].ok`);
 }
 
-/** The last ones before they open, and the first ones when all wait. Throws where an answer was lost. */
+/** Answers a gate that waits, or that has not opened yet, once. */
+async function say(handle: WorkflowHandle, gate: string): Promise<void> {
+  const message: AnswerMessage = { gate, by: 'bench', answer: { go: true } };
+  const taken = () => handle.executeUpdate<object, [AnswerMessage]>(answerName, { args: [message] });
+  // The history that it was sent to may just have ended.
+  while (
+    !(await taken()
+      .then(() => true)
+      .catch(isAnswered))
+  )
+    await pause(200);
+}
+
+async function whenOpen(store: Store, run: string, gate: string): Promise<void> {
+  while ((await readApproval(store, run, gate))?.state !== 'open') await pause(100);
+}
+
+/** Throws where an answer was lost. */
+async function expectAnswer(store: Store, run: string, gate: string, isByPeople: boolean): Promise<void> {
+  const by = (await readApproval(store, run, gate))?.given?.by;
+  if (by !== (isByPeople ? 'bench' : 'nobody')) throw new Error(`${gate} was answered by ${by}.`);
+}
+
+/** The last ones before they open, and the first ones when all wait. */
 async function answerSome(handle: WorkflowHandle, store: Store): Promise<void> {
-  const say = (a: number) =>
-    handle.executeUpdate<object, [AnswerMessage]>(answerName, {
-      args: [{ gate: `ask[a=${a}]`, by: 'bench', answer: { go: true } }],
-    });
+  const pathOf = (a: number) => `ask[a=${a}]`;
   await planIsThere(handle);
-  for (let a = gatesCount; a > gatesCount - gatesEarly; a--) await say(a);
-  const waits = async (a: number) => (await readApproval(store, 'gates', `ask[a=${a}]`))?.state === 'open';
-  while (!(await waits(gatesCount - gatesEarly))) await pause(500);
-  for (let a = 1; a <= gatesAnswered; a++) await say(a);
+  for (let a = gatesCount; a > gatesCount - gatesEarly; a--) await say(handle, pathOf(a));
+  await whenOpen(store, 'gates', pathOf(gatesCount - gatesEarly));
+  for (let a = 1; a <= gatesAnswered; a++) await say(handle, pathOf(a));
   await handle.result();
   for (const a of numbers(gatesCount)) {
-    const isByPeople = a <= gatesAnswered || a > gatesCount - gatesEarly;
-    const by = (await readApproval(store, 'gates', `ask[a=${a}]`))?.given?.by;
-    if (by !== (isByPeople ? 'bench' : 'nobody')) throw new Error(`ask[a=${a}] was answered by ${by}.`);
+    await expectAnswer(store, 'gates', pathOf(a), a <= gatesAnswered || a > gatesCount - gatesEarly);
   }
 }
 
-/** One after another, as they open. Throws where an answer was lost. */
+/** The last of each list before it opens, and the first as it opens. */
+async function answerNested(handle: WorkflowHandle, store: Store): Promise<void> {
+  const pathOf = (leg: number, gate: number) => `outer[${leg}].inner[${gate}]`;
+  await planIsThere(handle);
+  for (const leg of numbers(nestedLegs)) await say(handle, pathOf(leg, nestedGates));
+  for (const leg of numbers(nestedLegs)) {
+    await whenOpen(store, 'nested', pathOf(leg, 1));
+    await say(handle, pathOf(leg, 1));
+  }
+  await handle.result();
+  for (const leg of numbers(nestedLegs)) {
+    for (const gate of numbers(nestedGates)) {
+      await expectAnswer(store, 'nested', pathOf(leg, gate), gate === 1 || gate === nestedGates);
+    }
+  }
+}
+
+/** One after another, as they open. */
 async function answerLoops(
   handle: WorkflowHandle,
   store: Store,
   run: string,
-  rounds: number,
+  asking: AskingLegs,
   within: string,
 ): Promise<void> {
   const pathOf = (a: number, round: number) => `ask[a=${a}]${within}.rounds[${round}].ok`;
-  for (const round of numbers(rounds)) {
-    for (const a of numbers(loopsAnswered)) {
-      const gate = pathOf(a, round);
-      while ((await readApproval(store, run, gate))?.state !== 'open') await pause(100);
-      const say = () =>
-        handle.executeUpdate<object, [AnswerMessage]>(answerName, {
-          args: [{ gate, by: 'bench', answer: { go: true } }],
-        });
-      while (
-        !(await say()
-          .then(() => true)
-          .catch(isAnswered))
-      )
-        await pause(200);
+  for (const round of numbers(asking.rounds)) {
+    for (const a of numbers(asking.answered)) {
+      await whenOpen(store, run, pathOf(a, round));
+      await say(handle, pathOf(a, round));
     }
   }
   await handle.result();
-  for (const a of numbers(loopLegs)) {
-    for (const round of numbers(rounds)) {
-      const by = (await readApproval(store, run, pathOf(a, round)))?.given?.by;
-      if (by !== (a <= loopsAnswered ? 'bench' : 'nobody'))
-        throw new Error(`${pathOf(a, round)} was answered by ${by}.`);
+  for (const a of numbers(asking.legs)) {
+    for (const round of numbers(asking.rounds)) {
+      await expectAnswer(store, run, pathOf(a, round), a <= asking.answered);
     }
   }
 }
@@ -441,7 +503,7 @@ const isAnswered = (error: { readonly cause?: Error }): boolean =>
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const artifact = (path: string): Json => ({ artifact: 'model', digest: path.padEnd(64, '0').slice(0, 64), bytes: 1 });
+const artifact = (path: string): Json => ({ artifact: 'model', digest: sha256Hex(path), bytes: 1 });
 const stumbled = new Set<string>();
 
 const implementations = {
