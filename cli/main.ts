@@ -9,6 +9,7 @@ import { fullDisk } from '../deploy/full-disk.ts';
 import { openQuickCheck } from '../deploy/quick-check.ts';
 import * as output from './output.ts';
 import { CommandError, type ExitCode, exitCodes, note, rememberPlace } from './output.ts';
+import { outliveReader, writeFailure } from './reader.ts';
 import { type ConnectionFlags, loadSettings } from './settings.ts';
 
 type Flags = { readonly [name: string]: unknown };
@@ -946,10 +947,8 @@ add(
 await main();
 
 async function main(): Promise<void> {
-  // A reader that has seen enough (`| head`) is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(exitCodes.done);
-  });
+  // A reader that has seen enough (`| head`) changes nothing about what a command does, nor its code.
+  for (const stream of [process.stdout, process.stderr]) outliveReader(stream);
   let code: number;
   try {
     await program.parseAsync();
@@ -959,6 +958,13 @@ async function main(): Promise<void> {
   }
   // Servers' connections and native threads must not keep a finished command alive; what it said must get out.
   await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
+  const lost = writeFailure(process.stdout);
+  if (lost !== null) {
+    note(
+      `Error: What the command prints could not be written: ${lost.message}. Free some space, or send it elsewhere.`,
+    );
+    code ||= exitCodes.engine;
+  }
   process.exit(code);
 }
 

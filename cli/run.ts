@@ -22,6 +22,7 @@ import { isNotFound, isOpenWorkflow } from './open-workflow.ts';
 import { pauseOf } from './operations.ts';
 import { CommandError, type ExitCode, exitCodes, note, ownCommand } from './output.ts';
 import { type OwnWorker, startWorker, workerQueues } from './own-worker.ts';
+import { readerGone } from './reader.ts';
 import { writeReport } from './report.ts';
 import { servePageBeside } from './review-page.ts';
 import { isFinal, isHeldByInput, type RunView, readPlan, readRunView, statusJson } from './run-view.ts';
@@ -97,7 +98,12 @@ export async function startOrJoin(
         (await createNewRun(store, wish, plan, { planDigest, source, imports, file, given, fork, forkPlans })),
     );
   };
+  const unread = readerGone(output);
+  const tellUnread = () =>
+    note('Nobody reads what this command prints any longer. It goes on with the run; Ctrl-C ends it.');
+  unread.addEventListener('abort', tellUnread);
   const { run, end } = await keepGoing(settings, store, choose, plan, options, output, say, upgrade);
+  unread.removeEventListener('abort', tellUnread);
   if (run === null) {
     say('Nothing was started.');
     return exitCodes.interrupted;

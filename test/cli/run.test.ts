@@ -123,6 +123,17 @@ test('a new run of the same plan reuses every result, decisions included', async
   expect(reused).toEqual(['data', 'model', 'errors', 'review', 'table']);
 });
 
+test('a run goes on to its end where the reader of its output goes away', async () => {
+  const run = start('run', 'small.yaml', '--new', '--run', 'unread');
+  run.child.stdout!.destroy();
+  const { code, stderr } = await run.outcome;
+  expect(code).toBe(0);
+  expect(stderr).toContain(
+    'Nobody reads what this command prints any longer. It goes on with the run; Ctrl-C ends it.',
+  );
+  expect(JSON.parse((await hardcase('status', 'unread', '--json')).stdout).state).toBe('done');
+});
+
 test('Ctrl-C saves and leaves the run open; it goes on, also when the command that runs it is killed', async () => {
   const words = ['run', 'small.yaml', '-p', 'steps=500', '--run', 'long', '--no-wait'];
   const first = start(...words);
