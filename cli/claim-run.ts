@@ -40,31 +40,26 @@ export async function claimRun(
 ): Promise<void> {
   const { run } = header;
   const here = engineHere(settings, temporal);
-  for (;;) {
-    const claim = await readEngineClaim(store, run);
-    if (claim !== null && isEqual(claim.engine, here)) return;
-    let hadStale = false;
-    if (claim !== null && !isSame(claim.engine, here) && !(await isKnownHere(claim.engine, here, temporal, run))) {
-      if (await lives(claim.engine, run)) throw new RunElsewhereError(claim.engine, header);
-      // Before the claim: a command that dies between the two must not leave it to be taken for the run's own.
-      hadStale = await endStale(temporal, run);
-    }
-    if (!(await addEngineClaim(store, run, claim, here))) continue;
-    if (hadStale) await addNotice(store, run, backWords(claim!.engine));
-    return;
-  }
+  const stale: RunEngine[] = [];
+  await addClaim(store, run, here, async (engine) => {
+    if (engine === null || isSame(engine, here) || (await isKnownHere(engine, here, temporal, run))) return true;
+    if (await lives(engine, run)) throw new RunElsewhereError(engine, header);
+    // Before the claim: a command that dies between the two must not leave it to be taken for the run's own.
+    if (await endStale(temporal, run)) stale.push(engine);
+    return true;
+  });
+  for (const engine of stale) await addNotice(store, run, backWords(engine));
 }
 
 /** For a command that writes the record of a run itself, because no engine knows it: what another still has is stale. */
 export async function takeRun({ folder }: Settings, store: Store, header: RunHeader): Promise<void> {
   const { run } = header;
   const here: RunEngine = { folder, place: folderPlace(folder), server: identify(process.pid)! };
-  for (;;) {
-    const claim = await readEngineClaim(store, run);
-    const isOther = claim !== null && !isSame(claim.engine, here);
-    if (isOther && (await lives(claim.engine, run))) throw new RunElsewhereError(claim.engine, header);
-    if (await addEngineClaim(store, run, claim, here)) return;
-  }
+  await addClaim(store, run, here, async (engine) => {
+    const isOther = engine !== null && !isSame(engine, here);
+    if (isOther && (await lives(engine, run))) throw new RunElsewhereError(engine, header);
+    return true;
+  });
 }
 
 /**
@@ -77,15 +72,31 @@ export async function claimOpenRuns(settings: Settings, store: Store, temporal: 
   const open = new Set((await listOpenRuns(store)).map(({ header }) => header.run));
   // A run that ended elsewhere may still be open here; what the store has of the others does not matter.
   const runs = new Set([...open, ...(await openRunsOf(temporal.client))]);
-  await mapInParallel([...runs], async (run) => {
-    for (;;) {
-      const claim = await readEngineClaim(store, run);
-      if (claim === null || isEqual(claim.engine, here)) return;
-      if (!isSame(claim.engine, here)) return void (await endStale(temporal, run));
-      // Where another engine is quicker, the run is no longer ours.
-      if (!open.has(run) || (await addEngineClaim(store, run, claim, here))) return;
-    }
-  });
+  await mapInParallel([...runs], (run) =>
+    addClaim(store, run, here, async (engine) => {
+      if (engine === null) return false;
+      if (isSame(engine, here)) return open.has(run);
+      await endStale(temporal, run);
+      return false;
+    }),
+  );
+}
+
+/**
+ * Adds a claim behind the newest, where that is not it already. `mayClaim` is asked with the engine of the newest, and
+ * once more where another one was quicker.
+ */
+async function addClaim(
+  store: Store,
+  run: string,
+  here: RunEngine,
+  mayClaim: (engine: RunEngine | null) => Promise<boolean>,
+): Promise<void> {
+  for (;;) {
+    const newest = await readEngineClaim(store, run);
+    if (newest !== null && isEqual(newest.engine, here)) return;
+    if (!(await mayClaim(newest?.engine ?? null)) || (await addEngineClaim(store, run, newest, here))) return;
+  }
 }
 
 function engineHere(settings: Settings, temporal: TemporalConnection): RunEngine {

@@ -137,26 +137,11 @@ export function problemOfMax({ max }: RepeatStep, path: string, soFar: RunSoFar)
  * The step as it begins again: rounds of loops within it as they were, up to the one that `from` names by the path of the
  * loop (`tune[].rounds`); all else as it is now.
  */
-export function begunAgain(was: PlannedStep, is: PlannedStep, from: FirstRounds, path = is.id): PlannedStep {
-  if (same(was, is) || same(presentOf(was), presentOf(is))) return was;
-  if (was.type === 'repeat' && is.type === 'repeat') {
+export const begunAgain = (was: PlannedStep, is: PlannedStep, from: FirstRounds): PlannedStep =>
+  alongBefore(was, is, is.id, (before, now, path) => {
     const first = from[path];
-    return first === undefined ? is : withLaterRounds(was, is, first);
-  }
-  if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return is;
-  const old = scopesOf(was, path);
-  const scopes = scopesOf(is, path).map(({ scope, within }) => {
-    const before = old.find((each) => each.within === within)?.scope.steps;
-    const steps = scope.steps.map((step) => {
-      const own = before?.find(({ id }) => id === step.id);
-      return own === undefined ? step : begunAgain(own, step, from, stepPath(within, step.id));
-    });
-    return { ...scope, steps };
+    return first === undefined ? now : withLaterRounds(before, now, first);
   });
-  const whole = { ...is, scope: scopes[0]! };
-  if (whole.type !== 'fan-out' || whole.forked === undefined) return whole;
-  return { ...whole, forked: whole.forked.map(({ leg }, at) => ({ leg, scope: scopes[at + 1]! })) };
-}
 
 /** The first round that does something else, by the path of a loop. */
 export interface FirstRounds {
@@ -164,21 +149,37 @@ export interface FirstRounds {
 }
 
 /** Of the loops within a step that begins again, those that have begun by the record and change. */
-export function firstRoundsWithin(was: PlannedStep, is: PlannedStep, soFar: RunSoFar, path = is.id): FirstRounds {
-  if (same(presentOf(was), presentOf(is))) return {};
-  if (was.type === 'repeat' && is.type === 'repeat') {
-    return begunAt(soFar, path) === null ? {} : { [path]: newestRound(soFar, path) + 1 };
-  }
-  if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return {};
-  const old = scopesOf(was, path);
-  const found = scopesOf(is, path).flatMap(({ scope, within }) => {
-    const before = old.find((each) => each.within === within)?.scope.steps;
-    return scope.steps.map((step) => {
-      const own = before?.find(({ id }) => id === step.id);
-      return own === undefined ? {} : firstRoundsWithin(own, step, soFar, stepPath(within, step.id));
-    });
+export function firstRoundsWithin(was: PlannedStep, is: PlannedStep, soFar: RunSoFar): FirstRounds {
+  const found: { [loop: string]: number } = {};
+  alongBefore(was, is, is.id, (_, now, path) => {
+    if (begunAt(soFar, path) !== null) found[path] = newestRound(soFar, path) + 1;
+    return now;
   });
-  return Object.assign({}, ...found);
+  return found;
+}
+
+/** The step as it is now: what does the same as before stays as it was, and loops are what `ofLoop` makes of them. */
+function alongBefore(
+  was: PlannedStep,
+  is: PlannedStep,
+  path: string,
+  ofLoop: (was: RepeatStep, is: RepeatStep, path: string) => PlannedStep,
+): PlannedStep {
+  if (same(presentOf(was), presentOf(is))) return was;
+  if (was.type === 'repeat' && is.type === 'repeat') return ofLoop(was, is, path);
+  if (!isHolder(was) || !isHolder(is) || was.type !== is.type) return is;
+  const old = scopesOf(was, path);
+  const scopes = scopesOf(is, path).map(({ scope, within }) => {
+    const before = old.find((each) => each.within === within)?.scope.steps;
+    const steps = scope.steps.map((step) => {
+      const own = before?.find(({ id }) => id === step.id);
+      return own === undefined ? step : alongBefore(own, step, stepPath(within, step.id), ofLoop);
+    });
+    return { ...scope, steps };
+  });
+  const whole = { ...is, scope: scopes[0]! };
+  if (whole.type !== 'fan-out' || whole.forked === undefined) return whole;
+  return { ...whole, forked: whole.forked.map(({ leg }, at) => ({ leg, scope: scopes[at + 1]! })) };
 }
 
 /** The first path of the record that is the step, or within it. `tune[].last` is that step in whichever leg. */
