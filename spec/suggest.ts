@@ -1,6 +1,6 @@
 /** "Did you mean": the known name nearest to a mistyped one. */
 
-/** The nearest of `names` within a third of the word's length (at least one slip), or null. */
+/** The nearest of `names` within a third of the word's length (at least one slip), else the shortest that it begins, or null. */
 export function nearestName(word: string, names: Iterable<string>): string | null {
   // A slip changes case, leaves out, adds, swaps or replaces a letter.
   const slipsMax = Math.max(1, Math.floor(word.length / 3));
@@ -15,7 +15,22 @@ export function nearestName(word: string, names: Iterable<string>): string | nul
       fewest = slips;
     }
   }
-  return nearest;
+  return nearest ?? shortestBegunBy(word, names);
+}
+
+/** Fewer letters begin too much. */
+const beginningMin = 3;
+
+/** `label` begins `labelErrors`, and so it does `label_errors`. */
+function shortestBegunBy(word: string, names: Iterable<string>): string | null {
+  const beginning = plainForm(word);
+  if (beginning.length < beginningMin) return null;
+  let shortest: string | null = null;
+  for (const name of names) {
+    if (shortest !== null && name.length >= shortest.length) continue;
+    if (plainForm(name).startsWith(beginning)) shortest = name;
+  }
+  return shortest;
 }
 
 /** The one name that can be meant, or null: the nearest where no other is as near. Case and separators do not count. */
