@@ -9,9 +9,9 @@ import { anyType, type ExpressionType, stringType, typeName } from '../spec/expr
 import { placeInScalar } from '../spec/scalar-place.ts';
 import { isRecord, type ParsedSpec, pointerTo, type Range } from '../spec/types.ts';
 import type { ParsedPipeline } from './compile.ts';
-import { plannedSecret, secretOf, secretsIn } from './secrets.ts';
+import { plannedSecret, secretOf, secretPlaces, secretsIn } from './secrets.ts';
 import type { Json, PlannedValue } from './types.ts';
-import { hasMark } from './values.ts';
+import { expressionOf, hasMark, textPartsOf } from './values.ts';
 
 /** What the compiler knows while it goes through a file. */
 export interface Compiling {
@@ -361,16 +361,27 @@ function withParamValues(compiling: Compiling, expression: SlotExpression): stri
   return source + expression.source.slice(from);
 }
 
-/** JSON is CEL, but for negative numbers, which bind less than what may follow. */
-function celLiteral(value: Json): string {
+/** JSON is CEL, but for negative numbers, which bind less than what may follow. `celOf`: for members. */
+function celLiteral(value: Json, celOf: (member: Json) => string = celLiteral): string {
   if (typeof value === 'number') return value < 0 ? `(${value})` : String(value);
-  if (Array.isArray(value)) return `[${value.map(celLiteral).join(', ')}]`;
+  if (Array.isArray(value)) return `[${value.map((item) => celOf(item)).join(', ')}]`;
   if (isRecord(value)) {
     return `{${Object.entries(value)
-      .map(([key, item]) => `${JSON.stringify(key)}: ${celLiteral(item)}`)
+      .map(([key, item]) => `${JSON.stringify(key)}: ${celOf(item)}`)
       .join(', ')}}`;
   }
   return JSON.stringify(value);
+}
+
+/** CEL that gives what a planned value gives. Of a text with a secret there is none. */
+function celOfPlanned(value: PlannedValue): string {
+  const parts = textPartsOf(value);
+  if (parts !== null) {
+    return parts
+      .map((part) => (typeof part === 'string' ? celLiteral(part) : `string(${celOfPlanned(part)})`))
+      .join(' + ');
+  }
+  return expressionOf(value) ?? celLiteral(value, celOfPlanned);
 }
 
 /** Data as a value of a plan. What looks like a secret, a text or an expression of it becomes an expression that gives it. */
@@ -381,7 +392,10 @@ function asPlanned(data: Json): PlannedValue {
   return Object.fromEntries(Object.entries(data).map(([key, item]) => [key, asPlanned(item)]));
 }
 
-/** A value of the file as the plan has it; what an expression of params makes null is left out. */
+/**
+ * A value of the file as the plan has it; what an expression of params makes null is left out. An object that only looks
+ * like a mark becomes an expression that gives it, in which null stays null.
+ */
 export function planValue(
   compiling: Compiling,
   value: Json,
@@ -392,11 +406,35 @@ export function planValue(
   if (slot !== undefined) return planSlot(compiling, slot);
   if (Array.isArray(value)) return value.map((item, i) => planValue(compiling, item, pointerTo(pointer, i), slots));
   if (!isRecord(value)) return value;
-  if (!hasExpression(value) && hasMark(value)) return asPlanned(value);
   const entries: [string, PlannedValue][] = [];
   for (const [key, item] of Object.entries(value)) {
     const planned = planValue(compiling, item, pointerTo(pointer, key), slots);
     if (planned !== null) entries.push([key, planned]);
   }
-  return Object.fromEntries(entries);
+  const planned = Object.fromEntries(entries);
+  if (!hasMark(planned)) return planned;
+  reportSecretsInside(compiling, planned, pointer, slots);
+  return { $: celLiteral(planned, celOfPlanned) };
+}
+
+/** No expression gives a secret. */
+function reportSecretsInside(
+  compiling: Compiling,
+  planned: { readonly [key: string]: PlannedValue },
+  pointer: string,
+  slots: ReadonlyMap<string, Slot>,
+): void {
+  for (const [key, item] of Object.entries(planned)) {
+    for (const place of secretPlaces(item, pointerTo(pointer, key))) {
+      const slot = slots.get(place)!;
+      for (const { expression, name, at } of secretsIn(slot)) {
+        compiling.problems.push({
+          code: 'MISPLACED_SECRET',
+          range: placeInSlot(compiling, slot, expression, expression.references[at]!.range),
+          message: `The secret "${name}" cannot stand in an object whose only key is "${key}", because an expression makes that in the run.`,
+          hint: 'Give the object another key too, or hand the secret on beside it.',
+        });
+      }
+    }
+  }
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { mayHoldSecret } from '../../plan/secrets.ts';
-import type { ForeignStep } from '../../plan/types.ts';
+import type { ForeignStep, Json } from '../../plan/types.ts';
 import { resolveValue } from '../../plan/values.ts';
 import { planOf, problemsOf, stepOf } from './compile-text.ts';
 
@@ -162,6 +162,34 @@ with:
       undefined,
     ]);
     expect(planned('"${{ {\\"$secret\\": \\"HUB\\"} }}"')).toEqual([{ given: { $secret: 'HUB' } }, undefined]);
+  });
+
+  test('leaves expressions what they are in an object that is only written like a mark', () => {
+    const of = (value: string) => `
+name: p
+params: { word: { type: string, default: HUB } }
+steps:
+  a: { activity: a, queue: q, outputs: { n: number } }
+  b: { activity: b, queue: q, with: { given: ${value} } }
+`;
+    const given = (value: string) => {
+      const { with: values, needs } = stepOf(planOf(of(value)), 'b') as ForeignStep;
+      return [(resolveValue(values, { steps: { a: { n: 2 } } }) as { given: Json }).given, needs];
+    };
+    expect(given('{ $text: [n, "${{ steps.a.n }}", "n=${{ steps.a.n }}, ${{ params.word }}"] }')).toEqual([
+      { $text: ['n', 2, 'n=2, HUB'] },
+      ['a'],
+    ]);
+    expect(given('{ $text: "${{ [params.word] }}" }')).toEqual([{ $text: ['HUB'] }, []]);
+    expect(given('{ $secret: "${{ params.word }}" }')).toEqual([{ $secret: 'HUB' }, []]);
+    expect(given('{ $: "${{ params.word }}" }')).toEqual([{ $: 'HUB' }, []]);
+    expect(given('{ $text: [{ $text: ["${{ steps.a.n }}"] }, [{ x: -1 }]] }')).toEqual([
+      { $text: [{ $text: [2] }, [{ x: -1 }]] },
+      ['a'],
+    ]);
+    for (const secret of ['"${{ secrets.HUB }}"', '{ x: "Bearer ${{ secrets.HUB }}" }']) {
+      expect(problemsOf(of(`{ $text: [${secret}] }`))).toEqual(['5 MISPLACED_SECRET secrets.HUB']);
+    }
   });
 
   test('makes the text that it is part of a secret, also for declared inputs', () => {
