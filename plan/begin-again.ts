@@ -5,7 +5,7 @@
 
 import { identityOf, placesOf, presentOf, presentScope, same } from './compare-steps.ts';
 import { fixedOf, withLaterRounds } from './later-rounds.ts';
-import { hasEnd, innerPath, type PathPart, parsePath, stepPath, stepsOf } from './paths.ts';
+import { innerPath, type PathPart, parsePath, stepPath, stepsOf } from './paths.ts';
 import type { FanOutStep, PipelineStep, PlannedLeg, PlannedScope, PlannedStep, RepeatStep } from './types.ts';
 import type { RunSoFar } from './upgrade.ts';
 
@@ -43,11 +43,6 @@ export function problemOfBeginning(was: PlannedStep, is: Holder, soFar: RunSoFar
   const { id } = was;
   const places = placesOf(aroundOf(was as Holder), aroundOf(is));
   if (places.length > 0) return { why: `has begun, and its ${places.join(', ')} changed`, places };
-  if (hasEnd(was)) {
-    const changed = placesOf((was as Holder).scope, is.scope);
-    const why = `has begun, and its ${changed.join(', ')} changed; it cannot begin again for that, because it has a finally of its own, which would run`;
-    return { why, places: changed };
-  }
   const open = is.needs.filter((need) => !was.needs.includes(need) && !soFar.hasEnded(need));
   if (open.length > 0) {
     return { why: `has begun, and would read ${open.join(', ')}, which has not ended`, places: ['steps'] };
@@ -83,7 +78,18 @@ const legsOf = (step: Holder): readonly PlannedLeg[] =>
 /** Of two that are the same around. */
 function problemsInside(was: Holder, is: Holder, path: string, soFar: RunSoFar): Problem[] {
   const now = scopesOf(is, path);
-  return scopesOf(was, path).flatMap(({ scope, within }, at) => problemsWithin(scope, now[at]!.scope, within, soFar));
+  return scopesOf(was, path).flatMap(({ scope, within }, at) => {
+    const problem = problemOfEnd(scope, now[at]!.scope, within, soFar);
+    return problem === null ? problemsWithin(scope, now[at]!.scope, within, soFar) : [problem];
+  });
+}
+
+/** What a `finally` has followed is over: steps that would run behind it come too late. */
+function problemOfEnd(was: PlannedScope, is: PlannedScope, within: string, soFar: RunSoFar): Problem | null {
+  const begun = (was.finally ?? []).flatMap(({ id }) => begunAt(soFar, stepPath(within, id)) ?? [])[0];
+  const places = begun === undefined ? [] : placesOf(presentScope(was), presentScope(is));
+  if (begun === undefined || places.length === 0) return null;
+  return { why: `the finally of a file has begun with ${begun}`, places, path: begun };
 }
 
 /** Steps that have begun by the record, in whichever leg, must make what they made. `within`: `tune[]`. */

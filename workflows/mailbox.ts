@@ -176,7 +176,7 @@ export function openMailbox({
   ...facts
 }: Pick<RunFacts, 'run' | 'orders' | 'unattended' | 'endsHeld' | 'wornAfter'>): Mailbox {
   const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
-  mailbox.ends.receive(endsHeld === true);
+  mailbox.ends.receive(endsHeld);
   const { relay, wear } = mailbox;
   setHandler(batchesSignal, (sent) => {
     wear.note();

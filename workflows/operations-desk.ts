@@ -59,7 +59,7 @@ export class OperationsDesk {
     this.#mailbox = mailbox;
     this.#outbox = outbox;
     this.#gates = gates;
-    this.#upgrades = new UpgradeDesk(facts, briefing, mailbox.orders, outbox, {
+    this.#upgrades = new UpgradeDesk(facts, briefing, mailbox, outbox, {
       begin: () => ({ at: new Date().toISOString(), number: ++this.#taken }),
       cancelled: () => this.#cancelled,
       beginsAgain: () => this.#beginsAgain(),
@@ -114,6 +114,11 @@ export class OperationsDesk {
   /** Digest of the plan that the run follows. */
   get planDigest(): string {
     return this.#upgrades.planDigest;
+  }
+
+  /** Whether files begin again for an upgrade, whose ends are held so long. */
+  get isUpgrading(): boolean {
+    return this.#upgrades.isHolding;
   }
 
   /** Operations that the run has taken. */

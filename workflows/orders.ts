@@ -16,6 +16,9 @@ export class StepSkipped extends Error {
 /** Why a gate was skipped that nobody was asked about. */
 export const unattendedWords = 'nobody is asked any more, because what it belongs to was cancelled';
 
+/** Told of each plan that is followed from now on, and which steps that have begun begin again for it. Answers the ends of those. */
+type Follow = (scope: PlannedScope, again: readonly string[]) => readonly Promise<unknown>[];
+
 export class Orders {
   #standing: StandingOrders;
   /** Open children, by their path. */
@@ -200,7 +203,7 @@ export class Orders {
   // Upgrades, which concern the root alone.
 
   #plan: PlannedScope | null = null;
-  #follow: ((scope: PlannedScope, again: readonly string[]) => void) | null = null;
+  #follow: Follow | null = null;
   /** The newest round that has begun, by the loop's path. */
   readonly #rounds = new Map<string, number>();
 
@@ -209,14 +212,14 @@ export class Orders {
     return this.#plan;
   }
 
-  /** `follow` is told of each plan that is followed from now on, and which steps that have begun begin again for it. */
-  onUpgrade(follow: (scope: PlannedScope, again: readonly string[]) => void): void {
+  onUpgrade(follow: Follow): void {
     this.#follow = follow;
   }
 
-  upgrade(scope: PlannedScope, again: readonly string[] = []): void {
+  /** Answers what is being stopped for it. */
+  upgrade(scope: PlannedScope, again: readonly string[] = []): readonly Promise<unknown>[] {
     this.#plan = scope;
-    this.#follow?.(scope, again);
+    return this.#follow?.(scope, again) ?? [];
   }
 
   roundBegan(loop: string, index: number): void {

@@ -59,7 +59,7 @@ export async function runChild<Result>(
   const part = 'owner' in own ? own.owner : path;
   const unattended = orders.isUnattended(part);
   const hasEnds = own.role !== 'search' && hasEnd('scope' in own ? own : own.step);
-  const endsHeld = hasEnds && ends.isHeld;
+  const endsHeld = hasEnds ? ends.heldIn(part) : undefined;
   const facts = {
     run,
     pipeline,
@@ -68,12 +68,12 @@ export async function runChild<Result>(
     orders: given,
     ...(unattended ? { unattended } : {}),
     ...(bundled ? { bundled } : {}),
-    ...(endsHeld ? { endsHeld } : {}),
+    ...(endsHeld === undefined ? {} : { endsHeld }),
     ...(wornAfter === undefined ? {} : { wornAfter }),
     ...(settledSince === undefined ? {} : { settledSince }),
   };
   const args = { ...facts, path, ...own };
-  if (hasEnds) ends.childStarts(path);
+  if (hasEnds) ends.childStarts(path, part);
   state.set(path, 'running');
   try {
     const child = await startChild<(args: unknown) => Promise<Result>>(`${pipeline}.${own.role}`, {
@@ -93,7 +93,7 @@ export async function runChild<Result>(
     }
     // A batch has a name of its own, and legs or rounds named after their owner.
     orders.childStarted(path, child.workflowId, part);
-    if (hasEnds) await ends.childStarted(path, child.workflowId, endsHeld);
+    if (hasEnds) await ends.childStarted(path, child.workflowId, part, endsHeld !== undefined);
     // What was ordered while it started is news to it.
     if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
     if (!unattended && orders.isUnattended(part)) await tellUnattended(child.workflowId);

@@ -46,7 +46,7 @@ export async function runParts(
       orders.stepEnded(id);
     }
   };
-  const follow = (next: PlannedScope): void => {
+  const follow = (next: PlannedScope): Promise<void>[] => {
     const before = parts;
     const stays = (part: Part | undefined, now: readonly PlannedStep[]) =>
       part?.hasBegun === true && samePart(part.steps, now) ? part : null;
@@ -57,6 +57,7 @@ export async function runParts(
       if (!before.includes(part)) part.end = part.work.run(() => run(part, at, parts, stopped));
     }
     changes++;
+    return stopped.map(({ end }) => end);
   };
   follow(scope);
   if (context.path === '' && name === '#') orders.onUpgrade(follow);

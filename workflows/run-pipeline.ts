@@ -56,7 +56,7 @@ export async function runPipeline(
       running: () => state.running(),
       cancelled: () => operations.cancelled || whole.consideredCancelled,
       // People's messages wait for what was decided before, and a new history for the messages.
-      mustStay: () => !briefing.isComplete,
+      mustStay: () => !briefing.isComplete || operations.isUpgrading,
       ends: mailbox.ends,
       ending: given.before?.ending,
       owesEnds,

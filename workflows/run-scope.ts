@@ -73,8 +73,9 @@ function followUpgrades(
     chain.stop();
     const stays = (id: string) => orders.hasBegun(id) && !again.includes(id);
     const next = scope.steps.map((step) => (stays(step.id) ? planned.get(step.id)! : step));
-    graph.replace(next.map((step) => (planned.get(step.id) === step ? step.id : nodeOf(step))));
+    const stopped = graph.replace(next.map((step) => (planned.get(step.id) === step ? step.id : nodeOf(step))));
     planned = new Map(next.map((step) => [step.id, step]));
+    return stopped;
   });
 }
 

@@ -44,6 +44,7 @@ export async function runToItsEnd(
   orders.attend(path);
 
   const before = renewal === undefined ? endingOfFile : renewal.ending;
+  ends.fileBegins(before !== undefined);
   let ended: Bindings | null = null;
   let thrown: unknown;
   if (before !== undefined) {
@@ -62,7 +63,7 @@ export async function runToItsEnd(
   }
   const ending = before ?? endingOf(thrown);
   const keep = async () => {
-    if (before === undefined) await keepEnding(run, path, ending, made);
+    if (before === undefined && !ends.areAnew) await keepEnding(run, path, ending, made);
   };
   renewal?.endBegins(ending, keep);
   const owes = () => renewal?.owesEnds === true;

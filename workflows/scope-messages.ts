@@ -57,8 +57,11 @@ export interface RunFacts {
   readonly unattended?: true;
   /** Very many workflows may be beside it: what it has to tell the root goes through those around it, in bundles. */
   readonly bundled?: true;
-  /** The root wants to go on in a new history: no end of a file begins until it says otherwise. */
-  readonly endsHeld?: true;
+  /**
+   * The root wants to go on in a new history, or files to begin again from their first step (`anew`): no end of a file
+   * begins until it says otherwise.
+   */
+  readonly endsHeld?: true | 'anew';
   /** From so many events on a workflow below the root tells it that its history is long. Absent: never, as in earlier runs. */
   readonly wornAfter?: number;
   /** It is part of an end that goes on in a new history: what has ended since that moment is not run again. */
@@ -307,8 +310,8 @@ export const handBackSignal = defineSignal('hand-back');
 /** `from`: the first round that it will not run. */
 export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
 
-/** From each workflow to its children: no end of a file may begin. They answer whether none runs. */
-export const holdEndsSignal = defineSignal('hold-ends');
+/** From each workflow to its children: no end of a file may begin. They answer whether none runs that must not be cut. */
+export const holdEndsSignal = defineSignal<[how?: 'cut' | 'anew']>('hold-ends');
 export const endsHeldSignal = defineSignal<[{ workflowId: string; held: boolean }]>('ends-held');
 /** Ends may begin again. */
 export const releaseEndsSignal = defineSignal('release-ends');

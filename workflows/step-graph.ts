@@ -41,9 +41,10 @@ export class StepGraph {
 
   /**
    * All steps from now on, in order: the id of one that stays, or another in its place. What waits for a step that is
-   * replaced waits for the new one. One that has begun is stopped, and the new one begins once it has ended.
+   * replaced waits for the new one. One that has begun is stopped, and the new one begins once it has ended. Answers those
+   * that are being stopped.
    */
-  replace(steps: readonly (string | StepNode)[]): void {
+  replace(steps: readonly (string | StepNode)[]): Promise<unknown>[] {
     const nodes = steps.map((step) => (typeof step === 'string' ? this.#steps.find(({ id }) => id === step)! : step));
     const anew = new Set<StepNode>();
     const isNew = (id: string) => [...anew].some((node) => node.id === id);
@@ -64,6 +65,7 @@ export class StepGraph {
     this.#steps.splice(0, this.#steps.length, ...nodes);
     for (const node of anew) this.#begin(node, stopped.get(node.id));
     this.#replaced++;
+    return [...stopped.values()];
   }
 
   /** Throws as the first step that failed for good, or was cancelled. */

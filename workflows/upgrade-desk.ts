@@ -2,12 +2,13 @@
 
 import {
   ApplicationFailure,
+  CancellationScope,
   condition,
   defineUpdate,
   getExternalWorkflowHandle,
   setHandler,
 } from '@temporalio/workflow';
-import { stepsOf } from '../plan/paths.ts';
+import { hasEnd, stepsOf } from '../plan/paths.ts';
 import type { OperationRecord, PlannedScope } from '../plan/types.ts';
 import {
   changedLoops,
@@ -19,6 +20,8 @@ import {
 } from '../plan/upgrade.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
+import type { Ends } from './ends.ts';
+import type { Mailbox } from './mailbox.ts';
 import { beginsAgain, compiledWorkflow, type OperateAnswer, type UpgradeMessage, upgradeName } from './messages.ts';
 import { type Orders, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
@@ -52,14 +55,16 @@ export class UpgradeDesk {
   readonly #outbox: Outbox;
   readonly #operations: Operations;
   readonly #briefing: Briefing;
+  readonly #ends: Ends;
   #planDigest: string;
+  #isHolding = false;
   /** The first round that a child which ran rounds has left to others, by loop. */
   readonly #handedBack = new Map<string, number>();
 
   constructor(
     { run, planDigest, isCompiled }: RunOfPlan,
     briefing: Briefing,
-    orders: Orders,
+    { orders, ends }: Pick<Mailbox, 'orders' | 'ends'>,
     outbox: Outbox,
     operations: Operations,
   ) {
@@ -68,6 +73,7 @@ export class UpgradeDesk {
     this.#isCompiled = isCompiled;
     this.#briefing = briefing;
     this.#orders = orders;
+    this.#ends = ends;
     this.#outbox = outbox;
     this.#operations = operations;
   }
@@ -83,11 +89,12 @@ export class UpgradeDesk {
         // First, because the sender of what is only a proof asks just that.
         const problem =
           this.#problemOfCode() ??
+          this.#problemOfHolding() ??
           problemOfMessage(message) ??
           (message.scope && this.#problemOf(message, message.scope));
         return refusalFor(problem ?? null);
       },
-      take: (message) => (message.scope === undefined ? this.#fetch(message) : this.#take(message, message.scope)),
+      take: (message) => (message.scope === undefined ? this.#fetch(message) : this.#apply(message, message.scope)),
     });
     setHandler(handedBackSignal, ({ loop, from }) => void this.#handedBack.set(loop, from));
   }
@@ -95,12 +102,52 @@ export class UpgradeDesk {
   async #fetch(message: UpgradeMessage): Promise<OperateAnswer> {
     const { planDigest } = message;
     const scope = await control('find-plan', { planDigest });
-    if (scope !== null) return this.#take(message, scope);
+    if (scope !== null) return this.#apply(message, scope);
     throw ApplicationFailure.nonRetryable(`The store has no plan ${planDigest}.`, refusedFailure);
   }
 
+  /** Files that begin again must not run their ends, as cancelled ones do. */
+  #apply(message: UpgradeMessage, after: PlannedScope): OperateAnswer | Promise<OperateAnswer> {
+    const busy = this.#problemOfHolding();
+    if (busy !== null) throw ApplicationFailure.nonRetryable(busy, refusedFailure);
+    const before = this.#briefing.scope;
+    const again = before.parts === undefined ? stepsBegunAgain(before, after, this.#orders) : [];
+    const held = stepsOf(before).flatMap((step) => (again.includes(step.id) && hasEnd(step) ? [step.id] : []));
+    if (held.length === 0 || message.proof) return this.#take(message, after).answer;
+    return this.#takeHeld(message, after, held);
+  }
+
+  async #takeHeld(message: UpgradeMessage, after: PlannedScope, held: readonly string[]): Promise<OperateAnswer> {
+    this.#isHolding = true;
+    let stopped: readonly Promise<unknown>[] = [];
+    try {
+      if (!(await this.#ends.hold('anew', held))) {
+        const why = `A finally within ${held.join(', ')} runs just now, and cannot begin again. Ask again when it has ended.`;
+        throw ApplicationFailure.nonRetryable(why, refusedFailure);
+      }
+      const taken = this.#take(message, after);
+      stopped = taken.stopped;
+      return taken.answer;
+    } finally {
+      // Also where the run is cancelled meanwhile. Nothing waits for it: what is stopped may need what the outbox sends.
+      void CancellationScope.nonCancellable(async () => {
+        await Promise.allSettled(stopped);
+        await this.#ends.release();
+        this.#isHolding = false;
+      });
+    }
+  }
+
+  /** Whether ends of files are held, so that the run must not go on in a new history. */
+  get isHolding(): boolean {
+    return this.#isHolding;
+  }
+
   /** Checks once more: a replay asks no validator, and time passes while a plan is fetched. */
-  #take(message: UpgradeMessage, after: PlannedScope): OperateAnswer {
+  #take(
+    message: UpgradeMessage,
+    after: PlannedScope,
+  ): { readonly answer: OperateAnswer; readonly stopped: readonly Promise<unknown>[] } {
     const problem = this.#problemOf(message, after);
     // A plain error ends a replay; in a run it would stop the workflow until another build comes.
     if (problem !== null && message.proof) throw new Error(problem);
@@ -118,14 +165,14 @@ export class UpgradeDesk {
       ([loop]) => before.parts !== undefined || again.includes(rootStepOf(loop)),
     );
     const from = Object.fromEntries([...loops.map((loop) => [loop, this.#orders.nextRound(loop)] as const), ...within]);
-    const follow = (rounds: typeof from, restarted: readonly string[] = []) => {
+    const follow = (rounds: typeof from, restarted: readonly string[] = []): readonly Promise<unknown>[] => {
       const scope = upgradedScope(before, after, (id) => begun.includes(id), rounds);
       this.#briefing.planIs(scope);
       this.#operations.changed(before.parts === undefined ? restarted : stepsOfChangedParts(before, after));
-      this.#orders.upgrade(scope, restarted);
+      return this.#orders.upgrade(scope, restarted);
     };
     const holders = loops.flatMap((loop) => this.#orders.childrenOf(loop).map((child) => ({ loop, child })));
-    follow(from, again);
+    const stopped = follow(from, again);
     const followed = this.#briefing.scope;
     this.#outbox.push(async () => {
       for (const { loop, child } of holders) from[loop] = await this.#handBack(loop, child);
@@ -133,7 +180,7 @@ export class UpgradeDesk {
       if (holders.length > 0 && this.#briefing.scope === followed) follow(from);
       await this.#record(message, { ...operation, ...(Object.keys(from).length === 0 ? {} : { from }) }, begun);
     }, 'needed');
-    return { at: operation.at, steps };
+    return { answer: { at: operation.at, steps }, stopped };
   }
 
   /** Rounds of a long loop run in a child, which ends after the round that it is in. Answers the first round after that. */
@@ -148,6 +195,10 @@ export class UpgradeDesk {
   async #record({ planDigest, file }: UpgradeMessage, operation: OperationRecord, begun: string[]): Promise<void> {
     const whole = { run: this.#run, operation, before: this.#planDigest, filePlan: planDigest, file, begun };
     this.#planDigest = await control('record-upgrade', whole);
+  }
+
+  #problemOfHolding(): string | null {
+    return this.#isHolding ? `${beginsAgain} steps begin again for another upgrade.` : null;
   }
 
   #problemOfCode(): string | null {

@@ -285,6 +285,84 @@ describe('an upgrade', () => {
     await replays('inner');
   });
 
+  /** A file with an end of its own. */
+  const ending = (id: string, file: readonly PlannedStep[], last: PlannedStep) =>
+    imported(id, [], { scope: { steps: file, finally: [last] } });
+  const state = cel('run.state');
+
+  test('reaches files with a finally of their own, also in legs and in other files, and each runs once, at its end', async () => {
+    only = 'ends';
+    const file = (id: string, value: number) =>
+      ending(id, [note('a', 1), slow('b', 2, ['a']), note('c', value, ['b'])], note('last', state));
+    // The worker has four slots.
+    const legs = { matrix: [{ name: 'size=1', values: { size: 1 } }] };
+    const scope = (value: number): PlannedScope =>
+      scopeOf(
+        file('fit', value),
+        imported('around', [file('in', value)]),
+        fanOut('tune', [file('', value)], { legs }),
+        // Its finally runs, and it does not change.
+        ending('beside', [note('x', 1)], slow('last', 7)),
+      );
+    const handle = await rig.startRun('ends', scope(5));
+    const files = ['fit', 'around.in', 'tune[size=1]'];
+    for (const path of files) await hasRun('ends', `${path}.b 2`);
+    await hasRun('ends', 'beside.last 7');
+    expect(await proof('ends', scope(6))).toBeNull();
+    await upgrade('ends', scope(6));
+    // It waits until all has begun again.
+    expect(await eventually(async () => (await refusal(upgrade('ends', scope(7)))) === 'taken')).toBe(true);
+    for (const path of [...files.map((file) => `${file}.b`), 'beside.last']) released.add(`ends ${path}`);
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const entries = ranIn('ends');
+    for (const path of files) {
+      // What began in the moment in which it was stopped runs once more.
+      const own = entries.filter((entry) => entry.startsWith(`${path}.`) && !/\.b |\.c 6/.test(entry));
+      expect(own).toEqual([`${path}.a 1`, `${path}.c 7`, `${path}.last done`]);
+    }
+    expect(entries.filter((entry) => entry.startsWith('beside'))).toEqual(['beside.x 1', 'beside.last 7']);
+    expect((await rig.states('ends')).filter((state) => !state.endsWith(': done'))).toEqual([]);
+    const { checks } = await verifyRun(rig.store, (await readRun(rig.store, 'ends'))!);
+    expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
+    await replays('ends');
+  });
+
+  test('is refused while a finally runs in a file that would begin again, which goes on', async () => {
+    only = 'ending';
+    const scope = (value: number) =>
+      scopeOf(
+        ending('fit', [note('a', 1)], slow('last', state)),
+        imported('two', [slow('x', 1), note('y', value, ['x'])]),
+      );
+    const changed = (value: number): PlannedScope => ({
+      ...scope(value),
+      steps: [ending('fit', [note('a', 1), note('b', 2)], slow('last', state)), ...scope(value).steps.slice(1)],
+    });
+    const handle = await rig.startRun('ending', scope(1));
+    await hasRun('ending', 'fit.last done');
+    await hasRun('ending', 'two.x 1');
+    expect(await refusal(upgrade('ending', changed(2)))).toMatch(/^A finally within fit runs just now, and cannot/);
+    // Nothing of it is left behind: the next one is taken.
+    expect(await eventually(async () => (await refusal(upgrade('ending', scope(3)))) === 'taken')).toBe(true);
+    for (const path of ['fit.last', 'two.x']) released.add(`ending ${path}`);
+    expect(await handle.result()).toEqual({ state: 'done' });
+    const entries = ranIn('ending').filter((entry) => entry !== 'two.x 1');
+    expect(entries.sort()).toEqual(['fit.a 1', 'fit.last done', 'two.y 3']);
+    await replays('ending');
+  });
+
+  test('of a run that is cancelled right then leaves no finally out, and runs none twice', async () => {
+    only = 'cut';
+    const scope = (value: number) =>
+      scopeOf(ending('fit', [slow('a', 1), note('b', value, ['a'])], note('last', state)));
+    const handle = await rig.startRun('cut', scope(1));
+    await hasRun('cut', 'fit.a 1');
+    await Promise.all([refusal(upgrade('cut', scope(2))), handle.executeUpdate('cancel', { args: [{ by: 'ada' }] })]);
+    expect(await handle.result()).toEqual({ state: 'cancelled' });
+    expect(ranIn('cut').filter((entry) => !entry.startsWith('fit.a'))).toEqual(['fit.last cancelled']);
+    await replays('cut');
+  });
+
   test('keeps the questions and decisions of a file that begins again, and what was said in that moment', async () => {
     only = 'asked';
     const data = await saveReviewed(rig, 'asked', [], [0, 30, 60].map(missingAt));
