@@ -5,10 +5,8 @@ import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { readStepRecord, writeStepRecord } from '../artifacts/run-record.ts';
 import { stepPath } from '../plan/paths.ts';
 import type { Ending, Json, StepRecord } from '../plan/types.ts';
+import { fitting } from '../plan/value-bytes.ts';
 import type { ActivityDeps } from './attempt.ts';
-
-/** What travels to the workflow stays well below what Temporal refuses, unless a single step's outputs are larger. */
-const bytesMax = 1_000_000;
 
 /** Of a run, whose path is empty, its workflow hands over how it ended. `made` may come in several parts. */
 export async function keepEnding(
@@ -68,14 +66,4 @@ function settled(record: StepRecord, since: string): SettledStep | null {
   if (state === 'failed') return failedAt >= since ? { error, errorType } : null;
   const isWhole = !['repeat', 'matrix', 'forEach'].includes(kind);
   return state === 'done' && isWhole && endedAt >= since ? { outputs } : null;
-}
-
-/** How many of the first items fit into one message, at least one. */
-function fitting(items: readonly unknown[]): number {
-  let bytes = 0;
-  const over = items.findIndex((item) => {
-    bytes += Buffer.byteLength(JSON.stringify(item));
-    return bytes > bytesMax;
-  });
-  return over < 0 ? items.length : Math.max(1, over);
 }

@@ -6,6 +6,8 @@ import { mapInParallel } from '../artifacts/map-in-parallel.ts';
 import { readStepRecord } from '../artifacts/run-record.ts';
 import type { Store } from '../artifacts/store.ts';
 import { markOf } from '../detection/decisions.ts';
+import { messageBytesMax } from '../plan/limits.ts';
+import { bytesOf, fitting } from '../plan/value-bytes.ts';
 import type { ActivityDeps } from './attempt.ts';
 
 /** A part of it, because Temporal refuses payloads of 2 MiB. */
@@ -33,9 +35,6 @@ export interface DecidedBatch {
   readonly decisions: readonly { readonly candidateId: string; readonly settles?: true; readonly mark: string }[];
 }
 
-/** Of some hundred bytes each. */
-const itemsPerPage = 5_000;
-
 /** `from`: null for the first page. Reads no more of the record than the page has, but for the state of the gates. */
 export async function loadDecided(
   { store }: ActivityDeps,
@@ -44,20 +43,21 @@ export async function loadDecided(
   const closed = from === null ? await appliedGates(store, run) : [];
   const batches: DecidedBatch[] = [];
   const answers: { gate: string; given: GivenAnswer }[] = [];
-  let room = itemsPerPage;
+  let room = messageBytesMax - bytesOf(closed);
   const page = (next: DecidedPlace | null): DecidedPage => ({ batches, answers, closed, next });
   if (from === null || 'batch' in from) {
     for await (const { gate, key, batch } of batchesFrom(store, run, from?.batch ?? null)) {
       const behind = key === from?.batch ? from.behind : 0;
-      if (room === 0) return page({ batch: key, behind });
-      const decisions = batch.decisions.slice(behind, behind + room).map((decision) => ({
+      if (room <= 0 && batches.length > 0) return page({ batch: key, behind });
+      const left = batch.decisions.slice(behind).map((decision) => ({
         candidateId: decision.candidateId,
         ...(decision.settles === true ? { settles: true as const } : {}),
         mark: markOf(decision),
       }));
-      room -= decisions.length;
-      if (decisions.length > 0) batches.push({ gate, batch: batch.batch, by: batch.by, decisions });
-      const upTo = behind + decisions.length;
+      const part = { gate, batch: batch.batch, by: batch.by, decisions: left.slice(0, fitting(left, room)) };
+      room -= bytesOf(part);
+      if (part.decisions.length > 0) batches.push(part);
+      const upTo = behind + part.decisions.length;
       if (upTo < batch.decisions.length) return page({ batch: key, behind: upTo });
     }
   }
@@ -65,9 +65,10 @@ export async function loadDecided(
   for await (const { key, approval } of approvalsFrom(store, run, first)) {
     const { path, given } = approval;
     if (given === undefined || given.via === 'timeout') continue;
-    if (room === 0) return page({ approval: key });
-    answers.push({ gate: path, given });
-    room--;
+    const answer = { gate: path, given };
+    room -= bytesOf(answer);
+    if (room < 0 && batches.length + answers.length > 0) return page({ approval: key });
+    answers.push(answer);
   }
   return page(null);
 }

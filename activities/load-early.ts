@@ -3,6 +3,7 @@
 import { readApproval } from '../artifacts/approval-record.ts';
 import { type EarlyMessage, earlyMessagesFrom } from '../artifacts/early-messages.ts';
 import { ledgerKey, ledgerKeys } from '../artifacts/gate-record.ts';
+import { messageBytesMax } from '../plan/limits.ts';
 import type { ActivityDeps } from './attempt.ts';
 
 /** A part of it, because Temporal refuses payloads of 2 MiB. */
@@ -11,8 +12,6 @@ export interface EarlyPage {
   /** Key of the record with which the next page begins; null after the last. */
   readonly next: string | null;
 }
-
-const bytesPerPage = 1_000_000;
 
 /** `from`: null for the first page. Without what gates have taken since; what they refused comes again, and does no harm. */
 export async function loadEarly(
@@ -25,7 +24,7 @@ export async function loadEarly(
       ? !written.has(ledgerKey(run, message.gate, message.batch.batch))
       : (await readApproval(store, run, message.gate))?.state !== 'answered';
   const messages: EarlyMessage[] = [];
-  let room = bytesPerPage;
+  let room = messageBytesMax;
   for await (const { key, bytes, message } of earlyMessagesFrom(store, run, from, isWanted)) {
     if (bytes > room && messages.length > 0) return { messages, next: key };
     messages.push(message);

@@ -30,5 +30,8 @@ export const trialsAtOnce = 100;
 /** From so many events on a search begins nothing any more, and goes on in a new history once the rest has ended. */
 export const searchEventsMax = 2_500;
 
+/** Bytes of JSON that are gathered into one message: Temporal refuses 2 MiB, a single thing may be larger, and there is more around them. */
+export const messageBytesMax = 1_000_000;
+
 /** Values that steps hand on together, as JSON. Temporal refuses 2 MiB in one piece, and there is more around them. */
 export const valuesBytesMax = 1_900_000;

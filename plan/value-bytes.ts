@@ -1,4 +1,6 @@
-/** How large a value is that travels through Temporal. */
+/** How large a value is that travels through Temporal, and how many go into one message. */
+
+import { messageBytesMax } from './limits.ts';
 
 /** Bytes of the value as JSON in UTF-8. */
 export function bytesOf(value: unknown): number {
@@ -11,4 +13,14 @@ export function bytesOf(value: unknown): number {
     else if (unit > 0x7f) bytes++;
   }
   return bytes;
+}
+
+/** How many of the first items go into one message together, at least one. */
+export function fitting(items: readonly unknown[], bytesMax = messageBytesMax): number {
+  let bytes = 0;
+  const over = items.findIndex((item) => {
+    bytes += bytesOf(item);
+    return bytes > bytesMax;
+  });
+  return over < 0 ? items.length : Math.max(1, over);
 }

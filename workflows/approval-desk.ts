@@ -9,16 +9,18 @@ import { findStep } from '../plan/paths.ts';
 import type { ApproveStep } from '../plan/types.ts';
 import { approvePaths } from './approve-paths.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
+import { takeBundle } from './bundles.ts';
 import { control } from './control.ts';
 import type { Mailbox } from './mailbox.ts';
 import { type AnswerMessage, type AnswerReceipt, answerName } from './messages.ts';
 import { isWithin } from './orders.ts';
 import type { Outbox } from './outbox.ts';
-import { fullWords, lastEvents } from './pace.ts';
+import { fullWords, isFull } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';
 import { sendReplies } from './relay.ts';
 import type { Renewal } from './renewal.ts';
 import type { HandedOver, Opening, Passed, Reply } from './scope-messages.ts';
+import type { RunOfPlan } from './upgrade-desk.ts';
 
 // An update, because the sender wants to know whether the answer counts; a signal for the bare Temporal CLI.
 const answerUpdate = defineUpdate<AnswerReceipt, [AnswerMessage]>(answerName);
@@ -40,10 +42,10 @@ interface Form {
 
 /** Of a gate that an earlier history of the run has the answer of. */
 const answeredBefore = 'it has its answer, which "hardcase review show" tells';
-const answersPerMessage = 500;
 
 export class ApprovalDesk {
   readonly #run: string;
+  readonly #isCompiled: boolean;
   readonly #mailbox: Mailbox;
   readonly #forms = new Map<string, Form>();
   readonly #outbox: Outbox;
@@ -52,9 +54,10 @@ export class ApprovalDesk {
   #isLeaving = () => false;
   readonly #briefing: Briefing;
 
-  constructor(run: string, briefing: Briefing, mailbox: Mailbox, outbox: Outbox) {
+  constructor({ run, isCompiled }: RunOfPlan, briefing: Briefing, mailbox: Mailbox, outbox: Outbox) {
     this.#briefing = briefing;
     this.#run = run;
+    this.#isCompiled = isCompiled;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
   }
@@ -79,7 +82,7 @@ export class ApprovalDesk {
     );
     for (const [, form] of this.#forms) form.holder = null;
     const messages: EarlyMessage[][] = [];
-    while (answers.length > 0) messages.push(answers.splice(0, answersPerMessage));
+    while (answers.length > 0) messages.push(takeBundle(answers));
     return messages;
   }
 
@@ -189,9 +192,8 @@ export class ApprovalDesk {
 
   /** Only of updates: a signal has been recorded by the time it comes, so that nothing is gained by refusing it. */
   #tooEarly({ gate }: AnswerMessage): string | null {
-    const { holder = null, given = null } = this.#forms.get(gate) ?? {};
-    if (workflowInfo().historyLength <= lastEvents || holder !== null || given !== null) return null;
-    return fullWords(this.#run, `${gate} takes an answer only once it is open`);
+    const situation = { run: this.#run, isCompiled: this.#isCompiled, events: workflowInfo().historyLength };
+    return problemOfEarly(gate, this.#forms.get(gate), situation);
   }
 
   #formOf(path: string): Form {
@@ -231,6 +233,16 @@ export class ApprovalDesk {
     if (given === null && form?.closed) return `${String(gate)} takes no more answers: ${form.closed}.`;
     return null;
   }
+}
+
+/** Why a gate that is not open takes no first answer yet, or null: it would let nothing go on. `form`: absent before the gate is known. */
+export function problemOfEarly(
+  gate: string,
+  { holder, given }: Pick<Form, 'holder' | 'given'> = { holder: null, given: null },
+  { run, isCompiled, events }: { readonly run: string; readonly isCompiled: boolean; readonly events: number },
+): string | null {
+  if (!isFull(events, isCompiled) || holder !== null || given !== null) return null;
+  return fullWords(run, `${gate} takes an answer only once it is open`, isCompiled);
 }
 
 function wasAnswered(gate: string, { by, at, answer }: GivenAnswer): string {

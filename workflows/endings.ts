@@ -4,16 +4,13 @@ import { ApplicationFailure, CancelledFailure, isCancellation } from '@temporali
 import type { SettledStep } from '../activities/endings.ts';
 import { stepPath } from '../plan/paths.ts';
 import type { Ending, PlannedScope, PlannedStep } from '../plan/types.ts';
-import { bytesOf } from '../plan/value-bytes.ts';
+import { takeBundle } from './bundles.ts';
 import { control } from './control.ts';
 import { reasonOf, type ScopeContext, typeOf } from './execute-step.ts';
 import type { Values } from './scope-messages.ts';
 import { failedEnd, type StepEnd } from './step-end.ts';
 
 type Made = { readonly [id: string]: Values };
-
-/** Of one message; a single step's outputs may be larger. */
-const bytesMax = 1_000_000;
 
 /** How steps ended that threw this, or, without it, were done. */
 export function endingOf(error?: unknown): Ending {
@@ -36,22 +33,10 @@ export const runAfter = ({ state, error }: Ending): Values => (error === undefin
 
 /** `path`: of the step that imports the file; empty for the run, whose workflow hands over the ending itself. */
 export async function keepEnding(run: string, path: string, ending: Ending, made: Made): Promise<void> {
-  let part: { [id: string]: Values } = {};
-  let bytes = 0;
-  let isFirst = true;
-  const keep = async () => {
-    await control('keep-ending', { run, path, ending, made: part, isFirst });
-    isFirst = false;
-    part = {};
-    bytes = 0;
-  };
-  for (const [id, outputs] of Object.entries(made)) {
-    const more = bytesOf(outputs);
-    if (bytes > 0 && bytes + more > bytesMax) await keep();
-    part[id] = outputs;
-    bytes += more;
+  const left = Object.entries(made);
+  for (let isFirst = true; isFirst || left.length > 0; isFirst = false) {
+    await control('keep-ending', { run, path, ending, made: Object.fromEntries(takeBundle(left)), isFirst });
   }
-  await keep();
 }
 
 export async function loadMade(run: string, path: string): Promise<Made> {

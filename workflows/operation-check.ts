@@ -3,7 +3,7 @@
 import { findStep } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import type { OperateMessage } from './messages.ts';
-import { fullWords, lastEvents } from './pace.ts';
+import { fullWords, isFull } from './pace.ts';
 import { missingPart, rootStepOf, stepPaths } from './plan-paths.ts';
 import type { StandingOrders } from './standing-orders.ts';
 
@@ -17,6 +17,8 @@ export interface Situation {
   readonly cancelled: boolean;
   /** In the history of its workflow. */
   readonly events: number;
+  /** Its steps stand in the code of its workflow. */
+  readonly isCompiled: boolean;
   /** The run goes on in a new history in a moment. */
   readonly beginsAgain: boolean;
   /** Whether a step of the root has ended. */
@@ -33,7 +35,7 @@ export function problemOfOperation(operation: string, given: unknown, situation:
   const message = given as Message;
   if (typeof message.by !== 'string' || message.by === '') return `"${operation}" needs "by": who asks.`;
   if (message.reason !== undefined && typeof message.reason !== 'string') return '"reason" is a text.';
-  const { run, orders, cancelled } = situation;
+  const { run, orders, cancelled, events, isCompiled } = situation;
   if (cancelled) return `The run ${run} is being cancelled.`;
   if (situation.beginsAgain) return `The run ${run} goes on in a new history of its workflow just now. Ask again.`;
   switch (operation) {
@@ -41,7 +43,7 @@ export function problemOfOperation(operation: string, given: unknown, situation:
       const { now } = given as { now?: unknown };
       if (now !== undefined && typeof now !== 'boolean') return '"now" is true or false.';
       if (orders.pause !== null && (now !== true || orders.pause.now)) return `The run ${run} is paused already.`;
-      return situation.events > lastEvents ? fullWords(run, 'it is not paused any more') : null;
+      return isFull(events, isCompiled) ? fullWords(run, 'it is not paused any more', isCompiled) : null;
     }
     case 'resume':
       return orders.pause === null ? `The run ${run} is not paused, so there is nothing to resume.` : null;

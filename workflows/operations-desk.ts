@@ -40,6 +40,7 @@ const concernsAll: readonly string[] = ['pause', 'resume', 'cancel'];
 
 export class OperationsDesk {
   readonly #run: string;
+  readonly #isCompiled: boolean;
   readonly #briefing: Briefing;
   readonly #upgrades: UpgradeDesk;
   readonly #mailbox: Mailbox;
@@ -55,6 +56,7 @@ export class OperationsDesk {
 
   constructor(facts: RunOfPlan, briefing: Briefing, mailbox: Mailbox, outbox: Outbox, gates: readonly Gates[]) {
     this.#run = facts.run;
+    this.#isCompiled = facts.isCompiled;
     this.#briefing = briefing;
     this.#mailbox = mailbox;
     this.#outbox = outbox;
@@ -86,6 +88,7 @@ export class OperationsDesk {
         held: [...this.#held],
         cancelled: this.#cancelled,
         events: workflowInfo().historyLength,
+        isCompiled: this.#isCompiled,
         beginsAgain: name === 'reset' ? renewal.hasBegun : renewal.isOver,
         hasEnded: (id) => this.#mailbox.orders.hasEnded(id),
       });

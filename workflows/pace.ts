@@ -5,9 +5,10 @@
  */
 
 import { condition, workflowInfo } from '@temporalio/workflow';
+import { fitting } from '../plan/value-bytes.ts';
 import type { QueuedBatch } from './scope-messages.ts';
 
-/** Decisions in one message between workflows or to an activity: a few hundred bytes each, of at most 2 MiB. */
+/** Decisions in one message between workflows or to an activity, which takes its time for each. */
 const decisionsPerBundleMax = 2_000;
 
 /** Up to here everything goes on at once. */
@@ -80,7 +81,7 @@ export function takeFitting(batches: QueuedBatch[]): QueuedBatch[] {
     decisions += batches[count]!.decisions?.length ?? 1;
     if (decisions > decisionsPerBundleMax && count > 0) break;
   }
-  return batches.splice(0, count);
+  return batches.splice(0, fitting(batches.slice(0, count)));
 }
 
 /** A list in the store may hold any number, and who asks to go on wants no more: both are as urgent as can be. */
@@ -105,6 +106,15 @@ export function leastDecisions(events: number, undecided: number): number {
   return messages <= 0 ? Math.max(1, undecided) : Math.max(1, Math.ceil(undecided / messages));
 }
 
+/** Of a compiled workflow, which has all of its steps in one history: Temporal ends one at 51,200 events. */
+const compiledLastEvents = 45_000;
+
+/** Whether the history is so long that only what lets the run go on is taken. */
+export const isFull = (events: number, isCompiled: boolean): boolean =>
+  events > (isCompiled ? compiledLastEvents : lastEvents);
+
 /** `what` follows of it. */
-export const fullWords = (run: string, what: string): string =>
-  `The run ${run} has taken so many messages in one history of its workflow, which it cannot leave now, that ${what}.`;
+export const fullWords = (run: string, what: string, isCompiled: boolean): string =>
+  isCompiled
+    ? `The run ${run} has a compiled workflow, which stays in one history, and that has become so long that ${what}.`
+    : `The run ${run} has taken so many messages in one history of its workflow, which it cannot leave now, that ${what}.`;

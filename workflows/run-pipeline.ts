@@ -41,8 +41,8 @@ export async function runPipeline(
     receiveChildStates(state, mailbox);
     const briefing = new Briefing(given.scope ?? null);
     const desk = new DecisionDesk(run, briefing, mailbox, outbox);
-    const approvals = new ApprovalDesk(run, briefing, mailbox, outbox);
     const facts = { run, planDigest, isCompiled: runSteps !== runPlanned };
+    const approvals = new ApprovalDesk(facts, briefing, mailbox, outbox);
     const operations = new OperationsDesk(facts, briefing, mailbox, outbox, [desk, approvals]);
     cancelledHere = () => operations.cancelled;
     if (given.before !== undefined) operations.takeOver(given.before.operations);

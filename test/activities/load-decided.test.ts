@@ -10,6 +10,8 @@ import { writeApproval } from '../../artifacts/approval-record.ts';
 import { openFolderStore } from '../../artifacts/folder-store.ts';
 import { appendDecisions, writeGate } from '../../artifacts/gate-record.ts';
 import type { Store } from '../../artifacts/store.ts';
+import { messageBytesMax } from '../../plan/limits.ts';
+import { bytesOf } from '../../plan/value-bytes.ts';
 
 let folder: string;
 let store: Store;
@@ -35,10 +37,19 @@ async function openGate(path: string): Promise<void> {
   await writeGate(store, 'r', { path, state: 'open', openedAt: '2026-01-01T00:00:00Z', ...record });
 }
 
+/** With its mark some two hundred bytes. */
+const candidate = (number: number): string => `c${number}`.padEnd(170, '-');
+
+async function answer(path: string, text: string): Promise<void> {
+  const given = { answer: { text }, by: 'ben', at: '2026-01-01T00:00:00Z', via: 'update' as const };
+  const asked = { message: '', form: { properties: {}, required: [] }, shown: '' };
+  await writeApproval(store, 'r', { path, state: 'answered', openedAt: '2026-01-01T00:00:00Z', ...asked, given });
+}
+
 /** `from` is the number of the first candidate. */
 async function say(gate: string, batch: string, from: number, count: number): Promise<void> {
   const decisions = Array.from({ length: count }, (_, i) => {
-    return { candidateId: `c${from + i}`, verdict: 'accept' as const };
+    return { candidateId: candidate(from + i), verdict: 'accept' as const };
   });
   await appendDecisions(store, 'r', gate, { batch, by: 'ann', at: '2026-01-01T00:00:00Z', decisions });
 }
@@ -58,26 +69,31 @@ async function pages(): Promise<{ page: DecidedPage; read: string[] }[]> {
 const itemsIn = ({ batches, answers }: DecidedPage) =>
   batches.reduce((sum, { decisions }) => sum + decisions.length, 0) + answers.length;
 
+/** All pages but the last are as large as messages should be, and none is larger, but for a comma behind each item. */
+function expectFull(all: readonly DecidedPage[]): void {
+  for (const [at, page] of all.entries()) {
+    const bytes = bytesOf(page);
+    expect(bytes).toBeLessThan(messageBytesMax + 10_000);
+    if (at < all.length - 1) expect(bytes).toBeGreaterThan(messageBytesMax - 1_000);
+  }
+}
+
 test('a page holds what follows the one before, also from the midst of a long list', async () => {
   const gates = ['look[a]', 'rounds[1].review'];
   for (const gate of gates) await openGate(gate);
   await say(gates[0]!, '000001-x', 0, 4_000);
   await say(gates[0]!, '000002-list', 4_000, 12_000);
   await say(gates[1]!, '000001-x', 0, 3_900);
-  for (let i = 0; i < 200; i++) {
-    const given = { answer: { epochs: i }, by: 'ben', at: '2026-01-01T00:00:00Z', via: 'update' as const };
-    const asked = { message: '', form: { properties: {} }, shown: '' };
-    const path = `ok[${i}]`;
-    await writeApproval(store, 'r', { path, state: 'answered', openedAt: '2026-01-01T00:00:00Z', ...asked, given });
-  }
+  for (let i = 0; i < 200; i++) await answer(`ok[${i}]`, 'yes');
   const all = await pages();
-  expect(all.map(({ page }) => itemsIn(page))).toEqual([5_000, 5_000, 5_000, 5_000, 100]);
+  expect(all).toHaveLength(5);
+  expectFull(all.map(({ page }) => page));
   const decided = all.flatMap(({ page }) =>
     page.batches.flatMap(({ gate, decisions }) => decisions.map(({ candidateId }) => `${gate} ${candidateId}`)),
   );
   expect(decided).toHaveLength(19_900);
   expect(new Set(decided).size).toBe(19_900);
-  expect(decided[16_000]).toBe('rounds[1].review c0');
+  expect(decided[16_000]).toBe(`rounds[1].review ${candidate(0)}`);
   const answers = all.flatMap(({ page }) => page.answers);
   expect(new Set(answers.map(({ gate }) => gate)).size).toBe(200);
   // A few are fetched ahead, and again by the next page.
@@ -92,7 +108,8 @@ test('a ledger of many batches is read once, not once a page', async () => {
   const batches = 60;
   for (let i = 0; i < batches; i++) await say('review', `${String(i + 1).padStart(6, '0')}-x`, 250 * i, 250);
   const all = await pages();
-  expect(all.map(({ page }) => itemsIn(page))).toEqual([5_000, 5_000, 5_000]);
+  expectFull(all.map(({ page }) => page));
+  expect(all.reduce((sum, { page }) => sum + itemsIn(page), 0)).toBe(250 * batches);
   // A few more are fetched ahead.
   for (const page of all) expect(page.read.filter((key) => key.includes('/decisions/')).length).toBeLessThan(20 + 10);
   expect(all.at(-1)!.page.next).toBeNull();
@@ -100,4 +117,11 @@ test('a ledger of many batches is read once, not once a page', async () => {
 
 test('a run that nobody was asked in has one empty page', async () => {
   expect((await pages()).map(({ page }) => page)).toEqual([{ batches: [], answers: [], closed: [], next: null }]);
+});
+
+test('however long answers are, no page is larger than Temporal takes', async () => {
+  const lengths = [400_000, 400_000, 400_000, 1_500_000, 100];
+  for (const [i, length] of lengths.entries()) await answer(`ok[${i}]`, 'x'.repeat(length));
+  const texts = (await pages()).map(({ page }) => page.answers.map(({ given }) => String(given.answer.text).length));
+  expect(texts).toEqual([[400_000, 400_000], [400_000], [1_500_000], [100]]);
 });

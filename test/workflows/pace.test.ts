@@ -1,6 +1,7 @@
 /** How many decisions a message must bring, so that no history grows without end. */
 
 import { expect, test } from 'vitest';
+import { problemOfEarly } from '../../workflows/approval-desk.ts';
 import { takeBundle } from '../../workflows/bundles.ts';
 import { countOf, leastDecisions, relayMs, stateMs, takeFitting } from '../../workflows/pace.ts';
 import type { QueuedBatch } from '../../workflows/scope-messages.ts';
@@ -33,12 +34,16 @@ test('whoever sends as few as possible ends 50,000 decisions below 4,096 events'
   expect(events).toBeLessThan(4_096);
 });
 
-test('batches travel together up to 2,000 decisions, and at least one at a time', () => {
+test('batches travel together up to 2,000 decisions or a megabyte, and at least one at a time', () => {
   const batches = [batch(1_500), batch(500), batch(1), batch(2_500)];
   expect(takeFitting(batches).map(({ decisions }) => decisions!.length)).toEqual([1_500, 500]);
   expect(takeFitting(batches).map(({ decisions }) => decisions!.length)).toEqual([1]);
   expect(takeFitting(batches).map(({ decisions }) => decisions!.length)).toEqual([2_500]);
   expect(takeFitting(batches)).toEqual([]);
+  const long = (count: number) => ({ ...batch(count), shown: 'x'.repeat(600_000) });
+  const longer = [long(1), long(2), long(3)];
+  expect(takeFitting(longer).map(({ decisions }) => decisions!.length)).toEqual([1]);
+  expect(longer).toHaveLength(2);
   expect(countOf([batch(3), { ...batch(0), decisions: undefined, reference: 'r' }])).toBe(Number.POSITIVE_INFINITY);
 });
 
@@ -84,9 +89,24 @@ test('what nobody waits for goes on ever more rarely, so that a year of it is fe
 });
 
 test('a bundle takes as many as go into one message of Temporal, and at least one', () => {
-  const items = ['a'.repeat(400_000), 'b'.repeat(100_000), 'c'.repeat(200_000), 'd'.repeat(5_000_000)];
+  const items = ['a'.repeat(800_000), 'b'.repeat(100_000), 'é'.repeat(60_000), 'd'.repeat(5_000_000)];
   expect(takeBundle(items).map((item) => item[0])).toEqual(['a', 'b']);
-  expect(takeBundle(items).map((item) => item[0])).toEqual(['c']);
+  expect(takeBundle(items).map((item) => item[0])).toEqual(['é']);
   expect(takeBundle(items).map((item) => item[0])).toEqual(['d']);
   expect(takeBundle(items)).toEqual([]);
+});
+
+test('where a history is full, an answer waits for its gate, in words that are true for the workflow', () => {
+  const problem = (events: number, isCompiled: boolean, form?: Parameters<typeof problemOfEarly>[1]) =>
+    problemOfEarly('ok', form, { run: 'r', isCompiled, events });
+  expect(problem(3_800, false)).toBeNull();
+  expect(problem(3_801, false)).toBe(
+    'The run r has taken so many messages in one history of its workflow, which it cannot leave now, that ok takes an answer only once it is open.',
+  );
+  expect(problem(3_801, false, { holder: 'hardcase:r', given: null })).toBeNull();
+  // Its own steps may take it to 40,000 events.
+  expect(problem(40_000, true)).toBeNull();
+  expect(problem(45_001, true)).toBe(
+    'The run r has a compiled workflow, which stays in one history, and that has become so long that ok takes an answer only once it is open.',
+  );
 });

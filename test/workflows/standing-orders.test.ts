@@ -86,6 +86,7 @@ describe('an operation is refused', () => {
     held: ['rounds[1].x'],
     cancelled: false,
     events: 100,
+    isCompiled: false,
     beginsAgain: false,
     hasEnded: (id) => id === 'c',
   };
@@ -115,6 +116,11 @@ describe('an operation is refused', () => {
       'The run r has taken so many messages in one history of its workflow, which it cannot leave now, that it is not paused any more.',
     );
     expect(problem('resume', { by: 'ada' }, { ...paused, events: 3_801 })).toBeNull();
+    // Its own steps alone may take it there.
+    expect(problem('pause', { by: 'ada' }, { events: 40_000, isCompiled: true })).toBeNull();
+    expect(problem('pause', { by: 'ada' }, { events: 45_001, isCompiled: true })).toBe(
+      'The run r has a compiled workflow, which stays in one history, and that has become so long that it is not paused any more.',
+    );
     expect(problem('resume', { by: 'ada' })).toBe('The run r is not paused, so there is nothing to resume.');
     expect(problem('retry', { by: 'ada' }, { held: [] })).toBe('No step of r is held, so there is nothing to retry.');
     expect(problem('skip', { by: 'ada', path: 'c', reason: 'x' })).toBe('The step c of r has ended already.');
