@@ -242,7 +242,9 @@ export class DecisionDesk {
   restore(batch: QueuedBatch): void {
     const gate = this.#gateOf(batch.gate);
     gate.taken = Math.max(gate.taken, Number.parseInt(batch.batch, 10));
-    for (const decision of batch.decisions ?? []) gate.decided.set(decision.candidateId, markOf(decision));
+    for (const decision of batch.decisions ?? []) {
+      gate.decided.set(subjectOf(decision, batch.by, gate.asksSeveral), markOf(decision));
+    }
     if (batch.reference !== undefined) gate.references.add(batch.reference);
     gate.unwritten.push(batch);
     this.#send(gate, batch);

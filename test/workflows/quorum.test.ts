@@ -8,7 +8,7 @@ import type { Decision } from '../../detection/types.ts';
 import type { Json } from '../../plan/types.ts';
 import { type DecideMessage, type GatesAnswer, gatesName } from '../../workflows/messages.ts';
 import { eventually, openRig, type Rig } from '../rig.ts';
-import { repeat } from '../small-plans.ts';
+import { approve, repeat } from '../small-plans.ts';
 import { boxesAfter, isWaiting, missingAt, reviewOf as reviewStep, saveReviewed, sendDecisions } from './reviews.ts';
 
 let rig: Rig;
@@ -124,4 +124,28 @@ test('opinions that come before the gate opens are kept apart by person, also in
   expect(places).toEqual([0, 30, 60]);
   expect(corrections).toMatchObject({ asked: 3, undecided: 0 });
   expect(await readDecisions(rig.store, 'early', 'rounds[1].review')).toHaveLength(4);
+});
+
+test("an opinion that came early is the same person's also in a new history of the run", async () => {
+  const run = 'renewed';
+  const early = { ...(await reviewOf(run, { reviewers: 2 })), needs: ['ok'] };
+  const handle = await rig.startRun(
+    run,
+    { steps: [approve('ok', { properties: {}, required: [] }), early] },
+    { renewAfter: 40 },
+  );
+  await decide(run, 'ada', [accept(0)]);
+  const first = (await handle.describe()).runId;
+  await eventually(async () => {
+    for (const name of ['pause', 'resume']) {
+      await handle.executeUpdate<object, [object]>(name, { args: [{ by: 'ada' }] }).catch(() => undefined);
+    }
+    return (await handle.describe()).runId !== first;
+  });
+  expect(await decide(run, 'ada', [accept(0)])).toEqual({ accepted: 0, repeated: 1 });
+  await expect(decide(run, 'ada', [reject(0)])).rejects.toMatchObject({
+    cause: { message: expect.stringContaining('by ada before; "reject" contradicts that') },
+  });
+  expect(await decide(run, 'ben', [reject(0)])).toEqual({ accepted: 1, repeated: 0 });
+  await handle.terminate();
 });
