@@ -4,7 +4,7 @@ import { readStepRecord, readStepRecords } from '../artifacts/run-record.ts';
 import { findStep, parsePath, stepPath } from '../plan/paths.ts';
 import type { Ending, Json } from '../plan/types.ts';
 import type { ActivityDeps } from './attempt.ts';
-import { loadPlan } from './run-control.ts';
+import { isPartOf, loadPlan } from './run-control.ts';
 
 type Values = { readonly [name: string]: Json };
 
@@ -17,16 +17,25 @@ export async function findOwedEnds(
   const records = await readStepRecords(deps.store, run);
   const begun = new Set(records.map(({ path }) => path));
   const among = new Set((scope[of] ?? []).map(({ id }) => id));
-  const owed = records.flatMap(({ path, kind, state, ending, with: params }) => {
+  const owed = records.flatMap(({ path, kind, state, ending, with: params }): OwedEnd[] => {
     // One that was skipped before it began has no params.
     if (kind !== 'pipeline' || state === 'done' || params === undefined || !among.has(parsePath(path)?.[0]?.id ?? ''))
       return [];
     const step = findStep(scope, path);
     if (step?.type !== 'pipeline' || step.scope.finally === undefined) return [];
-    if (ending !== undefined) return [path];
-    return step.scope.finally.some(({ id }) => begun.has(stepPath(path, id))) ? [] : [path];
+    const end = step.scope.finally.map(({ id }) => stepPath(path, id));
+    return ending === undefined && end.some((one) => begun.has(one)) ? [] : [{ path, end }];
   });
-  return owed.sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
+  // A file within a cut end goes on as a step of that, and comes to its own end there.
+  const isPart = (path: string) => owed.some(({ end }) => end.some((one) => isPartOf(path, one)));
+  const paths = owed.flatMap(({ path }) => (isPart(path) ? [] : [path]));
+  return paths.sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
+}
+
+interface OwedEnd {
+  readonly path: string;
+  /** Paths of the steps of its `finally`. */
+  readonly end: readonly string[];
 }
 
 /**

@@ -137,7 +137,8 @@ export async function resetSteps(
   }
 }
 
-const isPartOf = (path: string, outer: string): boolean =>
+/** Whether it is the step at the path, or within it. */
+export const isPartOf = (path: string, outer: string): boolean =>
   path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 
 const closed = (gate: GateRecord, reason: string): GateRecord => ({

@@ -4,7 +4,13 @@
  * cancelled.
  */
 
-import { condition, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  condition,
+  getExternalWorkflowHandle,
+  type SignalDefinition,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { isWithin, toLiving } from './orders.ts';
 import { onPassedOn } from './pass-on.ts';
 import { endsHeldSignal, holdEndsSignal, type RunFacts, releaseEndsSignal } from './scope-messages.ts';
@@ -12,12 +18,17 @@ import { endsHeldSignal, holdEndsSignal, type RunFacts, releaseEndsSignal } from
 /** `cut`: an end that runs is cut, and goes on later. `anew`: files begin again from their first step, so none may run. */
 type Held = 'cut' | 'anew';
 
-/** A child that is open. */
+/** A child that may have ends within it. */
 interface Child {
   /** Null while it starts. */
-  readonly workflowId: string | null;
+  workflowId: string | null;
   /** The path of all that it runs. */
   readonly part: string;
+  hasEnded: boolean;
+  /** Whether it was told to begin no end. */
+  isHeld: boolean;
+  /** Whether it agreed, when it was asked last. */
+  answer: boolean | undefined;
 }
 
 export class Ends {
@@ -25,27 +36,31 @@ export class Ends {
   /** Paths within which ends are held: all, but for files that begin again. */
   #within: readonly string[] = [''];
   #wasHeld = false;
+  /** Counts what was wanted: an answer may come when something else is. */
+  #turn = 0;
   /** Of the ends that run in this workflow, whether each may be cut. */
   readonly #running = new Set<() => boolean>();
   /** Whether the steps of the file that this workflow runs have ended, and its end has begun. */
   #areEnding = false;
-  /** Children that may have ends within them, by path. */
+  /** Those that are open, by path. */
   readonly #children = new Map<string, Child>();
-  /** What they answered, by workflow id. */
-  readonly #answers = new Map<string, boolean>();
 
   constructor() {
-    setHandler(endsHeldSignal, ({ workflowId, held }) => void this.#answers.set(workflowId, held));
+    setHandler(endsHeldSignal, ({ workflowId, held, turn }) => {
+      // Builds before did not say what they answer.
+      if (turn !== undefined && turn !== this.#turn) return;
+      for (const child of this.#children.values()) if (child.workflowId === workflowId) child.answer = held;
+    });
   }
 
   /** In a child, which may begin while ends are held. */
   receive(given: RunFacts['endsHeld']): void {
     this.#held = given === undefined ? null : given === true ? 'cut' : given;
-    const answer = async (how: Held = 'cut') => {
+    const answer = async (how: Held = 'cut', turn?: number) => {
       const held = await this.hold(how);
       const { parent, workflowId } = workflowInfo();
       if (parent === undefined) return;
-      await toLiving(getExternalWorkflowHandle(parent.workflowId).signal(endsHeldSignal, { workflowId, held }));
+      await tell(parent.workflowId, endsHeldSignal, { workflowId, held, turn });
     };
     onPassedOn(holdEndsSignal, answer);
     onPassedOn(releaseEndsSignal, () => this.release());
@@ -76,53 +91,71 @@ export class Ends {
     return this.#children.size > 0;
   }
 
-  /** False where one runs that must not be cut; then nothing is held. `within`: paths, where not all are meant. */
+  /**
+   * False where one runs that must not be cut, or ends were released meanwhile; then nothing is held. `within`: paths, where
+   * not all are meant.
+   */
   async hold(how: Held = 'cut', within: readonly string[] = ['']): Promise<boolean> {
     if (how === 'anew' && this.#areEnding) return false;
     for (const mayBeCut of this.#running) if (!mayBeCut()) return false;
     this.#held = how;
     this.#within = within;
+    const turn = ++this.#turn;
     if (this.#concerned().length === 0) return true;
     this.#wasHeld = true;
+    const isOff = () => this.#turn !== turn;
     // What starts from now on begins with its ends held.
-    await condition(() => this.#concerned().every(([, { workflowId }]) => workflowId !== null));
-    const asked = this.#concerned().map(([path, { workflowId }]) => [path, workflowId!] as const);
-    for (const [, id] of asked) this.#answers.delete(id);
-    // As earlier builds said it, so that their histories replay.
-    const words: [] | [Held] = how === 'cut' ? [] : [how];
-    await Promise.all(asked.map(([, id]) => toLiving(getExternalWorkflowHandle(id).signal(holdEndsSignal, ...words))));
-    const isOpen = ([path, id]: readonly [string, string]) => this.#children.get(path)?.workflowId === id;
-    const refused = () => asked.some(([, id]) => this.#answers.get(id) === false);
-    await condition(() => refused() || asked.every((one) => this.#answers.has(one[1]) || !isOpen(one)));
-    if (!refused() && this.isHeld) return true;
-    await this.release();
-    return false;
+    await condition(() => isOff() || this.#concerned().every(({ workflowId }) => workflowId !== null));
+    // Who refused before is asked first: where it does so again, the others need not hear of it.
+    const all = this.#concerned();
+    for (const refused of [true, false]) {
+      const some = all.filter(({ hasEnded, answer }) => !hasEnded && (answer === false) === refused);
+      const agreed = !isOff() && (await this.#agree(some, how, turn));
+      if (agreed && !isOff()) continue;
+      if (!isOff()) await this.release();
+      return false;
+    }
+    return true;
+  }
+
+  /** Whether all of these children begin no end, none of which runs either. False also where nobody wants it any more. */
+  async #agree(children: readonly Child[], how: Held, turn: number): Promise<boolean> {
+    for (const child of children) Object.assign(child, { isHeld: true, answer: undefined });
+    await Promise.all(children.map(({ workflowId }) => tell(workflowId!, holdEndsSignal, how, turn)));
+    const refused = () => this.#turn !== turn || children.some(({ answer }) => answer === false);
+    await condition(() => refused() || children.every(({ hasEnded, answer }) => hasEnded || answer !== undefined));
+    return !refused();
   }
 
   /** The run goes on as it is. */
   async release(): Promise<void> {
     if (!this.isHeld) return;
-    const ids = this.#concerned().flatMap(([, { workflowId }]) => workflowId ?? []);
     this.#held = null;
-    await Promise.all(ids.map((id) => toLiving(getExternalWorkflowHandle(id).signal(releaseEndsSignal))));
+    this.#turn++;
+    const held = [...this.#children.values()].filter(({ workflowId, isHeld }) => isHeld && workflowId !== null);
+    for (const child of held) child.isHeld = false;
+    await Promise.all(held.map(({ workflowId }) => tell(workflowId!, releaseEndsSignal)));
   }
 
-  #concerned(): [string, Child][] {
-    return [...this.#children].filter(([, { part }]) => this.heldIn(part) !== undefined);
+  /** Children that have what is held within them. */
+  #concerned(): Child[] {
+    return [...this.#children.values()].filter(({ part }) => this.heldIn(part) !== undefined);
   }
 
   /** `part`: the path of all that it runs. */
   childStarts(path: string, part: string): void {
-    this.#children.set(path, { workflowId: null, part });
+    this.#children.set(path, { workflowId: null, part, hasEnded: false, isHeld: false, answer: undefined });
   }
 
   /** `held`: as it was told when it began. */
-  async childStarted(path: string, workflowId: string, part: string, held: boolean): Promise<void> {
-    this.#children.set(path, { workflowId, part });
-    if (held && !this.isHeld) await toLiving(getExternalWorkflowHandle(workflowId).signal(releaseEndsSignal));
+  async childStarted(path: string, workflowId: string, held: boolean): Promise<void> {
+    Object.assign(this.#children.get(path)!, { workflowId, isHeld: held && this.isHeld });
+    if (held && !this.isHeld) await tell(workflowId, releaseEndsSignal);
   }
 
   childEnded(path: string): void {
+    const child = this.#children.get(path);
+    if (child !== undefined) child.hasEnded = true;
     this.#children.delete(path);
   }
 
@@ -146,4 +179,12 @@ export class Ends {
       this.#running.delete(mayBeCut);
     }
   }
+}
+
+async function tell<Arguments extends unknown[]>(
+  workflowId: string,
+  signal: SignalDefinition<Arguments>,
+  ...args: Arguments
+): Promise<void> {
+  await toLiving(getExternalWorkflowHandle(workflowId).signal(signal, ...args));
 }

@@ -69,7 +69,7 @@ export function callStep<Result = StepResult>(
     state.set(path, 'paused');
   };
   const schedule = (one: ActivityCall, its: unknown) =>
-    context.mailbox.orders.call(() => scheduleStep(one, its), stopped, isAll ? path : null);
+    context.mailbox.orders.call(path, () => scheduleStep(one, its), stopped, isAll);
   let remakes = 0;
   const remake = async (error: unknown): Promise<unknown> => {
     const made = remakesOf(error);

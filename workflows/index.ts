@@ -1,7 +1,7 @@
 /** The workflow bundle's one entry: its default export runs any pipeline, and the rounds, legs and searches within. */
 
 import type { RunArguments } from './messages.ts';
-import { runOwedEnd } from './owed-ends.ts';
+import { runOwedEnd, runSomeOwedEnds } from './owed-ends.ts';
 import { runBatch } from './run-batch.ts';
 import { runAllLegs } from './run-fan-out.ts';
 import { type GroupArguments, runGroup } from './run-group.ts';
@@ -14,6 +14,7 @@ import type {
   AllLegsArguments,
   BatchArguments,
   EndArguments,
+  EndsArguments,
   LegArguments,
   PartArguments,
   RoundArguments,
@@ -32,6 +33,7 @@ export default async function interpret(
     | BatchArguments
     | LegArguments
     | EndArguments
+    | EndsArguments
     | PartArguments
     | SearchArguments
     | GroupArguments,
@@ -53,6 +55,8 @@ export default async function interpret(
       return runLeg(args);
     case 'end':
       return runOwedEnd(args);
+    case 'ends':
+      return runSomeOwedEnds(args);
     case 'search':
       return runTrials(args);
     case 'group':

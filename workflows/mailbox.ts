@@ -175,7 +175,8 @@ export function openMailbox({
   endsHeld,
   ...facts
 }: Pick<RunFacts, 'run' | 'orders' | 'unattended' | 'endsHeld' | 'wornAfter'>): Mailbox {
-  const mailbox = new Mailbox(receiveOrders(orders, unattended === true));
+  const passedOn = (children: number) => mailbox.wear.note(children);
+  const mailbox: Mailbox = new Mailbox(receiveOrders(orders, unattended === true, passedOn));
   mailbox.ends.receive(endsHeld);
   const { relay, wear } = mailbox;
   setHandler(batchesSignal, (sent) => {

@@ -25,8 +25,8 @@ export class Orders {
   readonly #children = new Map<string, { readonly workflowId: string; readonly part: string }>();
   /** Steps under way, by path: a skip ends them. */
   readonly #attempts = new Map<string, CancellationScope>();
-  /** Activities under way: a pause "now" ends them, and they begin again afterwards. */
-  readonly #calls = new Set<CancellationScope>();
+  /** Activities under way, with the paths of their steps: a pause "now" ends them, and they begin again afterwards. */
+  readonly #calls = new Map<CancellationScope, string>();
   readonly #window = new Window(stepCallsAtOnce);
 
   /** Steps of the scope that have begun, and that have ended. */
@@ -49,7 +49,9 @@ export class Orders {
   take(orders: StandingOrders): boolean {
     if (orders.version <= this.#standing.version) return false;
     this.#standing = orders;
-    if (orders.pause?.now) for (const call of this.#calls) call.cancel();
+    if (orders.pause?.now) {
+      for (const [call, path] of this.#calls) if (!this.isUnattended(path)) call.cancel();
+    }
     for (const [path, attempt] of this.#attempts) if (path in orders.skipped) attempt.cancel();
     return true;
   }
@@ -89,22 +91,24 @@ export class Orders {
   }
 
   /**
-   * Runs an activity; where a pause stops it, it runs again after the pause. `stopped` is told of that. `path`: of the step
-   * that does nothing else, and so needs no `attempt`; throws `StepSkipped` where people do not want it.
+   * Runs an activity of the step at the path; where a pause stops it, it runs again after the pause. `stopped` is told of
+   * that. `isAll`: the step does nothing else, and so needs no `attempt`; throws `StepSkipped` where people do not want it.
    */
   async call<Result>(
+    path: string,
     work: () => Promise<Result>,
     stopped: () => Promise<void>,
-    path: string | null = null,
+    isAll = false,
   ): Promise<Result> {
     const refuse = () => {
-      if (path !== null) this.refuse(path);
+      if (isAll) this.refuse(path);
     };
-    const isStopped = () => this.paused && this.#standing.pause?.now === true;
-    const isSkipped = () => path !== null && this.whyNot(path) !== undefined;
+    const waits = () => this.paused && !this.isUnattended(path);
+    const isStopped = () => waits() && this.#standing.pause?.now === true;
+    const isSkipped = () => isAll && this.whyNot(path) !== undefined;
     const pauseIsOver = async () => {
       await stopped();
-      await condition(() => !this.paused || isSkipped());
+      await condition(() => !waits() || isSkipped());
     };
     for (;;) {
       if (isStopped()) await pauseIsOver();
@@ -116,8 +120,8 @@ export class Orders {
       refuse();
       const scope = new CancellationScope();
       this.#window.enter();
-      this.#calls.add(scope);
-      if (path !== null) this.#attempts.set(path, scope);
+      this.#calls.set(scope, path);
+      if (isAll) this.#attempts.set(path, scope);
       try {
         return await scope.run(work);
       } catch (error) {
@@ -126,7 +130,7 @@ export class Orders {
       } finally {
         this.#window.leave();
         this.#calls.delete(scope);
-        if (path !== null) this.#attempts.delete(path);
+        if (isAll) this.#attempts.delete(path);
       }
       refuse();
       await pauseIsOver();
@@ -260,13 +264,19 @@ export function isWithin(path: string, outer: string): boolean {
   return outer === '' || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
-/** The orders of a child: its parent passes on what concerns it, and so does the child. */
-export function receiveOrders(given: StandingOrders, unattended: boolean): Orders {
+/** The orders of a child: its parent passes on what concerns it, and so does the child, to as many as `passedOn` is told. */
+export function receiveOrders(
+  given: StandingOrders,
+  unattended: boolean,
+  passedOn: (children: number) => void,
+): Orders {
   const orders = new Orders(given);
   if (unattended) orders.leaveUnattended('');
   const pass = async (message: OrdersMessage) => {
     if (!orders.take(message.orders)) return;
-    await Promise.all(orders.childrenOf(message.step).map((id) => tellOrders(id, message)));
+    const children = orders.childrenOf(message.step);
+    passedOn(children.length);
+    await Promise.all(children.map((id) => tellOrders(id, message)));
   };
   onPassedOn(ordersSignal, pass);
   onPassedOn(unattendedSignal, () => leaveUnattended(orders, ''));

@@ -12,8 +12,12 @@ import { distantRoot, openMailbox, receiveChildStates, tellParent } from './mail
 import { leaveUnattended } from './orders.ts';
 import { runChild } from './run-child.ts';
 import { runEnd } from './run-to-its-end.ts';
-import type { EndArguments } from './scope-messages.ts';
+import type { EndArguments, EndsArguments } from './scope-messages.ts';
 import { openScopeState } from './scope-state.ts';
+
+/** Each is some ten events of the root, which cannot go on in a new history meanwhile. More than a few have workflows of their own. */
+const fewEnds = 20;
+const workflowsMax = 50;
 
 /** Those of files within the run's steps, or within its `finally`; inner ones first. As of what is cancelled, nobody is waited for, and a failure is in the record alone. */
 export async function runOwedEnds(
@@ -22,14 +26,48 @@ export async function runOwedEnds(
   scope: PlannedScope,
   context: ScopeContext,
 ): Promise<void> {
-  const { run, mailbox } = context;
-  for (const path of await control('find-owed-ends', { run, planDigest, of })) {
+  const { run } = context;
+  const paths = await control('find-owed-ends', { run, planDigest, of });
+  if (paths.length <= fewEnds) return runEnds(paths, scope, context);
+  const count = Math.max(fewEnds, Math.ceil(paths.length / workflowsMax));
+  for (let from = 0; from < paths.length; from += count) {
+    const some = paths.slice(from, from + count);
+    const name = `#owed${from / count + 1}`;
+    await runChild<null>(context, name, { role: 'ends', owner: '', planDigest, paths: some });
+  }
+}
+
+/** One after another, each as a child workflow. */
+async function runEnds(paths: readonly string[], scope: PlannedScope, context: ScopeContext): Promise<void> {
+  for (const path of paths) {
     const step = findStep(scope, path);
     if (step?.type !== 'pipeline') continue;
-    await leaveUnattended(mailbox.orders, path);
+    await leaveUnattended(context.mailbox.orders, path);
     await runChild<null>(context, path, { role: 'end', scope: step.scope }).catch((error: unknown) => {
       if (!isStepFailure(error)) throw error;
     });
+  }
+}
+
+/** As many as one workflow takes, as a child of the root, whose history they would make too long. */
+export async function runSomeOwedEnds({
+  planDigest,
+  paths,
+  path,
+  owner,
+  role: _,
+  ...facts
+}: EndsArguments): Promise<null> {
+  const state = openScopeState((published) => tellParent(path, published));
+  const mailbox = openMailbox(facts);
+  receiveChildStates(state, mailbox);
+  const context = { ...facts, path: owner, state, mailbox, root: distantRoot(facts, mailbox) };
+  try {
+    await runEnds(paths, await control('load-plan', { planDigest }), context);
+    return null;
+  } finally {
+    state.close();
+    await mailbox.relay.close();
   }
 }
 

@@ -67,7 +67,9 @@ export class Renewal {
 
   open(): void {
     const { renewAfter } = this.#of;
-    if (renewAfter !== undefined) this.#beginAfter(renewAfter).catch(rethrowUnlessCancelled);
+    if (renewAfter === undefined) return;
+    // Also where Temporal cancels the run: ends that are held must be let go.
+    CancellationScope.nonCancellable(() => this.#beginAfter(renewAfter)).catch(rethrowUnlessCancelled);
   }
 
   async #beginAfter(renewAfter: number): Promise<void> {

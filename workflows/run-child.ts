@@ -16,6 +16,7 @@ import type {
   AllLegsArguments,
   BatchArguments,
   EndArguments,
+  EndsArguments,
   LegArguments,
   PartArguments,
   RoundArguments,
@@ -51,6 +52,7 @@ export async function runChild<Result>(
     | Own<BatchArguments>
     | Own<LegArguments>
     | Own<EndArguments>
+    | Own<EndsArguments>
     | Own<PartArguments>,
 ): Promise<Result> {
   const { run, pipeline, seed, environment, state, bundled, wornAfter, settledSince } = context;
@@ -58,7 +60,7 @@ export async function runChild<Result>(
   const given = orders.standing;
   const part = 'owner' in own ? own.owner : path;
   const unattended = orders.isUnattended(part);
-  const hasEnds = own.role !== 'search' && hasEnd('scope' in own ? own : own.step);
+  const hasEnds = own.role === 'ends' || (own.role !== 'search' && hasEnd('scope' in own ? own : own.step));
   const endsHeld = hasEnds ? ends.heldIn(part) : undefined;
   const facts = {
     run,
@@ -93,10 +95,13 @@ export async function runChild<Result>(
     }
     // A batch has a name of its own, and legs or rounds named after their owner.
     orders.childStarted(path, child.workflowId, part);
-    if (hasEnds) await ends.childStarted(path, child.workflowId, part, endsHeld !== undefined);
-    // What was ordered while it started is news to it.
-    if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
-    if (!unattended && orders.isUnattended(part)) await tellUnattended(child.workflowId);
+    // Also where it was cancelled: its end is waited for, whatever there is to tell it.
+    await CancellationScope.nonCancellable(async () => {
+      if (hasEnds) await ends.childStarted(path, child.workflowId, endsHeld !== undefined);
+      // What was ordered while it started is news to it.
+      if (orders.standing.version > given.version) await tellOrders(child.workflowId, { orders: orders.standing });
+      if (!unattended && orders.isUnattended(part)) await tellUnattended(child.workflowId);
+    });
     return await child.result();
   } finally {
     orders.childEnded(path);

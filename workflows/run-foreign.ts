@@ -56,7 +56,7 @@ export async function runForeign(
     const startedAt = now();
     try {
       const given = await whileTellingUnserved(context, { path, kind, queue: step.queue, foreign: true }, () =>
-        orders.call(() => schedule(step, activity, argument), stopped),
+        orders.call(path, () => schedule(step, activity, argument), stopped),
       );
       const own: AttemptRecord = { startedAt, endedAt: now(), worker: step.queue, outcome: 'done' };
       return await control('finish-foreign', { step: request, reuse, given, attempts: [...attempts, own] });

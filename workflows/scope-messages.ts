@@ -158,6 +158,18 @@ export interface EndArguments extends RunFacts {
   readonly scope: PlannedScope;
 }
 
+/** The `finally` of many such files. */
+export interface EndsArguments extends RunFacts {
+  readonly role: 'ends';
+  /** `#owed1`. */
+  readonly path: string;
+  /** Path of the root, which owes them. */
+  readonly owner: '';
+  readonly planDigest: string;
+  /** Of the steps that import the files, in order. */
+  readonly paths: readonly string[];
+}
+
 /** A part of a scope that has too many steps for one workflow. */
 export interface PartArguments extends RunFacts {
   readonly role: 'part';
@@ -310,9 +322,12 @@ export const handBackSignal = defineSignal('hand-back');
 /** `from`: the first round that it will not run. */
 export const handedBackSignal = defineSignal<[{ loop: string; from: number }]>('handed-back');
 
-/** From each workflow to its children: no end of a file may begin. They answer whether none runs that must not be cut. */
-export const holdEndsSignal = defineSignal<[how?: 'cut' | 'anew']>('hold-ends');
-export const endsHeldSignal = defineSignal<[{ workflowId: string; held: boolean }]>('ends-held');
+/**
+ * From each workflow to its children: no end of a file may begin. They answer whether none runs that must not be cut, and
+ * to which `turn`.
+ */
+export const holdEndsSignal = defineSignal<[how?: 'cut' | 'anew', turn?: number]>('hold-ends');
+export const endsHeldSignal = defineSignal<[{ workflowId: string; held: boolean; turn?: number }]>('ends-held');
 /** Ends may begin again. */
 export const releaseEndsSignal = defineSignal('release-ends');
 

@@ -173,6 +173,27 @@ describe('a cancelled run', () => {
   });
 });
 
+test('the end of a file whose run was paused "now" goes on where the run is cancelled or the file skipped', async () => {
+  const scope = (run: string) => ({ steps: [slow(run)], finally: [told(run)] });
+  const started = async (run: string) => {
+    const handle = await rig.startRun(run, { steps: [file('fit', scope(run))], finally: [told(run)] });
+    await running(run, 'fit.a');
+    await operate(run, 'pause', { now: true });
+    await reaches(run, 'fit.a', 'paused');
+    return handle;
+  };
+  const [stopped, without] = await Promise.all([started('stopped'), started('without')]);
+  await operate('without', 'skip', { path: 'fit', reason: 'not needed' });
+  await reaches('without', 'fit', 'skipped');
+  expect(notesOf('without')).toEqual(['fit.told cancelled']);
+  await operate('without', 'resume');
+  await operate('stopped', 'cancel');
+  expect(await stopped.result()).toEqual({ state: 'cancelled' });
+  expect(await without.result()).toEqual({ state: 'done' });
+  expect(notesOf('stopped')).toEqual(['fit.told cancelled', 'told cancelled']);
+  expect(notesOf('without')).toEqual(['fit.told cancelled', 'told done']);
+});
+
 test('the end of a cancelled file goes on also where it has a message to pass on', async () => {
   const run = 'passes';
   const handle = await rig.startRun(run, {

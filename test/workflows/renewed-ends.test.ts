@@ -1,12 +1,12 @@
 /** A root that goes on in a new history while files with a `finally` of their own run, on a real server. */
 
-import type { WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { expect, test, vi } from 'vitest';
 import type { StepContext } from '../../activities/context.ts';
 import { readRun } from '../../artifacts/run-record.ts';
 import type { Form } from '../../plan/form.ts';
 import type { PipelineStep, PlannedScope } from '../../plan/types.ts';
-import { answerName } from '../../workflows/messages.ts';
+import { answerName, workflowIdOf } from '../../workflows/messages.ts';
 import { eventually } from '../rig.ts';
 import { rigOfFile } from '../rig-of-file.ts';
 import { activity, approve, cel, fanOut, repeat } from '../small-plans.ts';
@@ -81,6 +81,18 @@ const talkUntilRenewed = (handle: WorkflowHandle, before: string) =>
     return (await runIdOf(handle)) !== before;
   }, 150_000);
 
+/** Pauses a run with a gate `later` that is not open yet: in its new history it begins nothing. */
+async function pausedAnew(run: string, handle: WorkflowHandle): Promise<void> {
+  const first = await runIdOf(handle);
+  await say(handle, 'pause');
+  await eventually(async () => {
+    // The same answer again counts as nothing, but makes the history longer.
+    await say(handle, answerName, { gate: 'later', answer: { go: true } }).catch(() => undefined);
+    return (await runIdOf(handle)) !== first;
+  }, 150_000);
+  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+}
+
 const rig = rigOfFile(steps);
 
 test('stops files of any depth without their ends, which run once when the files have come to their end', async () => {
@@ -126,17 +138,6 @@ test('runs the ends of stopped files also where the run is cancelled or they are
     return handle;
   };
   const [cancelled, skipped] = await Promise.all([started('cancelled'), started('skipped')]);
-  // In its new history a paused run begins nothing.
-  const pausedAnew = async (run: string, handle: WorkflowHandle) => {
-    const first = await runIdOf(handle);
-    await say(handle, 'pause');
-    await eventually(async () => {
-      // The same answer again counts as nothing, but makes the history longer.
-      await say(handle, answerName, { gate: 'later', answer: { go: true } }).catch(() => undefined);
-      return (await runIdOf(handle)) !== first;
-    }, 150_000);
-    await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
-  };
   await Promise.all([pausedAnew('cancelled', cancelled), pausedAnew('skipped', skipped)]);
   await say(cancelled, 'cancel');
   for (const path of ['fit', 'out']) await say(skipped, 'skip', { path, reason: 'not needed' });
@@ -177,4 +178,96 @@ test('stays in its history while it does not know what was decided in the one be
   released.add(run);
   expect(await handle.result()).toEqual({ state: 'done' });
   listed.mockRestore();
+}, 240_000);
+
+/** A file that asks, and tells in its end how it went. */
+const asking = (run: string): PlannedScope => ({
+  steps: [approve('ok', form)],
+  finally: [activity('told', 'note', { with: { value: cel('run.state'), of: run } })],
+});
+
+/** `f1` and so on, as legs are named. */
+const numbered = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+const waits = (run: string, path: string) =>
+  eventually(async () => (await rig.step(run, path))?.state === 'waiting', 120_000);
+
+/** How often the run's workflow at the path has sent the signal. */
+async function sent(run: string, path: string, signal: string): Promise<number> {
+  const { events } = await rig.client.workflow.getHandle(workflowIdOf(run, path)).fetchHistory();
+  const names = (events ?? []).map(
+    (event) => event.signalExternalWorkflowExecutionInitiatedEventAttributes?.signalName,
+  );
+  return names.filter((name) => name === signal).length;
+}
+
+test('ends of files are let go where Temporal cancels the run while it asks them to wait', async () => {
+  const run = 'let-go';
+  const files = numbered(12).map((i) => file(`f${i}`, asking(run)));
+  const last = activity('last', 'note', { with: { value: 8, of: run } });
+  const handle = await rig.startRun(
+    run,
+    { steps: files, finally: [file('end', { steps: [], finally: [last] })] },
+    { renewAfter: 60 },
+  );
+  for (const i of numbered(12)) await waits(run, `f${i}.ok`);
+  const isAsked = eventually(async () => (await sent(run, '', 'hold-ends')) > 0);
+  await Promise.race([isAsked, talk(handle, 4)]);
+  await isAsked;
+  await handle.cancel();
+  await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+  expect(notesOf(run).toSorted()).toEqual(['end.last 8', ...files.map(({ id }) => `${id}.told cancelled`)].toSorted());
+}, 240_000);
+
+test('a file whose end must not be cut is asked first, and keeps no other from its end', async () => {
+  const run = 'refuses';
+  const legs = numbered(8);
+  const handle = await rig.startRun(
+    run,
+    {
+      steps: [
+        fanOut('legs', [file('', asking(run))], { legs: { forEach: legs } }),
+        file('busy', { ...working(run), finally: [activity('tidy', 'slow', { with: { in: run } })] }),
+        approve('later', form, { needs: ['legs'] }),
+      ],
+    },
+    { renewAfter: 60 },
+  );
+  for (const leg of legs) await waits(run, `legs[${leg}].ok`);
+  await isSlow(run, 'busy.slow');
+  await say(handle, 'skip', { path: 'busy', reason: 'not needed' });
+  await isSlow(run, 'busy.tidy');
+  const first = await runIdOf(handle);
+  for (let i = 0; i < 80; i++) await say(handle, answerName, { gate: 'later', answer: { go: true } });
+  expect(await runIdOf(handle)).toBe(first);
+  expect(await sent(run, '', 'hold-ends')).toBeGreaterThan(4);
+  expect(await sent(run, `legs[1..${legs.length}]`, 'hold-ends')).toBeLessThanOrEqual(legs.length);
+  // None of them is held any more.
+  await say(handle, answerName, { gate: 'legs[1].ok', answer: { go: true } });
+  await eventually(async () => notesOf(run).includes('legs[1].told done'));
+  released.add(run);
+  await say(handle, 'cancel');
+  expect(await handle.result()).toEqual({ state: 'cancelled' });
+}, 240_000);
+
+test('ends that a cancelled run owes in great number run in workflows of their own, each once', async () => {
+  const run = 'many';
+  const legs = numbered(23);
+  const handle = await rig.startRun(
+    run,
+    {
+      steps: [
+        fanOut('legs', [file('', asking(run))], { legs: { forEach: legs } }),
+        approve('later', form, { needs: ['legs'] }),
+      ],
+    },
+    { renewAfter: 60 },
+  );
+  for (const leg of legs) await waits(run, `legs[${leg}].ok`);
+  await pausedAnew(run, handle);
+  await say(handle, 'cancel');
+  expect(await handle.result()).toEqual({ state: 'cancelled' });
+  expect(notesOf(run).toSorted()).toEqual(legs.map((leg) => `legs[${leg}].told cancelled`).toSorted());
+  const ended = await rig.client.workflow.getHandle(workflowIdOf(run, '#owed2')).describe();
+  expect(ended.status.name).toBe('COMPLETED');
+  expect((await handle.describe()).historyLength).toBeLessThan(120);
 }, 240_000);

@@ -282,3 +282,28 @@ test('runs what is left of a cut end also where its file is skipped before it go
   // It asks nobody any more, so what reads the answer is skipped; its other steps had been done.
   expect(notesOf(run)).toEqual(['fit.made[1].a 10', 'fit.made[2].a 20', 'fit.begun 1', 'fit.left done 20']);
 }, 240_000);
+
+test('a file within a cut end comes to its end after its steps, also where the run is cancelled before they go on', async () => {
+  const run = 'within';
+  const inner = file('inner', {
+    steps: [activity('slow', 'slow', { with: { of: run } }), note('made', run, 1, ['slow'])],
+    finally: [note('told', run, cel('run.state'))],
+  });
+  const handle = await rig.startRun(
+    run,
+    { steps: [file('fit', { steps: [], finally: [inner, note('after', run, cel('run.state'), ['inner'])] })] },
+    { renewAfter: 40 },
+  );
+  await eventually(async () => began.get(`${run} fit.inner.slow`) === 1);
+  const first = await runIdOf(handle);
+  await eventually(async () => {
+    await say(handle, 'resume').catch(() => undefined);
+    await say(handle, 'pause').catch(() => undefined);
+    return (await runIdOf(handle)) !== first;
+  });
+  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+  released.add(run);
+  await say(handle, 'cancel');
+  expect(await handle.result()).toEqual({ state: 'cancelled' });
+  expect(notesOf(run)).toEqual(['fit.inner.made 1', 'fit.inner.told done', 'fit.after done']);
+}, 240_000);

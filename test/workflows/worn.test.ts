@@ -13,10 +13,20 @@ import { activity, approve, cel, fanOut, imported, repeat } from '../small-plans
 /** How often each step began, by its path. */
 const began = new Map<string, number>();
 
+/** Whether steps of kind `slow` may end. */
+let isReleased = false;
+
 const steps = {
   note: async ({ path }: StepContext, { value }: { value?: unknown }) => {
     began.set(path, (began.get(path) ?? 0) + 1);
     return { value: value ?? 0 };
+  },
+  slow: async ({ signal }: StepContext) => {
+    while (!isReleased) {
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return {};
   },
 };
 
@@ -153,3 +163,24 @@ test('a run goes on in new histories for legs within legs, and an end of each fi
   expect(tidied).toEqual([1, 1, 1, 1]);
   await eventually(async () => (await histories('nested')).ofRoot > 1);
 }, 240_000);
+
+test('a run goes on in a new history also where a batch of legs has grown by what people order of the whole run', async () => {
+  const legs = numbers(2);
+  const handle = await rig.startRun(
+    'ordered',
+    { steps: [fanOut('train', [activity('', 'slow')], { legs: { forEach: legs } })] },
+    { renewAfter: 3_000, wornAfter: 60 },
+  );
+  for (const leg of legs)
+    await eventually(async () => (await rig.step('ordered', `train[${leg}]`))?.state === 'running');
+  const first = (await handle.describe()).runId;
+  await eventually(async () => {
+    for (const name of ['pause', 'resume']) {
+      await handle.executeUpdate<object, [object]>(name, { args: [{ by: 'Ann' }] }).catch(() => undefined);
+    }
+    return (await handle.describe()).runId !== first;
+  });
+  isReleased = true;
+  await handle.executeUpdate<object, [object]>('resume', { args: [{ by: 'Ann' }] }).catch(() => undefined);
+  expect(await handle.result()).toEqual({ state: 'done' });
+}, 120_000);
