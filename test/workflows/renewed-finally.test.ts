@@ -106,6 +106,17 @@ async function renew(handle: WorkflowHandle): Promise<void> {
   }, 150_000);
 }
 
+/** In its new history a paused run begins nothing. */
+async function pauseAnew(run: string, handle: WorkflowHandle): Promise<void> {
+  const first = await runIdOf(handle);
+  await eventually(async () => {
+    await say(handle, 'resume').catch(() => undefined);
+    await say(handle, 'pause').catch(() => undefined);
+    return (await runIdOf(handle)) !== first;
+  });
+  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+}
+
 async function failsForGood(run: string, path: string): Promise<void> {
   await reaches(run, path, 'failed');
   failedAfter.set(`${run} ${path}`, began.get(`${run} ${path}`)!);
@@ -264,13 +275,7 @@ test('runs what is left of a cut end also where its file is skipped before it go
   );
   await reaches(run, 'fit.ok', 'waiting');
   await eventually(async () => began.get(`${run} fit.slow`) === 1);
-  const first = await runIdOf(handle);
-  await eventually(async () => {
-    await say(handle, 'resume').catch(() => undefined);
-    await say(handle, 'pause').catch(() => undefined);
-    return (await runIdOf(handle)) !== first;
-  });
-  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+  await pauseAnew(run, handle);
   await say(handle, 'skip', { path: 'fit', reason: 'not needed' });
   released.add(run);
   await eventually(() => say(handle, 'resume').catch(() => undefined));
@@ -295,13 +300,7 @@ test('a file within a cut end comes to its end after its steps, also where the r
     { renewAfter: 40 },
   );
   await eventually(async () => began.get(`${run} fit.inner.slow`) === 1);
-  const first = await runIdOf(handle);
-  await eventually(async () => {
-    await say(handle, 'resume').catch(() => undefined);
-    await say(handle, 'pause').catch(() => undefined);
-    return (await runIdOf(handle)) !== first;
-  });
-  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+  await pauseAnew(run, handle);
   released.add(run);
   await say(handle, 'cancel');
   expect(await handle.result()).toEqual({ state: 'cancelled' });
