@@ -1,6 +1,13 @@
 /** Where messages for the steps of one workflow lie until the steps take them, and how the steps answer the root. */
 
-import { condition, getExternalWorkflowHandle, setHandler, uuid4, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  getExternalWorkflowHandle,
+  setHandler,
+  uuid4,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import { Arrivals } from './arrivals.ts';
 import { Ends } from './ends.ts';
@@ -179,6 +186,7 @@ export function openMailbox({
   const mailbox: Mailbox = new Mailbox(receiveOrders(orders, unattended === true, passedOn));
   mailbox.ends.receive(endsHeld);
   const { relay, wear } = mailbox;
+  const life = CancellationScope.current();
   setHandler(batchesSignal, (sent) => {
     wear.note();
     mailbox.batches(sent, true);
@@ -195,6 +203,8 @@ export function openMailbox({
     wear.note();
     const { own, below } = relay.route(replies, ({ path }) => path);
     for (const reply of own) mailbox.reply(reply);
+    // Gates below are being cancelled, but for those of ends: to tell them takes a long history three events each.
+    if (life.consideredCancelled && !mailbox.ends.areOpen) return;
     await Promise.all([...below].map(([id, its]) => sendReplies(id, its)));
   };
   onPassedOn(repliesSignal, answer);

@@ -32,15 +32,18 @@ export class Wear {
     this.#caused += eventsPerMessageMax + passedOn * eventsPerChild;
   }
 
-  /** Tells the root twice in the workflow's life at most: that a quiet moment is awaited, and that none is any more. */
+  /**
+   * Tells the root a few times in the workflow's life at most: that a quiet moment is awaited, and then that none is any
+   * more. No answer is waited for, as a busy server may keep any one of them for minutes.
+   */
   watch({ run, wornAfter }: Pick<RunFacts, 'run' | 'wornAfter'>): void {
     if (wornAfter === undefined) return;
     const root = getExternalWorkflowHandle(workflowIdOf(run));
     const tell = async () => {
-      await condition(() => this.#isWorn(wornAfter));
-      await toLiving(root.signal(wornSignal, { atOnce: false }));
-      await condition(() => this.#isWorn(wornAfter * patience));
-      await toLiving(root.signal(wornSignal, { atOnce: true }));
+      for (const share of [1, patience, 1.25, 1.5]) {
+        await condition(() => this.#isWorn(wornAfter * share));
+        toLiving(root.signal(wornSignal, { atOnce: share > 1 })).catch(rethrowUnlessCancelled);
+      }
     };
     tell().catch(rethrowUnlessCancelled);
   }
