@@ -12,7 +12,7 @@ import type { GivenAnswer } from '../artifacts/approval-record.ts';
 import { Arrivals } from './arrivals.ts';
 import { Ends } from './ends.ts';
 import { workflowIdOf } from './messages.ts';
-import { type Orders, receiveOrders } from './orders.ts';
+import { Orders, receiveOrders } from './orders.ts';
 import { countOf, takeFitting } from './pace.ts';
 import { onPassedOn } from './pass-on.ts';
 import { Relay, sendReplies, sendRetry } from './relay.ts';
@@ -182,10 +182,12 @@ export function openMailbox({
   endsHeld,
   ...facts
 }: Pick<RunFacts, 'run' | 'orders' | 'unattended' | 'endsHeld' | 'wornAfter'>): Mailbox {
-  const passedOn = (children: number) => mailbox.wear.note(children);
-  const mailbox: Mailbox = new Mailbox(receiveOrders(orders, unattended === true, passedOn));
-  mailbox.ends.receive(endsHeld);
+  const mailbox = new Mailbox(new Orders(orders));
   const { relay, wear } = mailbox;
+  if (unattended) mailbox.orders.leaveUnattended('');
+  // What came before this history began is handled here and now.
+  receiveOrders(mailbox.orders, (children) => wear.note(children));
+  mailbox.ends.receive(endsHeld);
   const life = CancellationScope.current();
   setHandler(batchesSignal, (sent) => {
     wear.note();

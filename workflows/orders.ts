@@ -265,13 +265,7 @@ export function isWithin(path: string, outer: string): boolean {
 }
 
 /** The orders of a child: its parent passes on what concerns it, and so does the child, to as many as `passedOn` is told. */
-export function receiveOrders(
-  given: StandingOrders,
-  unattended: boolean,
-  passedOn: (children: number) => void,
-): Orders {
-  const orders = new Orders(given);
-  if (unattended) orders.leaveUnattended('');
+export function receiveOrders(orders: Orders, passedOn: (children: number) => void): void {
   const pass = async (message: OrdersMessage) => {
     if (!orders.take(message.orders)) return;
     const children = orders.childrenOf(message.step);
@@ -280,7 +274,6 @@ export function receiveOrders(
   };
   onPassedOn(ordersSignal, pass);
   onPassedOn(unattendedSignal, () => leaveUnattended(orders, ''));
-  return orders;
 }
 
 /** From now on nobody is waited for in what is at the path, nor in the children that run parts of it. */

@@ -69,4 +69,4 @@ test('loses no trial, no pause and no retry over its new histories', async () =>
   for (const [key, count] of attempts) expect([key, count]).toEqual([key, /^(3|7|11)@/.test(key) ? 2 : 1]);
   expect([...attempts.keys()].filter((key) => key.endsWith('@1'))).toHaveLength(12);
   expect((await rig.states('renewed')).filter((state) => !/: done/.test(state))).toEqual([]);
-}, 60_000);
+});
