@@ -27,6 +27,8 @@ export class StepGraph {
   /** Who runs a step. One whose step was replaced waits still, and gives way as soon as it would begin. */
   readonly #turns = new Map<string, object>();
   /** Also for steps that a message begins. */
+  /** Ends of those in whose place steps run, by id. */
+  readonly #before = new Map<string, Promise<unknown>>();
   readonly #scope = CancellationScope.current();
   #replaced = 0;
 
@@ -58,7 +60,12 @@ export class StepGraph {
         stopped.set(id, this.#ends.get(id)!);
         this.#begun.get(id)!.cancel();
         mailbox.orders.stepReset(id);
-      } else state.remove(stepPath(path, id));
+      } else {
+        state.remove(stepPath(path, id));
+        // It waits itself for what was stopped before, which may not have ended.
+        const before = this.#before.get(id);
+        if (before !== undefined) stopped.set(id, before);
+      }
       this.#ends.delete(id);
       this.#turns.delete(id);
     }
@@ -89,6 +96,7 @@ export class StepGraph {
   #begin(step: StepNode, before?: Promise<unknown>): void {
     const turn = {};
     this.#turns.set(step.id, turn);
+    if (before !== undefined) this.#before.set(step.id, before);
     const isItsTurn = () => this.#turns.get(step.id) === turn;
     const run =
       before === undefined

@@ -114,7 +114,11 @@ async function pauseAnew(run: string, handle: WorkflowHandle): Promise<void> {
     await say(handle, 'pause').catch(() => undefined);
     return (await runIdOf(handle)) !== first;
   });
-  await eventually(async () => (await readRun(rig.store, run))?.state.state === 'paused');
+  await eventually(async () => {
+    // The last one may have come in the moment in which the run left its history.
+    await say(handle, 'pause').catch(() => undefined);
+    return (await readRun(rig.store, run))?.state.state === 'paused';
+  });
 }
 
 async function failsForGood(run: string, path: string): Promise<void> {

@@ -23,8 +23,15 @@ const { released, ranIn, hasRun, steps } = logSteps();
 
 beforeAll(async () => {
   rig = await openRig();
-  worker = await rig.startWorker(steps);
+  worker = await rig.startWorker({ ...steps, lazy });
 });
+
+/** As a slow step, but takes its time to stop. */
+const lazy: typeof steps.slow = (context, inputs) =>
+  steps.slow(context, inputs).catch(async (error: unknown) => {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    throw error;
+  });
 
 afterAll(async () => {
   await rig?.close();
@@ -193,7 +200,7 @@ describe('an upgrade', () => {
     await eventually(async () => (await readRun(rig.store, 'paused'))?.state.state === 'paused');
     await upgrade('paused', scopeOf(slow('a', 1), note('b', 5, ['a']), note('c', 3, ['b'])));
     await worker.shutdown();
-    worker = await rig.startWorker(steps);
+    worker = await rig.startWorker({ ...steps, lazy });
     await handle.executeUpdate('resume', { args: [{ by: 'ada' }] });
     expect(await handle.result()).toEqual({ state: 'done' });
     expect(ranIn('paused')).toEqual(['a 1', 'b 5', 'c 3']);
@@ -255,6 +262,20 @@ describe('an upgrade', () => {
     const verified = await verifyRun(rig.store, (await readRun(rig.store, 'within'))!);
     expect(verified.checks.find(({ name }) => name === 'plan')!.problems).toEqual([]);
     await replays('within');
+  });
+
+  test('waits for what an upgrade just before stopped, which takes its time', async () => {
+    only = 'twice';
+    const scope = (value: number) =>
+      scopeOf(imported('fit', [{ ...slow('a', 1), kind: 'lazy' }, note('b', value, ['a'])]));
+    const handle = await rig.startRun('twice', scope(1));
+    await hasRun('twice', 'fit.a 1');
+    await upgrade('twice', scope(2));
+    await upgrade('twice', scope(3));
+    released.add('twice');
+    expect(await handle.result()).toEqual({ state: 'done' });
+    expect(ranIn('twice').filter((entry) => entry.startsWith('fit.b'))).toEqual(['fit.b 3']);
+    expect((await rig.states('twice')).filter((state) => !state.endsWith(': done'))).toEqual([]);
   });
 
   test('reaches later rounds of loops in a file and in legs, and the rounds before stay as they were', async () => {
