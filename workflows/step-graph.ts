@@ -26,9 +26,9 @@ export class StepGraph {
   readonly #begun = new Map<string, CancellationScope>();
   /** Who runs a step. One whose step was replaced waits still, and gives way as soon as it would begin. */
   readonly #turns = new Map<string, object>();
-  /** Also for steps that a message begins. */
   /** Ends of those in whose place steps run, by id. */
   readonly #before = new Map<string, Promise<unknown>>();
+  /** Also for steps that a message begins. */
   readonly #scope = CancellationScope.current();
   #replaced = 0;
 
