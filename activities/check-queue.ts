@@ -31,5 +31,5 @@ export async function checkQueue(
   return served;
 }
 
-/** This activity runs on `PREFIX-cpu`. */
-const queuePrefix = (cpuQueue: string): string => cpuQueue.slice(0, cpuQueue.length - 'cpu'.length);
+/** This activity runs on `PREFIX-workflows`. */
+const queuePrefix = (own: string): string => own.slice(0, own.length - 'workflows'.length);

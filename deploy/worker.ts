@@ -56,6 +56,8 @@ export interface RunningWorker {
 const graceMs = 10_000;
 // Light steps wait for the disk more than for the processor.
 const lightSteps = 4;
+// The record's activities are small, and wait for the store.
+const recordSlots = 40;
 
 /** Connects, and resolves once every queue is polled. Who calls it has installed the SDK's `Runtime` if it needs another. */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
@@ -141,10 +143,13 @@ async function createWorker(
     maxHeartbeatThrottleInterval: 3_000,
     defaultHeartbeatThrottleInterval: 3_000,
   };
-  if (queue === 'workflows') return Worker.create({ ...common, ...workflowOptions(bundlePath) });
+  const whole: WorkerOptions = { ...common, activities: activities as object };
+  if (queue === 'workflows') {
+    const interpreter = workflowOptions(bundlePath);
+    return Worker.create({ ...whole, ...interpreter, maxConcurrentActivityTaskExecutions: recordSlots });
+  }
   // One training takes the whole machine, and so may whatever a queue of its own is for.
   const maximumSlots = slots?.[queue] ?? (queue === 'cpu' ? lightSteps : 1);
-  const whole: WorkerOptions = { ...common, activities: activities as object };
   if (memoryMax === undefined) return Worker.create({ ...whole, maxConcurrentActivityTaskExecutions: maximumSlots });
   const tunerOptions = { targetMemoryUsage: memoryMax, targetCpuUsage: 1 };
   const activityTaskSlotOptions = { minimumSlots: 1, maximumSlots, rampThrottle: 1_000 };

@@ -120,7 +120,8 @@ export async function control<Name extends keyof ControlActivities>(
   try {
     return await scheduleActivity<Awaited<ReturnType<ControlActivities[Name]>>>(name, [request], {
       ...options,
-      taskQueue: siblingQueue('cpu'),
+      // Not where steps run, of which a long one, or very many, would keep them waiting.
+      taskQueue: workflowInfo().taskQueue,
     });
   } finally {
     calls.leave();

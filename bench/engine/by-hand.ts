@@ -8,8 +8,11 @@ import type { AttemptPolicy } from '../../activities/attempt.ts';
 import type { StepRequest, StepResult } from '../../plan/types.ts';
 import type { RunArguments } from '../../workflows/messages.ts';
 
-interface Activities extends ActivityInterface {
+interface Steps extends ActivityInterface {
   train(request: StepRequest, policy: AttemptPolicy): Promise<StepResult>;
+}
+
+interface RunRecord extends ActivityInterface {
   'open-run'(request: { run: string; planDigest: string }): Promise<StepRequest['environment']>;
   'record-step'(request: { run: string; change: object }): Promise<void>;
   'close-run'(request: { run: string; state: 'done' }): Promise<void>;
@@ -25,22 +28,23 @@ export interface ByHandArguments extends RunArguments {
 
 async function asRun(
   { run, planDigest, seed }: ByHandArguments,
-  work: (activities: Activities, step: (path: string, inputs: StepRequest['with']) => Promise<number>) => Promise<void>,
+  work: (record: RunRecord, step: (path: string, inputs: StepRequest['with']) => Promise<number>) => Promise<void>,
 ): Promise<void> {
-  const taskQueue = workflowInfo().taskQueue.replace(/workflows$/, 'cpu');
-  const activities = proxyActivities<Activities>({
-    taskQueue,
+  const { taskQueue } = workflowInfo();
+  const options = {
     startToCloseTimeout: 14 * 24 * hour,
     heartbeatTimeout: 15_000,
     retry: { initialInterval: 1_000, backoffCoefficient: 1 },
-  });
-  const environment = await activities['open-run']({ run, planDigest });
+  };
+  const steps = proxyActivities<Steps>({ ...options, taskQueue: taskQueue.replace(/workflows$/, 'cpu') });
+  const record = proxyActivities<RunRecord>({ ...options, taskQueue });
+  const environment = await record['open-run']({ run, planDigest });
   const policy = { retry: { max: 3, initialMs: 1_000, factor: 2, maxMs: 60_000 }, timeoutMs: 14 * 24 * hour, holds: 0 };
-  await work(activities, async (path, inputs) => {
+  await work(record, async (path, inputs) => {
     const request = { run, path, kind: 'train', version: 3, with: inputs, seed, environment };
-    return (await activities.train(request, policy)).outputs.AP as number;
+    return (await steps.train(request, policy)).outputs.AP as number;
   });
-  await activities['close-run']({ run, state: 'done' });
+  await record['close-run']({ run, state: 'done' });
 }
 
 export async function sequentialByHand(args: ByHandArguments): Promise<void> {
@@ -58,17 +62,17 @@ export async function parallelByHand(args: ByHandArguments): Promise<void> {
 
 export async function roundsByHand(args: ByHandArguments): Promise<void> {
   const { run, count, each } = args;
-  await asRun(args, async (activities, step) => {
+  await asRun(args, async (record, step) => {
     const loop = { path: 'rounds', kind: 'repeat' };
     let AP = 0;
-    await activities['record-step']({
+    await record['record-step']({
       run,
       change: { ...loop, state: 'running', with: { max: count, carry: { AP } } },
     });
     for (let round = 1; round <= count; round++) {
       for (let n = 1; n <= each; n++) AP = await step(`rounds[${round}].s${n}`, { n, before: AP });
     }
-    await activities['record-step']({
+    await record['record-step']({
       run,
       change: { ...loop, state: 'done', outputs: { rounds: count, last: { AP } } },
     });

@@ -104,6 +104,21 @@ describe('a pause', () => {
     ]);
   });
 
+  test('is recorded, and told to rounds, while steps take all slots of their queue', async () => {
+    const handle = await rig.startRun('full', {
+      steps: [...['a', 'b', 'c', 'd', 'e'].map((id) => slow(id)), repeat('rounds', [slow('f')])],
+    });
+    await eventually(async () => ranIn('full').length === 4);
+    const said = ['pause', 'resume', 'pause'] as const;
+    for (const name of said) await operate('full', name, { by: 'Ann' });
+    await eventually(async () => (await readOperations(rig.store, 'full')).length === said.length);
+    expect(ranIn('full')).toHaveLength(4);
+    released.add('full');
+    await operate('full', 'resume', { by: 'Ann' });
+    await handle.result();
+    expect(ranIn('full')).toHaveLength(6);
+  });
+
   test('holds also for a round that begins meanwhile', async () => {
     const handle = await rig.startRun('between', {
       steps: [repeat('rounds', [slow('a')], { max: 2 })],
