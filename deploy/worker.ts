@@ -2,8 +2,9 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { WorkerDeploymentVersion } from '@temporalio/common';
+import { IllegalStateError, type WorkerDeploymentVersion } from '@temporalio/common';
 import {
+  GracefulShutdownPeriodExpiredError,
   NativeConnection,
   type NativeConnectionOptions,
   Worker,
@@ -80,8 +81,13 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const stopAll = () => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
+  let stopping = false;
   const run = (worker: Worker) => {
-    const running = worker.run();
+    // On a busy machine the SDK may have calls under way when the grace is over, and then fails twice. All is to end anyway.
+    const running = worker.run().catch((error: unknown) => {
+      if (!stopping || !(error instanceof IllegalStateError || error instanceof GracefulShutdownPeriodExpiredError))
+        throw error;
+    });
     // One that failed must not leave the others behind.
     running.catch(stopAll);
     runs.push(running);
@@ -98,7 +104,6 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     }
   })();
   stopped.catch(() => undefined);
-  let stopping = false;
   const add = async (queue: WorkQueue) => {
     if (stopping || served.has(queue)) return;
     const worker = await createWorker(settings, queue, connection, activities);
