@@ -1,10 +1,10 @@
 /** What the record has of imported files that began, and whose `finally` did not, or was cut. */
 
 import { readStepRecord, readStepRecords } from '../artifacts/run-record.ts';
-import { findStep, parsePath, stepPath } from '../plan/paths.ts';
+import { findStep, isWithin, parsePath, stepPath } from '../plan/paths.ts';
 import type { Ending, Json } from '../plan/types.ts';
 import type { ActivityDeps } from './attempt.ts';
-import { isPartOf, loadPlan } from './run-control.ts';
+import { loadPlan } from './run-control.ts';
 
 type Values = { readonly [name: string]: Json };
 
@@ -27,7 +27,7 @@ export async function findOwedEnds(
     return ending === undefined && end.some((one) => begun.has(one)) ? [] : [{ path, end }];
   });
   // A file within a cut end goes on as a step of that, and comes to its own end there.
-  const isPart = (path: string) => owed.some(({ end }) => end.some((one) => isPartOf(path, one)));
+  const isPart = (path: string) => owed.some(({ end }) => end.some((one) => isWithin(path, one)));
   const paths = owed.flatMap(({ path }) => (isPart(path) ? [] : [path]));
   return paths.sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
 }

@@ -17,6 +17,7 @@ import {
   writeStepRecord,
 } from '../artifacts/run-record.ts';
 import { forgetStepResult } from '../artifacts/step-results.ts';
+import { isWithin } from '../plan/paths.ts';
 import {
   type ArtifactRef,
   type Ending,
@@ -116,10 +117,10 @@ export async function resetSteps(
   { store }: ActivityDeps,
   { run, to, ids }: { run: string; to: string; ids: readonly string[] },
 ): Promise<void> {
-  const isReset = (path: string) => ids.some((id) => isPartOf(path, id));
+  const isReset = (path: string) => ids.some((id) => isWithin(path, id));
   for (const { path, kind, fingerprint } of await readStepRecords(store, run)) {
     if (!isReset(path)) continue;
-    if (isPartOf(path, to) && fingerprint !== undefined) {
+    if (isWithin(path, to) && fingerprint !== undefined) {
       await forgetStepResult(store, fingerprint);
       await forgetCheckpoints(store, fingerprint);
     }
@@ -136,10 +137,6 @@ export async function resetSteps(
     await writeApproval(store, run, { ...asked, state: 'closed', closedAt: now() });
   }
 }
-
-/** Whether it is the step at the path, or within it. */
-export const isPartOf = (path: string, outer: string): boolean =>
-  path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 
 const closed = (gate: GateRecord, reason: string): GateRecord => ({
   ...gate,

@@ -356,14 +356,7 @@ async function decideSome(handle: WorkflowHandle, store: Store): Promise<void> {
       by: 'bench',
       decisions: [{ candidateId: 'c0', verdict: 'reject' }],
     };
-    const taken = () => handle.executeUpdate<object, [DecideMessage]>(decideName, { args: [message] });
-    // The history that it was sent to may just have ended.
-    while (
-      !(await taken()
-        .then(() => true)
-        .catch((error) => error.cause?.message.includes('is closed') ?? false))
-    )
-      await pause(200);
+    await untilTaken(() => handle.executeUpdate<object, [DecideMessage]>(decideName, { args: [message] }), 'is closed');
   };
   await planIsThere(handle);
   for (let i = looksCount; i > looksCount - looksEarly; i--) await decide(i);
@@ -413,14 +406,20 @@ async function approveAll(handle: WorkflowHandle): Promise<void> {
 /** Answers a gate that waits, or that has not opened yet, once. */
 async function say(handle: WorkflowHandle, gate: string): Promise<void> {
   const message: AnswerMessage = { gate, by: 'bench', answer: { go: true } };
-  const taken = () => handle.executeUpdate<object, [AnswerMessage]>(answerName, { args: [message] });
-  // The history that it was sent to may just have ended.
-  while (
-    !(await taken()
-      .then(() => true)
-      .catch(isAnswered))
-  )
-    await pause(200);
+  await untilTaken(
+    () => handle.executeUpdate<object, [AnswerMessage]>(answerName, { args: [message] }),
+    'no more answers',
+  );
+}
+
+/** Sends again where the history that it was sent to may just have ended, until it is refused as one too many. */
+async function untilTaken(send: () => Promise<object>, tooMany: string): Promise<void> {
+  const taken = () =>
+    send().then(
+      () => true,
+      (error: { readonly cause?: Error }) => error.cause?.message.includes(tooMany) ?? false,
+    );
+  while (!(await taken())) await pause(200);
 }
 
 async function whenOpen(store: Store, run: string, gate: string): Promise<void> {
@@ -497,9 +496,6 @@ async function preparedApprovals(store: Store): Promise<PlannedScope['steps']> {
   }
   return cases.passed!.steps;
 }
-
-const isAnswered = (error: { readonly cause?: Error }): boolean =>
-  error.cause?.message.includes('no more answers') ?? false;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

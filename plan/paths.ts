@@ -9,6 +9,11 @@ export function stepPath(scopePath: string, id: string): string {
   return scopePath === '' ? id : `${scopePath}.${id}`;
 }
 
+/** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`; everything is within the root. */
+export function isWithin(path: string, outer: string): boolean {
+  return outer === '' || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+}
+
 /** What records, plans and messages call the step: its kind, or the construct that it is. */
 export function kindOf(step: PlannedStep): string {
   if (step.type === 'repeat') return 'repeat';

@@ -12,6 +12,7 @@ import {
 import type { DecidedBatch } from '../activities/load-decided.ts';
 import type { EarlyMessage } from '../artifacts/early-messages.ts';
 import type { Decision } from '../detection/types.ts';
+import { isWithin } from '../plan/paths.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { takeBundle } from './bundles.ts';
 import { control } from './control.ts';
@@ -35,7 +36,7 @@ import {
   type RefusedDecision,
   type WrittenList,
 } from './messages.ts';
-import { isWithin, rethrowUnlessCancelled, toLiving } from './orders.ts';
+import { rethrowUnlessCancelled, toLiving } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { countOf, leastDecisions, linger, takeFitting } from './pace.ts';
 import { rootStepOf } from './plan-paths.ts';

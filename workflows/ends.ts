@@ -11,7 +11,8 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { isWithin, toLiving } from './orders.ts';
+import { isWithin } from '../plan/paths.ts';
+import { toLiving } from './orders.ts';
 import { onPassedOn } from './pass-on.ts';
 import { endsHeldSignal, holdEndsSignal, type RunFacts, releaseEndsSignal } from './scope-messages.ts';
 

@@ -1,6 +1,7 @@
 /** The root's desk for operations: takes pauses, retries, skips and resets from people, and sees to it that they hold. */
 
 import { type CancellationScope, defineUpdate, workflowInfo } from '@temporalio/workflow';
+import { isWithin } from '../plan/paths.ts';
 import type { OperationRecord } from '../plan/types.ts';
 import { type Briefing, refusalFor } from './briefing.ts';
 import { control } from './control.ts';
@@ -15,7 +16,7 @@ import {
   type SkipMessage,
 } from './messages.ts';
 import { problemOfOperation } from './operation-check.ts';
-import { isWithin, tellOrders } from './orders.ts';
+import { tellOrders } from './orders.ts';
 import type { Outbox } from './outbox.ts';
 import { dependentsOf, rootStepOf } from './plan-paths.ts';
 import { sendRetry } from './relay.ts';

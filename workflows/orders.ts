@@ -2,6 +2,7 @@
 
 import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation } from '@temporalio/workflow';
 import { stepCallsAtOnce } from '../plan/limits.ts';
+import { isWithin } from '../plan/paths.ts';
 import type { PlannedScope } from '../plan/types.ts';
 import { onPassedOn } from './pass-on.ts';
 import { type OrdersMessage, ordersSignal, unattendedSignal } from './scope-messages.ts';
@@ -257,11 +258,6 @@ export class Orders {
   childrenWithin(path: string): string[] {
     return [...this.#children.values()].flatMap(({ workflowId, part }) => (isWithin(part, path) ? [workflowId] : []));
   }
-}
-
-/** `rounds[2].train` is within `rounds[2]` and `rounds`, and not within `rounds[20]`; everything is within the root. */
-export function isWithin(path: string, outer: string): boolean {
-  return outer === '' || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
 /** The orders of a child: its parent passes on what concerns it, and so does the child, to as many as `passedOn` is told. */

@@ -1,10 +1,10 @@
 /** Once all steps of a round turn out to be there already, those of the next rounds mostly are too: one activity looks for them. */
 
 import { CancellationScope } from '@temporalio/workflow';
+import { isWithin } from '../plan/paths.ts';
 import type { LoopState, RoundResult } from '../plan/round-end.ts';
 import { control } from './control.ts';
 import type { ScopeContext } from './execute-step.ts';
-import { isWithin } from './orders.ts';
 import type { RoundsArguments } from './scope-messages.ts';
 
 type Rounds = Pick<RoundsArguments, 'owner' | 'step' | 'max' | 'upTo' | 'bindings'>;
