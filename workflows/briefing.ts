@@ -24,6 +24,7 @@ export class Briefing {
   #scope: PlannedScope | null;
   #isComplete = false;
   #isFull: () => boolean = () => false;
+  #refusal: () => string | null = () => null;
   /** Called in the order in which the messages came. */
   readonly #waiting: (() => void)[] = [];
 
@@ -54,6 +55,11 @@ export class Briefing {
   /** Messages also wait while `isFull`, until `letIn`. Temporal lets some ten wait, and has the others sent again. */
   waitWhile(isFull: () => boolean): void {
     this.#isFull = isFull;
+  }
+
+  /** Every message is refused while `refusal` answers why, as nothing would come of it. */
+  refuseWhile(refusal: () => string | null): void {
+    this.#refusal = refusal;
   }
 
   letIn(): void {
@@ -95,7 +101,7 @@ export class Briefing {
   ): void {
     const mayTake = () => !waits || this.#mayTake();
     const validate = (message: Message) => {
-      const refusal = refusalOf(message);
+      const refusal = refusalFor(this.#refusal()) ?? refusalOf(message);
       if (refusal !== null) throw refusal;
     };
     const takeLater = async (message: Message) => {

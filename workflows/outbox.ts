@@ -13,6 +13,7 @@ export class Outbox {
   /** Of those that a new history sends. */
   readonly #left: Message[] = [];
   #closed = false;
+  #over = false;
   #stopping = false;
   #delivered: Promise<void> = Promise.resolve();
 
@@ -35,6 +36,11 @@ export class Outbox {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#delivered;
+  }
+
+  /** Whether nothing is sent any more. */
+  get isOver(): boolean {
+    return this.#over;
   }
 
   /** Resolves once what is under way, and what is needed, has been sent; nothing is sent after that. */
@@ -73,8 +79,9 @@ export class Outbox {
     for (;;) {
       await condition(() => this.#waiting.length > 0 || this.#closed);
       const next = this.#waiting.shift();
-      if (next === undefined) return;
+      if (next === undefined) break;
       await next.send();
     }
+    this.#over = true;
   }
 }

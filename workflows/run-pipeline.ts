@@ -94,6 +94,7 @@ export async function runPipeline(
     });
     // However many messages come while very many steps are being ended, they are few in this history.
     briefing.waitWhile(() => renewal.isLeaving && workflowInfo().historyLength > leavingEvents);
+    briefing.refuseWhile(() => (outbox.isOver ? `The run ${run} is ending: all but its end is recorded.` : null));
     desk.open(renewal);
     approvals.open(renewal);
     operations.open(work, renewal);
@@ -144,7 +145,7 @@ export async function runPipeline(
     if (error instanceof ContinueAsNew) throw error;
     const cancelled = isCancellation(error);
     // What was asked of the run is recorded before its end.
-    if (cancelledHere()) await outbox.close();
+    await outbox.close();
     const message = cancelled ? undefined : reasonOf(error);
     // Also when the run was cancelled, its record must say so.
     await CancellationScope.nonCancellable(() =>

@@ -119,6 +119,19 @@ describe('a pause', () => {
     expect(ranIn('full')).toHaveLength(6);
   });
 
+  test('is recorded also where the run fails at that moment', async () => {
+    const handle = await rig.startRun('failing', {
+      steps: [slow('a'), activity('b', 'fragile', { needs: ['a'], with: { limit: 1 }, onFailure: 'fail' })],
+    });
+    await eventually(async () => ranIn('failing').length === 1);
+    released.add('failing');
+    const names = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'pause' : 'resume'));
+    const said = names.map((name) => refusal(operate('failing', name as 'pause' | 'resume', { by: 'Ann' })));
+    await expect(handle.result()).rejects.toThrow();
+    const taken = (await Promise.all(said)).filter((answer) => answer === 'taken');
+    expect(await readOperations(rig.store, 'failing')).toHaveLength(taken.length);
+  });
+
   test('holds also for a round that begins meanwhile', async () => {
     const handle = await rig.startRun('between', {
       steps: [repeat('rounds', [slow('a')], { max: 2 })],
