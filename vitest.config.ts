@@ -11,13 +11,10 @@ const workflows = [
   'test/cli/run.test.ts',
   'test/cli/upgrade.test.ts',
 ];
-// These start servers, workers or long training: one file at a time, so that they do not starve each other.
-const integration = [
-  'test/workflows/search-on-workers.test.ts',
-  'test/chaos/**/*.test.ts',
-  'test/e2e/**/*.test.ts',
-  'test/deploy/**/*.test.ts',
-];
+// These start servers and workers of their own, and browsers: two files at a time.
+const servers = ['test/workflows/search-on-workers.test.ts', 'test/e2e/**/*.test.ts', 'test/deploy/**/*.test.ts'];
+// These kill, stop and starve what they start, or train for long: one file at a time.
+const alone = ['test/chaos/**/*.test.ts', 'test/e2e/crash.test.ts', 'test/e2e/quickstart.test.ts'];
 
 /** Begun first, the longest in front: begun last, one of them would keep one core for a minute while the other idles. */
 const longest = [
@@ -53,6 +50,23 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/** What goes for all files of a group. The groups run one after another. */
+const group = (
+  groupOrder: number,
+  {
+    timeoutMs = 600_000,
+    ...test
+  }: { name: string; include: string[]; exclude: string[]; maxWorkers: number; timeoutMs?: number },
+) => ({
+  extends: true as const,
+  test: {
+    ...test,
+    testTimeout: timeoutMs,
+    hookTimeout: Math.min(timeoutMs, 120_000),
+    sequence: { groupOrder },
+  },
+});
+
 export default defineConfig({
   test: {
     // TensorFlow's addon is native and not made for worker threads.
@@ -63,42 +77,16 @@ export default defineConfig({
     // What servers and pages do later is waited for; a second, as it is without this, is little on a busy machine.
     expect: { poll: { timeout: 30_000 } },
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'unit',
-          include: ['test/**/*.test.ts'],
-          exclude: [...workflows, ...integration],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          maxWorkers: 2,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'workflows',
-          include: workflows,
-          exclude: integration,
-          testTimeout: 600_000,
-          hookTimeout: 120_000,
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'integration',
-          include: integration,
-          testTimeout: 600_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
-        },
-      },
+      group(0, {
+        name: 'unit',
+        include: ['test/**/*.test.ts'],
+        exclude: [...workflows, ...servers, ...alone],
+        maxWorkers: 2,
+        timeoutMs: 60_000,
+      }),
+      group(1, { name: 'workflows', include: workflows, exclude: servers, maxWorkers: 3 }),
+      group(2, { name: 'servers', include: servers, exclude: alone, maxWorkers: 2 }),
+      group(3, { name: 'alone', include: alone, exclude: [], maxWorkers: 1 }),
     ],
   },
 });
