@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { IllegalStateError, type WorkerDeploymentVersion } from '@temporalio/common';
 import {
   GracefulShutdownPeriodExpiredError,
@@ -57,6 +58,8 @@ export interface RunningWorker {
 const graceMs = 10_000;
 // Light steps wait for the disk more than for the processor.
 const lightSteps = 4;
+// Two of them are the SDK's own.
+const workflowFrames = 4;
 // The record's activities are small, and wait for the store.
 const recordSlots = 40;
 
@@ -151,7 +154,9 @@ async function createWorker(
   const whole: WorkerOptions = { ...common, activities: activities as object };
   if (queue === 'workflows') {
     const interpreter = workflowOptions(bundlePath);
-    return Worker.create({ ...whole, ...interpreter, maxConcurrentActivityTaskExecutions: recordSlots });
+    return withShortStacks(() =>
+      Worker.create({ ...whole, ...interpreter, maxConcurrentActivityTaskExecutions: recordSlots }),
+    );
   }
   // One training takes the whole machine, and so may whatever a queue of its own is for.
   const maximumSlots = slots?.[queue] ?? (queue === 'cpu' ? lightSteps : 1);
@@ -159,6 +164,19 @@ async function createWorker(
   const tunerOptions = { targetMemoryUsage: memoryMax, targetCpuUsage: 1 };
   const activityTaskSlotOptions = { minimumSlots: 1, maximumSlots, rampThrottle: 1_000 };
   return Worker.create({ ...whole, tuner: { tunerOptions, activityTaskSlotOptions } });
+}
+
+/**
+ * The SDK takes a stack trace of every promise of a workflow, frame by frame through the source map: the deeper they are, the
+ * more of a run's time goes into that. V8 gives its limit to each thread and context as it is made, and these are made here.
+ */
+async function withShortStacks<Made>(make: () => Promise<Made>): Promise<Made> {
+  setFlagsFromString(`--stack-trace-limit=${workflowFrames}`);
+  try {
+    return await make();
+  } finally {
+    setFlagsFromString(`--stack-trace-limit=${Error.stackTraceLimit}`);
+  }
 }
 
 /**
