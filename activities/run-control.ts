@@ -96,9 +96,9 @@ export async function recordStep(
 
 export async function recordOperation(
   { store }: ActivityDeps,
-  { run, operation }: { run: string; operation: OperationRecord },
+  { run, operation, more = [] }: { run: string; operation: OperationRecord; more?: readonly OperationRecord[] },
 ): Promise<void> {
-  await addOperation(store, run, operation);
+  for (const each of [operation, ...more]) await addOperation(store, run, each);
 }
 
 /** What came to gates before they opened, kept beside the workflow that holds it. */

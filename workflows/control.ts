@@ -38,7 +38,12 @@ export interface ControlActivities {
   'record-run'(request: { run: string; state: LiveState }): Promise<void>;
   /** Of a file that begins, answers how it had ended where its `finally` was cut. */
   'record-step'(request: { run: string; change: StepChange }): Promise<Ending | undefined>;
-  'record-operation'(request: { run: string; operation: OperationRecord }): Promise<void>;
+  /** `more`: operations right after it. */
+  'record-operation'(request: {
+    run: string;
+    operation: OperationRecord;
+    more?: readonly OperationRecord[];
+  }): Promise<void>;
   /** Keeps what came to gates that are not open yet also where the engine's loss does not touch it. */
   'keep-early'(request: { run: string; messages: readonly EarlyMessage[] }): Promise<void>;
   /** Page by page, too. */

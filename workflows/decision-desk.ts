@@ -272,7 +272,7 @@ export class DecisionDesk {
 
   #keepAll(): void {
     this.#outbox.push(async () => {
-      while (this.#early.length > 0 && !this.#outbox.stopping) {
+      while (this.#early.length > 0 && !this.#outbox.holding) {
         const messages = takeFitting(this.#early).map((each) => ({ gate: each.gate, batch: each }));
         await control('keep-early', { run: this.#run, messages });
       }

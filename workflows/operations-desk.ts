@@ -153,7 +153,7 @@ export class OperationsDesk {
         return this.#order(operation);
       case 'cancel':
         this.#cancelled = true;
-        this.record(operation);
+        this.#outbox.record(operation);
         this.#work?.cancel();
         // The steps of `finally` run also where the run was paused.
         this.#mailbox.orders.take(ordersAfter(this.#mailbox.orders.standing, operation));
@@ -172,7 +172,7 @@ export class OperationsDesk {
     const taken = { ...operation, steps, set };
     const orders = ordersAfter(this.#mailbox.orders.standing, taken);
     this.#mailbox.orders.take(orders);
-    this.record(taken);
+    this.#outbox.record(taken);
     for (const step of steps) {
       this.#held.delete(step);
       for (const gates of this.#gates) gates.stepRetried?.(step);
@@ -205,14 +205,11 @@ export class OperationsDesk {
     const standing = ordersAfter(orders.standing, operation);
     orders.take(standing);
     for (const child of orders.childrenOf(step)) {
-      this.#outbox.push(() => tellOrders(child, { orders: standing, step }));
+      if (step !== undefined) this.#outbox.push(() => tellOrders(child, { orders: standing, step }));
+      else this.#outbox.pushNewest(child, () => tellOrders(child, { orders: orders.standing }));
     }
     // After the children have been told: what the record shows holds.
-    this.record(operation);
+    this.#outbox.record(operation);
     return { at: operation.at, steps: operation.steps ?? [] };
-  }
-
-  record(operation: OperationRecord): void {
-    this.#outbox.push(() => control('record-operation', { run: this.#run, operation }), { operation });
   }
 }

@@ -262,11 +262,29 @@ export class Orders {
 
 /** The orders of a child: its parent passes on what concerns it, and so does the child, to as many as `passedOn` is told. */
 export function receiveOrders(orders: Orders, passedOn: (children: number) => void): void {
-  const pass = async (message: OrdersMessage) => {
-    if (!orders.take(message.orders)) return;
+  const tell = async (message: OrdersMessage) => {
     const children = orders.childrenOf(message.step);
     passedOn(children.length);
     await Promise.all(children.map((id) => tellOrders(id, message)));
+  };
+  let isTelling = false;
+  const pass = async (message: OrdersMessage) => {
+    if (!orders.take(message.orders)) return;
+    if (message.step !== undefined) {
+      await tell(message);
+      return;
+    }
+    // What comes while all are being told is told once all have been, and only the newest of it.
+    if (isTelling) return;
+    isTelling = true;
+    try {
+      for (let told = 0; told < orders.standing.version; ) {
+        told = orders.standing.version;
+        await tell({ orders: orders.standing });
+      }
+    } finally {
+      isTelling = false;
+    }
   };
   onPassedOn(ordersSignal, pass);
   onPassedOn(unattendedSignal, () => leaveUnattended(orders, ''));

@@ -1,21 +1,32 @@
 /** Messages of the root to its children and to the run record, one after another, because handlers must not wait. */
 
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import type { OperationRecord } from '../plan/types.ts';
+import { control } from './control.ts';
 import type { Unsent } from './scope-messages.ts';
 
-interface Message {
-  readonly send: () => Promise<void>;
-  readonly otherwise?: Unsent | 'needed';
-}
+type Message =
+  | { readonly send: () => Promise<void>; readonly otherwise?: Unsent | 'needed'; readonly about?: string }
+  | { readonly operation: OperationRecord };
+
+/** Operations that one activity records. */
+const recordedMax = 100;
 
 export class Outbox {
+  readonly #run: string;
   readonly #waiting: Message[] = [];
   /** Of those that a new history sends. */
   readonly #left: Message[] = [];
   #closed = false;
   #over = false;
-  #stopping = false;
+  #holding = false;
+  /** Whether all has been sent that is to be. */
+  #held = false;
   #delivered: Promise<void> = Promise.resolve();
+
+  constructor(run: string) {
+    this.#run = run;
+  }
 
   open(): void {
     // Also in a cancelled workflow, whose steps of `finally` have children that hear from the root.
@@ -32,8 +43,21 @@ export class Outbox {
     this.#waiting.push({ send, ...(otherwise === undefined ? {} : { otherwise }) });
   }
 
+  /** Sends what is newest by then; once, where it has been asked for several times. */
+  pushNewest(about: string, send: () => Promise<void>): void {
+    if (!this.#waiting.some((message) => 'about' in message && message.about === about)) {
+      this.#waiting.push({ send, about });
+    }
+  }
+
+  /** Records it once all before has been sent; those that follow each other together. */
+  record(operation: OperationRecord): void {
+    this.#waiting.push({ operation });
+  }
+
   /** Resolves once everything has been sent. */
   async close(): Promise<void> {
+    this.resume();
     this.#closed = true;
     await this.#delivered;
   }
@@ -43,36 +67,41 @@ export class Outbox {
     return this.#over;
   }
 
-  /** Resolves once what is under way, and what is needed, has been sent; nothing is sent after that. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
+  /** From now on no more is sent than what is under way or needed. */
+  hold(): void {
+    if (this.#holding) return;
+    this.#holding = true;
     const waiting = this.#waiting.splice(0);
-    this.#waiting.push(...waiting.filter(({ otherwise }) => otherwise === 'needed'));
-    this.#left.push(...waiting.filter(({ otherwise }) => typeof otherwise === 'object'));
-    let isOver = false;
+    this.#waiting.push(...waiting.filter((message) => 'otherwise' in message && message.otherwise === 'needed'));
+    this.#left.push(...waiting.filter((message) => unsentOf(message) !== null));
     this.push(async () => {
-      isOver = true;
-      await condition(() => !this.#stopping);
+      if (!this.#holding) return;
+      this.#held = true;
+      await condition(() => !this.#holding);
     });
-    await condition(() => isOver);
+  }
+
+  /** Resolves once no more is sent. */
+  async stop(): Promise<void> {
+    this.hold();
+    await condition(() => this.#held);
   }
 
   /** There is no new history after all. */
   resume(): void {
     this.#waiting.unshift(...this.#left.splice(0));
-    this.#stopping = false;
+    this.#holding = false;
+    this.#held = false;
   }
 
   /** No more than what is under way should be sent. */
-  get stopping(): boolean {
-    return this.#stopping;
+  get holding(): boolean {
+    return this.#holding;
   }
 
   /** What a new history sends. */
   get unsent(): Unsent[] {
-    return [...this.#left, ...this.#waiting].flatMap(({ otherwise }) =>
-      typeof otherwise === 'object' ? [otherwise] : [],
-    );
+    return [...this.#left, ...this.#waiting].flatMap((message) => unsentOf(message) ?? []);
   }
 
   async #deliver(): Promise<void> {
@@ -80,8 +109,25 @@ export class Outbox {
       await condition(() => this.#waiting.length > 0 || this.#closed);
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      await next.send();
+      if ('send' in next) await next.send();
+      else await this.#record(next.operation);
     }
     this.#over = true;
   }
+
+  async #record(operation: OperationRecord): Promise<void> {
+    const more: OperationRecord[] = [];
+    for (let next = this.#waiting[0]; more.length < recordedMax && next !== undefined; next = this.#waiting[0]) {
+      if (!('operation' in next)) break;
+      more.push(next.operation);
+      this.#waiting.shift();
+    }
+    const all = { run: this.#run, operation, ...(more.length === 0 ? {} : { more }) };
+    await control('record-operation', all);
+  }
 }
+
+const unsentOf = (message: Message): Unsent | null => {
+  if ('operation' in message) return { operation: message.operation };
+  return typeof message.otherwise === 'object' ? message.otherwise : null;
+};

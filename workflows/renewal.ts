@@ -73,7 +73,7 @@ export class Renewal {
   }
 
   async #beginAfter(renewAfter: number): Promise<void> {
-    const { ends, work } = this.#of;
+    const { ends, work, outbox } = this.#of;
     for (let from = 0; ; from = workflowInfo().historyLength + eventsBetweenLooks) {
       await condition(() => this.#isDue(renewAfter, from));
       this.#begun = true;
@@ -81,6 +81,8 @@ export class Renewal {
         if (!this.#mayNot()) {
           this.#isCut = true;
           this.#leaving = true;
+          // Nobody below needs it any more, and each message would make this history longer.
+          outbox.hold();
           work.cancel();
           return;
         }
@@ -150,9 +152,9 @@ export class Renewal {
         this.#over = true;
         await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next(this.#end?.ending ?? null));
       }
-      outbox.resume();
       this.#of.resume();
     }
+    outbox.resume();
     this.#isCut = false;
     await CancellationScope.nonCancellable(() => ends.release());
   }

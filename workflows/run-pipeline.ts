@@ -31,7 +31,7 @@ export async function runPipeline(
 ): Promise<RunSummary> {
   const work = new CancellationScope();
   const whole = CancellationScope.current();
-  const outbox = new Outbox();
+  const outbox = new Outbox(run);
   let cancelledHere = () => false;
   try {
     outbox.open();
@@ -109,7 +109,7 @@ export async function runPipeline(
       approvals.takeOver(given.before.forms);
     }
     for (const unsent of given.before?.unsent ?? []) {
-      if ('operation' in unsent) operations.record(unsent.operation);
+      if ('operation' in unsent) outbox.record(unsent.operation);
       else if ('notice' in unsent) outbox.push(() => control('record-notice', { run, message: unsent.notice }), unsent);
       else {
         briefing.restore(unsent.early, desk, approvals);

@@ -132,6 +132,27 @@ describe('a pause', () => {
     expect(await readOperations(rig.store, 'failing')).toHaveLength(taken.length);
   });
 
+  test('is recorded in order among very many, of which legs hear the newest', async () => {
+    const handle = await rig.startRun('flooded', {
+      steps: [fanOut('legs', [slow('a'), activity('b', 'note', { needs: ['a'] })], { legs: { forEach: [1, 2] } })],
+    });
+    await eventually(async () => ranIn('flooded').length === 2);
+    // Who comes out of turn is refused, and asks again.
+    const insist = async (name: 'pause' | 'resume') => {
+      while ((await refusal(operate('flooded', name, { by: 'Ann' }))) !== 'taken');
+    };
+    const names = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? ('pause' as const) : ('resume' as const)));
+    await Promise.all(names.map(insist));
+    await eventually(async () => (await readOperations(rig.store, 'flooded')).length === names.length);
+    released.add('flooded');
+    await handle.result();
+    expect((await readOperations(rig.store, 'flooded')).map(({ operation }) => operation)).toEqual(names);
+    expect(ranIn('flooded')).toHaveLength(4);
+    const { events } = await handle.fetchHistory();
+    const told = events?.filter(({ signalExternalWorkflowExecutionInitiatedEventAttributes: one }) => one != null);
+    expect(told?.length).toBeLessThan(names.length / 2);
+  });
+
   test('holds also for a round that begins meanwhile', async () => {
     const handle = await rig.startRun('between', {
       steps: [repeat('rounds', [slow('a')], { max: 2 })],
