@@ -152,9 +152,9 @@ export class Renewal {
         this.#over = true;
         await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next(this.#end?.ending ?? null));
       }
-      this.#of.resume();
     }
     outbox.resume();
+    this.#of.resume();
     this.#isCut = false;
     await CancellationScope.nonCancellable(() => ends.release());
   }
