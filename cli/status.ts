@@ -38,8 +38,9 @@ export async function runStatus(
 export function statusText(view: RunView, { now = Date.now(), isIdle = false } = {}): string {
   const { run, pipeline, file, createdAt } = view.header;
   const end = view.record.endedAt;
+  const isPaused = !isFinal(view.state) && pauseOf(view.operations) !== null;
   const lines = [
-    `${colours.bold(run)}: ${paintState(view.state)}`,
+    `${colours.bold(run)}: ${paintState(view.state)}${isPaused && view.state !== 'paused' ? ', paused' : ''}`,
     `  pipeline ${pipeline} (${file}), begun ${formatMoment(createdAt)}, ` +
       (end
         ? `took ${formatDuration(Date.parse(end) - Date.parse(createdAt))}`
@@ -73,7 +74,7 @@ export function statusText(view: RunView, { now = Date.now(), isIdle = false } =
   }
   const notices = view.record.notices ?? [];
   if (notices.length > 0) lines.push('', 'Notices:', ...notices.map((notice) => `  ${notice}`));
-  if (!isFinal(view.state) && pauseOf(view.operations) !== null) lines.push('', pausedWords(view));
+  if (isPaused) lines.push('', pausedWords(view));
   else if (isIdle) lines.push('', engineDownWords(view.header));
   else if (!isFinal(view.state)) lines.push('', `Go on, or watch: ${ownCommand('run', file, '--run', run)}`);
   else if (view.state === 'done') lines.push('', `Report: ${ownCommand('report', run)}`);

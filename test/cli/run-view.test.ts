@@ -63,6 +63,19 @@ test('a step that was skipped took no time, and one that found its result as lon
   expect(text).toMatch(/^ +found +train +done +1 min 15 s$/m);
 });
 
+test('`status` says of a run that waits whether it is paused, too', async () => {
+  const store = createMemoryStore();
+  const header = { run: 'r1', pipeline: 'p', planDigest: 'a'.repeat(64), source: 'b'.repeat(64) };
+  await createRun(store, { ...header, file: 'p.yaml', params: {}, createdAt: at });
+  await writeRunState(store, 'r1', { state: 'waiting' });
+  const firstLine = async () => stripVTControlCharacters(statusText((await readRunView(store, 'r1'))!)).split('\n')[0];
+  expect(await firstLine()).toBe('r1: waiting');
+  await addOperation(store, 'r1', { operation: 'pause', at, number: 1, by: 'ada', now: false });
+  expect(await firstLine()).toBe('r1: waiting, paused');
+  await addOperation(store, 'r1', { operation: 'resume', at, number: 2, by: 'ada' });
+  expect(await firstLine()).toBe('r1: waiting');
+});
+
 test('a run that nobody started has no view', async () => {
   expect(await readRunView(createMemoryStore(), 'none')).toBeNull();
 });
