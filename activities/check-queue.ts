@@ -31,5 +31,5 @@ export async function checkQueue(
   return served;
 }
 
-/** This activity runs on `PREFIX-workflows`. */
-const queuePrefix = (own: string): string => own.slice(0, own.length - 'workflows'.length);
+/** This activity runs on `PREFIX-workflows`; one of an older run on `PREFIX-cpu`. */
+const queuePrefix = (own: string): string => own.slice(0, own.lastIndexOf('-') + 1);

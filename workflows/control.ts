@@ -115,9 +115,11 @@ const options: ActivityOptions = {
 // Of this workflow: each has modules of its own.
 const calls = new Window(recordCallsAtOnce);
 
+/** Not where steps run, of which a long one, or very many, would keep it waiting. */
 export async function control<Name extends keyof ControlActivities>(
   name: Name,
   request: Parameters<ControlActivities[Name]>[0],
+  taskQueue = workflowInfo().taskQueue,
 ): Promise<Awaited<ReturnType<ControlActivities[Name]>>> {
   const room = calls.room();
   if (room !== null) await room;
@@ -125,8 +127,7 @@ export async function control<Name extends keyof ControlActivities>(
   try {
     return await scheduleActivity<Awaited<ReturnType<ControlActivities[Name]>>>(name, [request], {
       ...options,
-      // Not where steps run, of which a long one, or very many, would keep them waiting.
-      taskQueue: workflowInfo().taskQueue,
+      taskQueue,
     });
   } finally {
     calls.leave();

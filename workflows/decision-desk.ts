@@ -137,6 +137,8 @@ export class DecisionDesk {
       Object.assign(gate, { holder: null, toSend: [] });
     }
     this.#toSend.clear();
+    // All of them are unwritten.
+    this.#early.length = 0;
     const messages: EarlyMessage[][] = [];
     while (unwritten.length > 0) {
       messages.push(takeFitting(unwritten).map((batch) => ({ gate: batch.gate, batch })));

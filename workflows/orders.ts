@@ -268,18 +268,20 @@ export function receiveOrders(orders: Orders, passedOn: (children: number) => vo
     await Promise.all(children.map((id) => tellOrders(id, message)));
   };
   let isTelling = false;
+  // Not what was taken: a retry, or the orders for one step, may have come first, and went to some alone.
+  let toldAll = orders.standing.version;
   const pass = async (message: OrdersMessage) => {
-    if (!orders.take(message.orders)) return;
+    const areNews = orders.take(message.orders);
     if (message.step !== undefined) {
-      await tell(message);
+      if (areNews) await tell(message);
       return;
     }
     // What comes while all are being told is told once all have been, and only the newest of it.
-    if (isTelling) return;
+    if (isTelling || message.orders.version <= toldAll) return;
     isTelling = true;
     try {
-      for (let told = 0; told < orders.standing.version; ) {
-        told = orders.standing.version;
+      while (toldAll < orders.standing.version) {
+        toldAll = orders.standing.version;
         await tell({ orders: orders.standing });
       }
     } finally {

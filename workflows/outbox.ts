@@ -2,6 +2,7 @@
 
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { OperationRecord } from '../plan/types.ts';
+import { fitting } from '../plan/value-bytes.ts';
 import { control } from './control.ts';
 import type { Unsent } from './scope-messages.ts';
 
@@ -69,7 +70,7 @@ export class Outbox {
 
   /** From now on no more is sent than what is under way or needed. */
   hold(): void {
-    if (this.#holding) return;
+    if (this.#holding || this.#closed) return;
     this.#holding = true;
     const waiting = this.#waiting.splice(0);
     this.#waiting.push(...waiting.filter((message) => 'otherwise' in message && message.otherwise === 'needed'));
@@ -85,6 +86,17 @@ export class Outbox {
   async stop(): Promise<void> {
     this.hold();
     await condition(() => this.#held);
+  }
+
+  /** Forgets messages to gates that are not open yet, of those that a new history would send. */
+  dropEarly(): void {
+    for (const messages of [this.#left, this.#waiting]) {
+      const rest = messages.filter((message) => {
+        const unsent = unsentOf(message);
+        return unsent === null || !('early' in unsent);
+      });
+      messages.splice(0, messages.length, ...rest);
+    }
   }
 
   /** There is no new history after all. */
@@ -116,14 +128,14 @@ export class Outbox {
   }
 
   async #record(operation: OperationRecord): Promise<void> {
-    const more: OperationRecord[] = [];
-    for (let next = this.#waiting[0]; more.length < recordedMax && next !== undefined; next = this.#waiting[0]) {
+    const following = [operation];
+    for (const next of this.#waiting.slice(0, recordedMax - 1)) {
       if (!('operation' in next)) break;
-      more.push(next.operation);
-      this.#waiting.shift();
+      following.push(next.operation);
     }
-    const all = { run: this.#run, operation, ...(more.length === 0 ? {} : { more }) };
-    await control('record-operation', all);
+    const more = following.slice(1, fitting(following));
+    this.#waiting.splice(0, more.length);
+    await control('record-operation', { run: this.#run, operation, ...(more.length === 0 ? {} : { more }) });
   }
 }
 

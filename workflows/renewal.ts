@@ -153,9 +153,7 @@ export class Renewal {
         await continueAsNew<(args: RunArguments) => Promise<RunSummary>>(next(this.#end?.ending ?? null));
       }
     }
-    outbox.resume();
-    this.#of.resume();
-    this.#isCut = false;
+    this.#stay();
     await CancellationScope.nonCancellable(() => ends.release());
   }
 
@@ -174,10 +172,17 @@ export class Renewal {
     }
   }
 
-  /** Nothing is left to do. */
+  /** Nothing is left to do; where the steps were to be ended, they have come to their end by themselves. */
   close(): void {
     this.#isClosed = true;
     this.#letIn();
+    if (this.#isCut) this.#stay();
+  }
+
+  #stay(): void {
+    this.#of.outbox.resume();
+    this.#of.resume();
+    this.#isCut = false;
   }
 
   /** What waits for the new history, or for there being none, comes in. */

@@ -4,7 +4,7 @@ import { CancellationScope, ContinueAsNew, isCancellation, setHandler, workflowI
 import type { PlannedScope } from '../plan/types.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import { Briefing } from './briefing.ts';
-import { control } from './control.ts';
+import { control, siblingQueue } from './control.ts';
 import { DecisionDesk } from './decision-desk.ts';
 import { reasonOf, type ScopeContext } from './execute-step.ts';
 import { inGroup } from './in-group.ts';
@@ -33,6 +33,7 @@ export async function runPipeline(
   const whole = CancellationScope.current();
   const outbox = new Outbox(run);
   let cancelledHere = () => false;
+  let closeRenewal = () => {};
   try {
     outbox.open();
     const orders = given.orders ?? noOrders;
@@ -63,6 +64,8 @@ export async function runPipeline(
       planDigest: () => operations.planDigest,
       letIn: () => briefing.letIn(),
       keep: async () => {
+        // They are among what is kept now.
+        outbox.dropEarly();
         for (const messages of [...desk.takeBack(), ...approvals.takeBack()]) {
           await control('keep-early', { run, messages });
         }
@@ -92,6 +95,7 @@ export async function runPipeline(
         };
       },
     });
+    closeRenewal = () => renewal.close();
     // However many messages come while very many steps are being ended, they are few in this history.
     briefing.waitWhile(() => renewal.isLeaving && workflowInfo().historyLength > leavingEvents);
     briefing.refuseWhile(() => (outbox.isOver ? `The run ${run} is ending: all but its end is recorded.` : null));
@@ -118,7 +122,9 @@ export async function runPipeline(
     }
     const before = { decided: given.decided === true, early: given.early === true };
     if (!before.decided && !before.early) briefing.complete();
-    const environment = await control('open-run', { run, planDigest });
+    // It describes the machine that it first runs on, which is to be one that runs steps.
+    const openingQueue = given.before === undefined ? siblingQueue('cpu') : undefined;
+    const environment = await control('open-run', { run, planDigest }, openingQueue);
     if (!briefing.isComplete) await briefing.gather(run, before, desk, approvals);
     if (given.reset !== undefined) await operations.beginWith(given.reset);
 
@@ -145,6 +151,7 @@ export async function runPipeline(
     if (error instanceof ContinueAsNew) throw error;
     const cancelled = isCancellation(error);
     // What was asked of the run is recorded before its end.
+    closeRenewal();
     await outbox.close();
     const message = cancelled ? undefined : reasonOf(error);
     // Also when the run was cancelled, its record must say so.

@@ -210,6 +210,7 @@ export class UpgradeDesk {
     if (this.#operations.cancelled()) return `The run ${this.#run} is being cancelled.`;
     const compiled = this.#problemOfCode();
     if (compiled !== null) return compiled;
+    if (this.#outbox.isOver) return `The run ${this.#run} is ending.`;
     if (this.#operations.beginsAgain()) return `${beginsAgain} it goes on in a new history just now.`;
     const before = this.#briefing.scope;
     // Its end is being recorded, or the steps of `finally` run.

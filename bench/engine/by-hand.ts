@@ -9,11 +9,11 @@ import type { StepRequest, StepResult } from '../../plan/types.ts';
 import type { RunArguments } from '../../workflows/messages.ts';
 
 interface Steps extends ActivityInterface {
+  'open-run'(request: { run: string; planDigest: string }): Promise<StepRequest['environment']>;
   train(request: StepRequest, policy: AttemptPolicy): Promise<StepResult>;
 }
 
 interface RunRecord extends ActivityInterface {
-  'open-run'(request: { run: string; planDigest: string }): Promise<StepRequest['environment']>;
   'record-step'(request: { run: string; change: object }): Promise<void>;
   'close-run'(request: { run: string; state: 'done' }): Promise<void>;
 }
@@ -38,7 +38,7 @@ async function asRun(
   };
   const steps = proxyActivities<Steps>({ ...options, taskQueue: taskQueue.replace(/workflows$/, 'cpu') });
   const record = proxyActivities<RunRecord>({ ...options, taskQueue });
-  const environment = await record['open-run']({ run, planDigest });
+  const environment = await steps['open-run']({ run, planDigest });
   const policy = { retry: { max: 3, initialMs: 1_000, factor: 2, maxMs: 60_000 }, timeoutMs: 14 * 24 * hour, holds: 0 };
   await work(record, async (path, inputs) => {
     const request = { run, path, kind: 'train', version: 3, with: inputs, seed, environment };

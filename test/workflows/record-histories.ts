@@ -39,6 +39,7 @@ const workers = [
     connection: native,
     taskQueue: queueName(testQueuePrefix, 'workflows'),
     workflowBundle: { codePath: defaultBundlePath() },
+    activities,
   }),
 ];
 for (const queue of queues) {

@@ -115,8 +115,8 @@ async function pauseAnew(run: string, handle: WorkflowHandle): Promise<void> {
     return (await runIdOf(handle)) !== first;
   });
   await eventually(async () => {
-    // The last one may have come in the moment in which the run left its history.
-    await say(handle, 'pause').catch(() => undefined);
+    // The last one may have come in the moment in which the run left its history, and then steps have begun in the new one.
+    await say(handle, 'pause', { now: true }).catch(() => undefined);
     return (await readRun(rig.store, run))?.state.state === 'paused';
   });
 }
