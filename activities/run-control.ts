@@ -71,8 +71,10 @@ export async function recordStep(
 ): Promise<Ending | undefined> {
   const before = await readStepRecord(store, run, change.path);
   const finished = change.state === 'done' || change.state === 'skipped';
-  // Of one that was skipped after it was cut, the run owes the rest.
-  const isCut = before?.state === 'running' && (change.state === 'running' || change.state === 'skipped');
+  // Of one that was skipped after it was cut, the run owes the rest; also where a new history records that once more.
+  const isCut =
+    (before?.state === 'running' && (change.state === 'running' || change.state === 'skipped')) ||
+    (before?.state === 'skipped' && change.state === 'skipped');
   const ending = isCut ? before.ending : undefined;
   const record: StepRecord = {
     reused: false,
