@@ -115,7 +115,7 @@ const options: ActivityOptions = {
 // Of this workflow: each has modules of its own.
 const calls = new Window(recordCallsAtOnce);
 
-/** Not where steps run, of which a long one, or very many, would keep it waiting. */
+/** On the workflow's own queue unless another is named: where steps run, a long one, or very many, would keep it waiting. */
 export async function control<Name extends keyof ControlActivities>(
   name: Name,
   request: Parameters<ControlActivities[Name]>[0],
